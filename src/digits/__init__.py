@@ -1,0 +1,1 @@
+"""Handwritten digits: data, network, jobs, scoring, drift. Runs in Azure ML jobs; never imports amlocal."""
