@@ -1,0 +1,60 @@
+"""The model's scoring form: LiteRT, some hundred times faster for one image than Keras, and without TensorFlow."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from digits.model import CLASSES, PIXELS
+
+FILE = "model.tflite"
+BATCH = 1000  # images at once: enough to be fast, little enough to be small
+
+
+class ModelError(ValueError):
+    """A model that cannot be used; the message is one line naming the file and what is wrong with it."""
+
+
+def fingerprint(file: Path) -> str:
+    """What tells one model from another, whatever it is called: the SHA-256 of `file`."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+class Lite:
+    """A network in LiteRT's form, loaded once and used by one thread."""
+
+    def __init__(self, file: Path) -> None:
+        """Load `file`. Raises ModelError if it is missing, damaged or does not take digits and give ten classes."""
+        if not file.is_file():
+            raise ModelError(f"{file}: no such file; a model that digits.train saved has one")
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(str(file))
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{file}: not a LiteRT model ({error})") from error
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        shapes = [tuple(int(n) for n in tensor["shape_signature"]) for tensor in (*inputs, *outputs)]
+        if [shape[1:] for shape in shapes] != [(PIXELS,), (CLASSES,)] or inputs[0]["dtype"] != np.float32:
+            raise ModelError(f"{file}: takes and gives {shapes}, not float32 (-1, {PIXELS}) and (-1, {CLASSES})")
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self._size = 0  # images the interpreter is laid out for
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (n, 10) of images (n, 28, 28) or (n, 784), white on black, 0..255."""
+        pixels = images.reshape(len(images), PIXELS)
+        answers = np.empty((len(pixels), CLASSES), np.float32)
+        for start in range(0, len(pixels), BATCH):
+            part = pixels[start : start + BATCH]
+            answers[start : start + len(part)] = self._batch(part.astype(np.float32, copy=False))
+        return answers
+
+    def _batch(self, pixels: np.ndarray) -> np.ndarray:
+        if len(pixels) != self._size:
+            self._interpreter.resize_tensor_input(self._input, pixels.shape)
+            self._interpreter.allocate_tensors()
+            self._size = len(pixels)
+        self._interpreter.set_tensor(self._input, pixels)
+        self._interpreter.invoke()
+        answers: np.ndarray = self._interpreter.get_tensor(self._output)
+        return answers
