@@ -1,0 +1,141 @@
+"""Every component runs where neither package is installed, as on Azure; its model, where no code of ours is."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from azure.ai.ml._utils._asset_utils import get_ignore_file, get_upload_files_from_folder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with this environment's packages but without ours.
+
+    An editable install is a .pth file in site-packages, and those are read in a site folder, not in one that another
+    .pth file names.
+    """
+    home = tmp_path_factory.mktemp("venv")
+    venv.create(home, with_pip=False)
+    scripts = "Scripts" if os.name == "nt" else "bin"
+    python = home / scripts / ("python.exe" if os.name == "nt" else "python")
+    where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = Path(subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip())
+    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (site / "borrowed.pth").write_text("\n".join(folders))
+    return python
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """This process's environment variables with an MLflow store of their own."""
+    home = tmp_path_factory.mktemp("mlflow")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTHON", "DIGITS"))}
+    return {**kept, "MLFLOW_TRACKING_URI": f"sqlite:///{(home / 'mlflow.db').as_posix()}", "PYTHONIOENCODING": "utf-8"}
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Azure would receive as `code: ../../src`."""
+    code = tmp_path_factory.mktemp("code")
+    source = ROOT / "src"
+    for path, name in get_upload_files_from_folder(str(source), ignore_file=get_ignore_file(source)):
+        target = code / Path(name).relative_to("src") if Path(name).parts[0] == "src" else code / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return code
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MNIST in small: 200 and 100 digits."""
+    from digits.data import embedded
+
+    train, test = embedded("mnist", "train"), embedded("mnist", "test")
+    folder = tmp_path_factory.mktemp("mnist")
+    np.savez(
+        folder / "mnist.npz",
+        x_train=train.images[::20],
+        y_train=train.labels[::20],
+        x_test=test.images[::10],
+        y_test=test.labels[::10],
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outputs(bare_python, environment, code, small, tmp_path_factory) -> Path:
+    """A folder with the output folder of every component, run one after another."""
+    out = tmp_path_factory.mktemp("a place with spaces")
+    given = {"mnist": small, "schedule": "baseline", "threshold": 0}
+    for step in ("prepare", "train", "evaluate", "register"):
+        spec = yaml.safe_load((ROOT / "aml" / "components" / f"{step}.yml").read_text())
+        inputs = {n: given.get(n, i.get("default", out / n)) for n, i in spec["inputs"].items()}
+        command = re.sub(r"\$\[\[(.*?)\]\]", r"\1", spec["command"])
+        for name, value in inputs.items():
+            command = command.replace(f"${{{{inputs.{name}}}}}", Path(str(value)).as_posix())
+        for name in spec["outputs"]:
+            command = command.replace(f"${{{{outputs.{name}}}}}", (out / name).as_posix())
+        program, *arguments = shlex.split(command)
+        assert program == "python"
+        done = subprocess.run(
+            [str(bare_python), *arguments], cwd=code, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return out
+
+
+def test_the_uploaded_code_is_digits_alone(code: Path) -> None:
+    assert (code / "digits" / "train.py").is_file()
+    assert not (code / "amlocal").exists() and not list(code.rglob("__pycache__"))
+
+
+def test_neither_package_is_installed_there(bare_python: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    look = (
+        "import importlib.util as u; print(u.find_spec('digits'), u.find_spec('amlocal'), u.find_spec('mlflow').name)"
+    )
+    done = subprocess.run(
+        [str(bare_python), "-c", look], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["None", "None", "mlflow"]
+
+
+def test_the_four_components_run(outputs: Path) -> None:
+    verdict = json.loads((outputs / "verdict" / "verdict.json").read_text())
+    assert verdict["registered"] and verdict["version"] == 1 and verdict["model_name"] == "digits"
+    told = json.loads((outputs / "evaluation" / "metrics.json").read_text())
+    assert told["total"] == 100 and told["accuracy"] == verdict["accuracy"]
+
+
+def test_the_model_alone_loads_and_predicts(bare_python, environment, outputs: Path, tmp_path: Path) -> None:
+    shutil.copytree(outputs / "model", tmp_path / "model")
+    script = """
+import json, mlflow, numpy as np
+from ai_edge_litert.interpreter import Interpreter
+pixels = np.array(json.load(open("model/input_example.json")), np.float32)
+answer = mlflow.pyfunc.load_model("model").predict(pixels)
+lite = Interpreter("model/model.tflite")
+[inputs], [outputs] = lite.get_input_details(), lite.get_output_details()
+lite.allocate_tensors()
+lite.set_tensor(inputs["index"], pixels)
+lite.invoke()
+difference = np.abs(lite.get_tensor(outputs["index"]) - answer).max()
+print(answer.shape, difference < 1e-5, round(float(answer.sum()), 4))
+"""
+    done = subprocess.run(
+        [str(bare_python), "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "(1, 10) True 1.0"
+    assert sys.prefix != str(bare_python.parents[1])

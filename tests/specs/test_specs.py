@@ -1,0 +1,75 @@
+"""Every spec under aml/ loads with azure-ai-ml, and says what a student's subscription can run."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from azure.ai.ml import load_component, load_compute, load_data, load_environment, load_job
+
+AML = Path(__file__).parents[2] / "aml"
+LOADERS = {
+    "components": load_component,
+    "compute": load_compute,
+    "data": load_data,
+    "pipelines": load_job,
+}
+SPECS = [spec for folder in LOADERS for spec in sorted((AML / folder).glob("*.yml"))]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda p: p.relative_to(AML).as_posix())
+def test_it_loads(spec: Path) -> None:
+    assert LOADERS[spec.parent.name](spec).name is not None or spec.parent.name == "pipelines"
+
+
+@pytest.mark.parametrize("spec", sorted(AML.glob("environments/*/environment.yml")), ids=lambda p: p.parent.name)
+def test_an_environment_loads_and_is_called_like_its_conda_file(spec: Path) -> None:
+    environment = load_environment(spec)
+    assert environment.name == environment.conda_file["name"] == f"digits-{spec.parent.name}"
+
+
+@pytest.mark.parametrize("spec", sorted((AML / "components").glob("*.yml")), ids=lambda p: p.stem)
+def test_a_component_brings_code_and_environment_along(spec: Path) -> None:
+    component = load_component(spec)
+    assert component.name == f"digits_{spec.stem}" and component.type == "command"
+    assert (spec.parent / str(component.code)).resolve() == AML.parent / "src"
+    assert component.environment.image.startswith("mcr.microsoft.com/")
+    assert component.environment.conda_file["name"].startswith("digits-")
+    assert component.command.split()[:3] == ["python", "-m", f"digits.{spec.stem}"]
+
+
+@pytest.mark.parametrize("spec", sorted((AML / "pipelines").glob("*.yml")), ids=lambda p: p.stem)
+def test_a_pipeline_is_valid_as_the_client_sees_it(spec: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    job = load_job(spec)
+    assert job._validate().error_messages == {}
+    assert job.settings.default_compute == "cpu-cluster"
+
+
+def test_training_is_the_four_steps_in_order() -> None:
+    job = load_job(AML / "pipelines" / "training.yml")
+    assert list(job.jobs) == ["prepare", "train", "evaluate", "register"]
+    assert set(job.inputs) == {"network", "schedule", "seed", "threshold", "model_name"}
+    assert set(job.outputs) == {"data", "model", "evaluation", "verdict"}
+    assert job.jobs["register"].component.is_deterministic is False  # who is champion is no input of it
+
+
+def test_all_of_mnist_is_one_setting_away() -> None:
+    override = [{"jobs.prepare.inputs.mnist.path": "azureml:mnist:1"}]
+    job = load_job(AML / "pipelines" / "training.yml", params_override=override)
+    assert job.jobs["prepare"].inputs["mnist"].path == "mnist:1"
+    assert job._validate().error_messages == {}
+
+
+def test_the_choices_in_the_yaml_are_those_of_the_code() -> None:
+    from digits.fit import SCHEDULES
+    from digits.model import NETWORKS
+
+    inputs = load_component(AML / "components" / "train.yml").inputs
+    assert set(inputs["network"].enum) == set(NETWORKS)
+    assert set(inputs["schedule"].enum) == set(SCHEDULES)
+
+
+def test_the_cluster_is_what_a_student_has() -> None:
+    cluster = load_compute(AML / "compute" / "cpu-cluster.yml")
+    assert (cluster.size, cluster.tier) == ("Standard_F4s_v2", "dedicated")
+    assert (cluster.min_instances, cluster.max_instances, cluster.idle_time_before_scale_down) == (0, 1, 180)

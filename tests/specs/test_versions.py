@@ -1,0 +1,55 @@
+"""Versions live once: pyproject.toml, the locks and the Conda files say the same."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = sorted(ROOT.glob("aml/environments/*/conda.yml"))
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirements(lines: list[str]) -> dict[str, Requirement]:
+    return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+
+
+def pip(conda: Path) -> list[str]:
+    [listed] = [d["pip"] for d in yaml.safe_load(conda.read_text())["dependencies"] if isinstance(d, dict)]
+    return listed
+
+
+@pytest.mark.parametrize("conda", ENVIRONMENTS, ids=lambda p: p.parent.name)
+def test_an_environment_asks_for_what_the_project_asks_for(conda: Path, project: dict) -> None:
+    ours = requirements(project["dependencies"])
+    for name, wanted in requirements(pip(conda)).items():
+        assert str(wanted) == str(ours.get(name)), f"{conda.relative_to(ROOT)}: {name}"
+
+
+@pytest.mark.parametrize("conda", ENVIRONMENTS, ids=lambda p: p.parent.name)
+def test_an_environment_is_one_conda_can_create_as_it_is(conda: Path, project: dict) -> None:
+    described = yaml.safe_load(conda.read_text())
+    assert described["name"] == f"digits-{conda.parent.name}" and described["channels"] == ["conda-forge"]
+    assert described["dependencies"][:2] == ["python=3.11", "pip"]
+    assert project["requires-python"] == ">=3.11,<3.12"
+
+
+def test_scoring_carries_neither_tensorflow_nor_plotting() -> None:
+    names = requirements(pip(ROOT / "aml/environments/scoring/conda.yml")).keys()
+    assert not names & {"tensorflow", "tensorflow-cpu", "keras", "matplotlib", "mlflow"}
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_the_locks_meet_what_the_project_asks_for(lock: str, project: dict) -> None:
+    pinned = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", (ROOT / lock).read_text(), re.MULTILINE))
+    pinned = {canonicalize_name(name): version for name, version in pinned.items()}
+    for name, wanted in requirements(project["dependencies"]).items():
+        assert name in pinned and wanted.specifier.contains(pinned[name]), f"{lock}: {wanted}, not {pinned.get(name)}"
