@@ -1,0 +1,216 @@
+"""What an endpoint collected, read back: records on disk -> columns, one place for each request.
+
+Azure lays records out as <endpoint>/<deployment>/<collection>/<yyyy>/<MM>/<dd>/<HH>/<instance>.jsonl (the dates as
+deep as the deployment's rolling rate), each line a CloudEvent whose `data` are the rows of a data frame, or the body
+of a request or answer:
+
+    {"type": "azureml.inference.model_outputs", "time": "2025-01-01T08:51:30Z", "correlationid": "run-7",
+     "xrequestid": "5f0c...", "data": [{"correlationid": "run-7", "prediction": 3, ...}], ...}
+
+Any folder of that shape will do: the whole of modelDataCollector, or one endpoint's or deployment's part of it. A line
+that cannot be read is left out and told of, never the end of it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digits import payload
+from digits.images import SIZE, DataError
+
+INPUTS, OUTPUTS, REQUEST = "model_inputs", "model_outputs", "request"
+_IDS = ("correlationid", "xrequestid", "clientrequestid")
+NEEDED = ("prediction", "confidence", "anomaly_largest", *(f"probability_{digit}" for digit in range(10)))
+_LABEL = {"id": str, "tick": int, "date": str, "source": str, "label": int, "weights": dict}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Labelled requests and what was collected of them, in the order of their ticks.
+
+    columns: arrays (n,) by name: id, run, scenario, tick, date, source, label, deployment, and every column of
+    model_inputs and model_outputs. A number that was not collected is NaN.
+    weights: (n, sources), and `sources` names them. images: uint8 (n, 28, 28), zeros where `seen` (n,) is False.
+    problems: sentences on what is missing or could not be read.
+    """
+
+    columns: dict[str, np.ndarray]
+    weights: np.ndarray
+    sources: list[str]
+    images: np.ndarray
+    seen: np.ndarray
+    problems: list[str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+
+def read(folder: Path, labels: Path, endpoint: str | None = None) -> Collected:
+    """Everything collected below `folder`, of one endpoint or all, for the requests that the file `labels` names.
+
+    A request without a whole record of model_outputs is left out, and told of. Raises DataError if nothing remains.
+    """
+    problems: list[str] = []
+    labelled = read_labels(labels, problems)
+    wanted = {row["id"] for row in labelled}
+    outputs = _by_id(records(folder, OUTPUTS, endpoint, problems), wanted)
+    inputs = _by_id(records(folder, INPUTS, endpoint, problems), wanted)
+    # The gateway records a request by its own id for it, which a row of model_outputs has beside the client's.
+    known = wanted | {str(row.get("xrequestid")) for row in outputs.values()}
+    requests = _by_id(records(folder, REQUEST, endpoint, problems), known)
+
+    found = [row for row in labelled if row["id"] in outputs]
+    lacks = {
+        id: next((name for name in NEEDED if np.isnan(_number(row.get(name)))), None) for id, row in outputs.items()
+    }
+    whole = [row for row in found if lacks[row["id"]] is None]
+    where = f" of endpoint {endpoint}" if endpoint else ""
+    if not found:
+        raise DataError(
+            f"{folder}: holds no {OUTPUTS}{where} for the {len(labelled)} requests of {labels}; "
+            "check that the deployment collects data, and that both are of the same run"
+        )
+    if not whole:
+        raise DataError(
+            f"{folder}: {OUTPUTS}{where} have no {lacks[found[0]['id']]}; they must be what digits.score collects"
+        )
+    if missing := len(labelled) - len(whole):
+        problems.append(f"{missing} of {len(labelled)} requests have no whole record in {OUTPUTS}")
+    images, seen = _images(whole, outputs, requests)
+    if not seen.all():
+        problems.append(f"{int((~seen).sum())} of {len(whole)} requests have no image in {REQUEST}")
+    sources = list(dict.fromkeys(name for row in whole for name in row["weights"]))
+    weights = np.array([[_number(row["weights"].get(name, 0)) for name in sources] for row in whole])
+    return Collected(_columns(whole, inputs, outputs), weights, sources, images, seen, problems)
+
+
+def _columns(labelled: list[Row], inputs: dict[str, Row], outputs: dict[str, Row]) -> dict[str, np.ndarray]:
+    names = (*(name for name in _LABEL if name != "weights"), "run", "scenario")
+    columns = {name: np.array([row[name] for row in labelled]) for name in names}
+    columns["deployment"] = np.array([outputs[row["id"]]["deployment"] for row in labelled])
+    for table in (inputs, outputs):
+        rows = [table.get(row["id"], {}) for row in labelled]
+        for name in dict.fromkeys(key for row in rows for key in row):
+            if name not in columns and name not in _IDS:
+                columns[name] = np.array([_number(row.get(name)) for row in rows])
+    return columns
+
+
+def read_labels(file: Path, problems: list[str]) -> list[Row]:
+    """The lines of a labels.jsonl that digits.traffic wrote and an endpoint answered, by tick.
+
+    Raises DataError if there are none.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; --labels must be one that digits.traffic wrote")
+    rows = []
+    unanswered = 0
+    for row in _lines(file, problems):
+        if not all(isinstance(row.get(name), kind) for name, kind in _LABEL.items()) or not _is_date(row["date"]):
+            problems.append(f"{file}: a line without {', '.join(_LABEL)} was left out")
+        elif row.get("status", 200) != 200:
+            unanswered += 1
+        else:
+            rows.append({"run": row["id"].rpartition("-")[0], "scenario": "", **row})
+    if unanswered:
+        problems.append(f"{file}: left out what was not answered, {unanswered} of {unanswered + len(rows)} requests")
+    if not rows:
+        raise DataError(f"{file}: names no request that was answered; --labels must be a file digits.traffic wrote")
+    return sorted(rows, key=lambda row: row["tick"])
+
+
+def records(folder: Path, collection: str, endpoint: str | None, problems: list[str]) -> Iterator[Row]:
+    """Every record of a collection below `folder`, with the deployment it is of."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; --collected must be one that an endpoint's data is collected in")
+    for file in sorted(folder.rglob("*.jsonl")):
+        of_endpoint, deployment, of_collection = _place(file)
+        if of_collection == collection and endpoint in (None, of_endpoint):
+            for record in _lines(file, problems):
+                yield {**record, "deployment": deployment}
+
+
+def _place(file: Path) -> tuple[str, str, str]:
+    """Endpoint, deployment and collection of a file, from the folders above those that are dates."""
+    parts = list(file.absolute().parent.parts)
+    while parts and parts[-1].isdigit():
+        parts.pop()
+    endpoint, deployment, collection = (["", "", "", *parts])[-3:]
+    return endpoint, deployment, collection
+
+
+def _lines(file: Path, problems: list[str]) -> Iterator[Row]:
+    """The JSON objects of a file's lines. A writer that was killed, or is writing still, leaves a torn last line."""
+    torn = 0
+    with file.open("rb") as lines:
+        for line in lines:
+            try:
+                row = json.loads(line) if line.strip() else None
+            except ValueError:
+                row = False
+            if isinstance(row, dict):
+                yield row
+            elif row is not None:
+                torn += 1
+    if torn:
+        problems.append(
+            f"{file}: {torn} line{'s' * (torn > 1)} could not be read and {'were' if torn > 1 else 'was'} left out"
+        )
+
+
+def _by_id(found: Iterable[Row], wanted: set[str]) -> dict[str, Row]:
+    """The first row of each wanted request, by its id, or a whole record where `data` is not rows.
+
+    A row's own id comes before its record's: on Azure a record may be of several requests. Where a request was
+    collected twice, as when a run's name is used again, the later stands.
+    """
+    table: dict[str, Row] = {}
+    for record in found:
+        data = record.get("data")
+        rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+        mine: dict[str, Row] = {}
+        for row in rows or [{"data": data}]:
+            whole = {**{key: record[key] for key in (*_IDS, "deployment") if key in record}, **row}
+            for key in _IDS:
+                if isinstance(id := whole.get(key), str) and id in wanted:
+                    mine.setdefault(id, whole)
+        table |= mine
+    return table
+
+
+def _images(found: list[Row], outputs: dict[str, Row], requests: dict[str, Row]) -> tuple[np.ndarray, np.ndarray]:
+    images = np.zeros((len(found), SIZE, SIZE), np.uint8)
+    seen = np.zeros(len(found), bool)
+    for place, row in enumerate(found):
+        record = requests.get(row["id"]) or requests.get(str(outputs[row["id"]].get("xrequestid")))
+        if record is None:
+            continue
+        try:
+            body = record["data"]
+            pixels = payload.parse(body) if isinstance(body, str) else payload.images(body)
+        except payload.BadRequest:
+            continue
+        images[place], seen[place] = np.rint(pixels[0]).reshape(SIZE, SIZE), True
+    return images, seen
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else np.nan
