@@ -1,0 +1,298 @@
+"""The gateway of one endpoint: `python -m amlocal.endpoints.gateway WORKSPACE ENDPOINT`.
+
+It does what Azure's does in front of a managed online endpoint: keys, traffic rules, `azureml-model-deployment`,
+limits, timeouts and error codes, and the records of what was asked and answered
+(https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#http-status-codes). It reads
+the endpoint's record and keys from disk, again whenever they change. It also answers at the address that
+azureml-ai-monitoring's Collector posts to, under the user name of a deployment and the workers' secret.
+"""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hmac
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+from amlocal.endpoints import supervisor
+from amlocal.endpoints.connection import Connection, Request
+from amlocal.endpoints.exchange import Exchange, Target, not_recorded
+from amlocal.endpoints.pool import Pool, WorkerLine
+from amlocal.endpoints.records import Collected, Recorder
+from amlocal.endpoints.store import Endpoint, EndpointStore
+from amlocal.endpoints.worker import SOCKET, unix_sockets
+from amlocal.errors import NotFound
+from amlocal.workspace import Workspace
+
+IDLE_SECONDS = 75.0
+LOOK_SECONDS = 0.01  # how old our knowledge of the endpoint's record may be
+WATCH_SECONDS = 1.0
+
+
+class Gateway:
+    """One endpoint's gateway."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self.workspace = workspace
+        self.store = EndpointStore(workspace)
+        self.name = name
+        self.files = (self.store.record(name), self.store.folder(name) / "keys.json")
+        self.secret = (self.store.run(name) / "secret").read_text(encoding="utf-8")
+        self.recorder = Recorder()
+        self.targets: dict[str, Target] = {}
+        self.connections: set[Connection] = set()
+        self.keys: list[bytes] = []
+        self.traffic: list[tuple[float, Target]] = []
+        self.mirror: list[tuple[float, Target]] = []
+        self._seen: list[int] = []
+        self._look_again = 0.0
+        self.endpoint = self.store.get(name)
+        self._configure()
+
+    # -- what the endpoint's record says
+
+    def refresh(self) -> None:
+        """Take over what has changed in the record or the keys."""
+        now = time.monotonic()
+        if now < self._look_again:
+            return
+        self._look_again = now + LOOK_SECONDS
+        try:
+            if [path.stat().st_mtime_ns for path in self.files] != self._seen:
+                self._configure()
+        except (OSError, NotFound):
+            self.keys = []  # deleted: nobody may enter any more, and the supervisor ends us
+
+    def _configure(self) -> None:
+        self._seen = [path.stat().st_mtime_ns for path in self.files]
+        self.endpoint = endpoint = self.store.get(self.name)
+        self.keys = [key.encode() for key in self.store.keys(self.name).values()]
+        for name in [name for name in self.targets if name not in endpoint.deployments]:
+            self.targets.pop(name).pool.configure(set(), 0, 0.0)
+        for name, deployment in endpoint.deployments.items():
+            target = self.targets.setdefault(name, Target(name))
+            if not deployment.plans:
+                target.pool.configure(set(), 0, 0.0)
+                continue
+            plan = deployment.plans[-1]
+            target.collections = _collections(self.workspace, endpoint, name)
+            # "If this limit is exceeded, the request fails with 429": twice the concurrency of all instances.
+            limit = 2 * plan.max_concurrent * plan.instances
+            target.pool.configure({plan.revision for plan in deployment.plans}, limit, plan.timeout_ms / 1000)
+        self.traffic = self._shares(endpoint.traffic)
+        self.mirror = self._shares(endpoint.spec.get("mirror_traffic") or {})
+
+    def _shares(self, percentages: dict[str, int]) -> list[tuple[float, Target]]:
+        """The deployments by the upper ends of their shares of 0..100."""
+        shares, end = [], 0.0
+        for name, percentage in percentages.items():
+            if percentage and name in self.targets:
+                end += percentage
+                shares.append((end, self.targets[name]))
+        return shares
+
+    def find_pool(self, deployment: str) -> Pool | None:
+        self._look_again = 0.0
+        self.refresh()
+        target = self.targets.get(deployment)
+        return target.pool if target else None
+
+    # -- requests
+
+    def handle(self, request: Request) -> None:
+        """Answer a request, now or when its deployment has."""
+        self.refresh()
+        path = request.target.partition(b"?")[0]
+        if path == b"/" and request.method in ("GET", "HEAD"):
+            request.respond(200, [(b"content-type", b"text/plain; charset=utf-8")], b"Healthy")
+        elif path == b"/modeldata/log":
+            self._collect(request)
+        elif not self._may_enter(request):
+            request.refuse(
+                401,
+                "the header Authorization must be 'Bearer KEY';"
+                f" `aml online-endpoint get-credentials -n {self.name}` prints the key",
+                [(b"www-authenticate", b"Bearer")],
+            )
+        elif path not in (b"/score", b"/swagger.json"):
+            request.refuse(404, "no such path here: POST /score, GET /swagger.json")
+        else:
+            self._route(request)
+
+    def _may_enter(self, request: Request) -> bool:
+        scheme, _, key = (request.header(b"authorization") or b"").partition(b" ")
+        given = key.strip()
+        allowed = False
+        for known in self.keys:  # all of them, so that the time taken tells nothing
+            allowed |= hmac.compare_digest(given, known)
+        return allowed and scheme.lower() == b"bearer"
+
+    def _route(self, request: Request) -> None:
+        wanted = request.header(b"azureml-model-deployment")
+        if wanted:
+            target = self.targets.get(wanted.decode("latin-1"))
+            if target is None:
+                request.refuse(404, f'endpoint {self.name} has no deployment "{wanted.decode("latin-1")}"')
+                return
+        else:
+            target = _draw(self.traffic)
+            if target is None:
+                request.refuse(
+                    404,
+                    f"endpoint {self.name} has no deployment with traffic;"
+                    f" `aml online-endpoint update -n {self.name} --traffic NAME=100` sends it some",
+                )
+                return
+            mirror = _draw(self.mirror)
+            if mirror:
+                Exchange(self.recorder, mirror, request, None).start()
+        Exchange(self.recorder, target, request, request).start()
+
+    # -- the Collector
+
+    def _collect(self, request: Request) -> None:
+        """Record what the Collector posts."""
+        target = self._sender(request)
+        if target is None:
+            request.refuse(401, "only the scoring scripts of this endpoint may send here")
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
+        try:
+            line = target.collected(headers, request.body)
+        except KeyError as error:
+            request.refuse(
+                404, f"collection {error} is not enabled in the data_collector of deployment {target.pool.name}"
+            )
+            return
+
+        def written(error: OSError | None) -> None:
+            if error:
+                request.refuse(507, not_recorded(error))
+            else:
+                request.respond(200, [], b"")
+
+        self.recorder.add([line], written)
+
+    def collect(self, deployment: str, headers: dict[str, str], body: bytes) -> None:
+        """Record what the Collector of a worker hands over."""
+
+        def written(error: OSError | None) -> None:
+            if error:
+                print(f"deployment {deployment}: a record of its Collector is lost: {error}", flush=True)
+
+        with contextlib.suppress(KeyError):
+            self.recorder.add([self.targets[deployment].collected(headers, body)], written)
+
+    def _sender(self, request: Request) -> Target | None:
+        """The deployment that the Basic credentials name, if the secret is right."""
+        scheme, _, given = (request.header(b"authorization") or b"").partition(b" ")
+        try:
+            name, _, secret = base64.b64decode(given).partition(b":")
+        except binascii.Error:
+            return None
+        if scheme.lower() == b"basic" and hmac.compare_digest(secret, self.secret.encode()):
+            return self.targets.get(name.decode("latin-1"))
+        return None
+
+    # -- the process
+
+    async def run(self) -> None:
+        """Serve until the process is ended."""
+        loop = asyncio.get_running_loop()
+        workers = await self._listen_to_workers(loop)
+        try:
+            clients = await loop.create_server(
+                lambda: Connection(self.handle, self.connections),
+                "127.0.0.1",
+                self.endpoint.port,
+                backlog=1024,
+                reuse_address=os.name != "nt",
+            )
+        except OSError as error:
+            raise PortTaken(
+                f"port {self.endpoint.port} on 127.0.0.1 cannot be used ({error.strerror or error}): another program"
+                " listens there; stop it, or take another port:"
+                f" aml online-endpoint update -n {self.name} --set properties.port=0"
+            ) from error
+        port = self.endpoint.port
+        Path("gateway.failed").unlink(missing_ok=True)
+        Path("gateway.ready").touch()
+        while self.endpoint.port == port:  # else the supervisor starts us anew, at the other one
+            await asyncio.sleep(WATCH_SECONDS)
+            self._drop_idle(loop.time())
+            self.refresh()
+            if not self.store.stop.exists():
+                supervisor.revive(self.workspace)
+        clients.close()
+        workers.close()
+
+    async def _listen_to_workers(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractServer:
+        """At a unix socket in the run folder, our current one; where there are none, on loopback."""
+        Path(SOCKET).unlink(missing_ok=True)
+        make = lambda: WorkerLine(self.secret, self.find_pool, self.collect)  # noqa: E731
+        if unix_sockets():
+            before = os.umask(0o177)
+            try:
+                return await loop.create_unix_server(make, SOCKET)
+            finally:
+                os.umask(before)
+        server = await loop.create_server(make, "127.0.0.1", 0)
+        Path(SOCKET).write_text(str(server.sockets[0].getsockname()[1]))
+        return server
+
+    def _drop_idle(self, now: float) -> None:
+        for connection in list(self.connections):
+            if not connection.busy and now - connection.last_active > IDLE_SECONDS:
+                connection.close()
+
+
+class PortTaken(Exception):
+    """Somebody else listens where this endpoint should."""
+
+
+def _draw(shares: list[tuple[float, Target]]) -> Target | None:
+    if not shares:
+        return None
+    if shares[0][0] >= 100:
+        return shares[0][1]
+    drawn = random.random() * 100  # noqa: S311 (traffic, not secrets)
+    return next((target for end, target in shares if drawn < end), None)
+
+
+def _collections(workspace: Workspace, endpoint: Endpoint, deployment: str) -> dict[str, Collected]:
+    plan = endpoint.deployments[deployment].plans[-1]
+    source = (
+        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local"
+        f"/providers/Microsoft.MachineLearningServices/workspaces/{workspace.name}"
+        f"/onlineEndpoints/{endpoint.name}/deployments/{deployment}"
+    )
+    return {
+        name: Collected(each.folder, name, source, endpoint.instance, plan.rolling_rate, each.percentage)
+        for name, each in plan.collections.items()
+    }
+
+
+def main(root: str, name: str) -> int:
+    workspace = Workspace(Path(root))
+    gateway = Gateway(workspace, name)
+    os.chdir(gateway.store.run(name))
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        start = asyncio.run
+    else:
+        start = uvloop.run
+    try:
+        start(gateway.run())
+    except PortTaken as error:
+        Path("gateway.failed").write_text(str(error), encoding="utf-8")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

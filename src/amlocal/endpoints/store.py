@@ -1,0 +1,198 @@
+"""The endpoints of a workspace on disk: what was asked for, and where what runs leaves its traces.
+
+endpoints/supervisor.json      the supervisor's process
+endpoints/<endpoint>/
+    endpoint.json              the record: the truth that supervisor, gateway and `aml` read
+    keys.json                  the two keys, readable by their owner only
+    deployments/<name>/<n>/    code/ and model/ of a deployment's n-th revision
+    logs/                      gateway.log and <deployment>.log
+    run/                       <process>.json, <process>.ready, <process>.failed, secret, and the gateway's socket
+"""
+
+import secrets
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from amlocal.errors import NotFound, UserError
+from amlocal.workspace import Workspace, disk_errors, read_json, write_json, write_text
+
+# Below every system's range of ports for outgoing connections, so that nobody is given ours while we are down.
+PORTS = range(20_000, 32_000)
+
+
+@dataclass
+class Collection:
+    """One data collection: where its records go and which share of them is kept."""
+
+    folder: str
+    percentage: float = 100.0
+
+
+@dataclass
+class Plan:
+    """A revision of a deployment, resolved to what is on this disk: all that is needed to run it."""
+
+    revision: int
+    python: str
+    folder: str
+    entry_script: str
+    instances: int
+    max_concurrent: int
+    timeout_ms: int
+    variables: dict[str, str]
+    collections: dict[str, Collection]
+    rolling_rate: str = "hour"
+
+    def processes(self, deployment: str) -> list[str]:
+        """The names of its workers."""
+        return [f"{deployment}-{self.revision}-{index}" for index in range(self.instances)]
+
+
+@dataclass
+class Deployment:
+    """A deployment: its spec as `az ml` shows it, and the revisions that should run (two while it is updated)."""
+
+    spec: dict[str, Any]
+    state: str
+    plans: list[Plan]
+    error: str | None = None
+
+
+@dataclass
+class Endpoint:
+    """An endpoint as it stands on disk."""
+
+    name: str
+    port: int
+    instance: str
+    spec: dict[str, Any]
+    creation_context: dict[str, str]
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        return self.spec["traffic"]
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Endpoint":
+        deployments = {}
+        for name, item in value.pop("deployments").items():
+            plans = [
+                Plan(**{**plan, "collections": {key: Collection(**one) for key, one in plan["collections"].items()}})
+                for plan in item.pop("plans")
+            ]
+            deployments[name] = Deployment(plans=plans, **item)
+        return cls(deployments=deployments, **value)
+
+
+class EndpointStore:
+    """The endpoints of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.root = workspace.root / "endpoints"
+
+    @property
+    def supervisor(self) -> Path:
+        return self.root / "supervisor.json"
+
+    @property
+    def stop(self) -> Path:
+        """While this file is there, nothing is to run."""
+        return self.root / "stop"
+
+    def folder(self, name: str) -> Path:
+        return self.root / name
+
+    def record(self, name: str) -> Path:
+        return self.folder(name) / "endpoint.json"
+
+    def run(self, name: str) -> Path:
+        return self.folder(name) / "run"
+
+    def log(self, name: str, what: str) -> Path:
+        return self.folder(name) / "logs" / f"{what}.log"
+
+    def create(self, endpoint: Endpoint) -> None:
+        """Make the endpoint's folder, keys and record. The caller knows that the name is free."""
+        folder = self.folder(endpoint.name)
+        self.workspace.create()
+        with disk_errors(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            for part in ("deployments", "logs", "run"):
+                (folder / part).mkdir(parents=True)
+            folder.chmod(0o700)
+        write_text(self.run(endpoint.name) / "secret", secrets.token_urlsafe(24))
+        write_json(folder / "keys.json", new_keys())
+        self.write(endpoint)
+
+    def write(self, endpoint: Endpoint) -> None:
+        write_json(self.record(endpoint.name), asdict(endpoint))
+
+    def get(self, name: str) -> Endpoint:
+        """The endpoint as it stands. Raises NotFound."""
+        try:
+            return Endpoint.from_json(read_json(self.record(name)))
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(
+                f'online endpoint "{name}" is not in this workspace ({self.workspace.root});'
+                " see `aml online-endpoint list`"
+            ) from None
+
+    def deployment(self, name: str, endpoint_name: str) -> Deployment:
+        """Raises NotFound for the endpoint or the deployment."""
+        deployments = self.get(endpoint_name).deployments
+        if name not in deployments:
+            there = ", ".join(deployments) or "none"
+            raise NotFound(f'endpoint "{endpoint_name}" has no deployment "{name}"; it has {there}')
+        return deployments[name]
+
+    def all(self) -> Iterator[Endpoint]:
+        for record in sorted(self.root.glob("*/endpoint.json")):
+            try:
+                yield self.get(record.parent.name)
+            except NotFound:
+                continue  # deleted in this moment
+
+    def change(self, name: str, apply: Callable[[Endpoint], None]) -> Endpoint:
+        """Read, change and write an endpoint's record, against every other process."""
+        with self.workspace.lock(f"endpoint-{name}"):
+            endpoint = self.get(name)
+            apply(endpoint)
+            self.write(endpoint)
+            return endpoint
+
+    def keys(self, name: str) -> dict[str, str]:
+        self.get(name)
+        return read_json(self.folder(name) / "keys.json")
+
+    def regenerate(self, name: str, key_type: str) -> None:
+        """Replace the primary or the secondary key."""
+        if key_type not in ("primary", "secondary"):
+            raise UserError(f'key type "{key_type}": it is primary or secondary')
+        with self.workspace.lock(f"endpoint-{name}"):
+            field_name = f"{key_type}Key"
+            write_json(self.folder(name) / "keys.json", {**self.keys(name), field_name: new_keys()[field_name]})
+
+    def free_port(self, name: str) -> int:
+        """A port that nobody uses and no other endpoint here has: the same one again for the same endpoint."""
+        from amlocal.processes import port_is_free
+
+        taken = {endpoint.port for endpoint in self.all()}
+        start = zlib.crc32(f"{self.workspace.root}/{name}".encode()) % len(PORTS)
+        for port in (*PORTS[start:], *PORTS[:start]):
+            if port not in taken and port_is_free(port):
+                return port
+        raise UserError(f"no port between {PORTS[0]} and {PORTS[-1]} is free; stop some program that listens there")
+
+
+def new_keys() -> dict[str, str]:
+    return {"primaryKey": secrets.token_urlsafe(32), "secondaryKey": secrets.token_urlsafe(32)}

@@ -1,0 +1,168 @@
+"""One record per job, `jobs/<name>/job.json`: the truth for show, list and cancel, and for liveness after a crash."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from amlocal.errors import NotFound, UserError
+from amlocal.processes import find, marked
+from amlocal.workspace import Workspace, read_json, write_json
+
+FINAL = frozenset({"Completed", "Failed", "Canceled"})
+LOG = Path("user_logs", "std_log.txt")
+RUNNER = "runner.json"  # the process that runs the job
+PIPELINE_LOG = Path("logs", "azureml", "executionlogs.txt")
+
+# A runner writes its process id within moments of being started. One that has not after this long never will.
+RUNNER_GRACE = 60.0
+
+
+@dataclass
+class JobRecord:
+    """A job as it stands on disk. Its folder is written by one process: `aml` before the start, then the runner."""
+
+    name: str
+    type: str
+    display_name: str
+    experiment_name: str
+    spec: dict[str, Any]
+    creation_context: dict[str, str]
+    status: str = "NotStarted"
+    parent: str | None = None
+    step: str | None = None
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    started: str | None = None
+    ended: str | None = None
+    error: str | None = None
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    run_id: str | None = None
+    experiment_id: str | None = None
+    fingerprint: str | None = None
+    reused_from: str | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.status in FINAL
+
+
+class JobStore:
+    """The jobs of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def folder(self, name: str) -> Path:
+        return self.workspace.jobs / name
+
+    def log(self, record: JobRecord) -> Path:
+        """What the job prints; a pipeline's is the runner's account of its steps."""
+        return self.folder(record.name) / (PIPELINE_LOG if record.type == "pipeline" else LOG)
+
+    def create(self, record: JobRecord) -> None:
+        """Make the job's folder and record. Raises UserError when the name is taken."""
+        self.workspace.create()
+        self.workspace.jobs.mkdir(exist_ok=True)
+        try:
+            self.folder(record.name).mkdir()
+        except FileExistsError:
+            raise UserError(f'job "{record.name}" exists already; give another --name, or none for a new one') from None
+        self.log(record).parent.mkdir(parents=True)
+        self.log(record).touch()
+        self.write(record)
+
+    def write(self, record: JobRecord) -> None:
+        write_json(self.folder(record.name) / "job.json", asdict(record))
+
+    def read(self, name: str) -> JobRecord:
+        """The record as it stands. Raises NotFound."""
+        path = self.folder(name) / "job.json"
+        try:
+            return JobRecord(**read_json(path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(
+                f'job "{name}" is not in this workspace ({self.workspace.root}); see `aml job list`'
+            ) from None
+
+    def get(self, name: str) -> JobRecord:
+        """The record, after making sure that a job called running has somebody running it."""
+        record = self.read(name)
+        if not record.final and not self._runner_lives(self._root(record)):
+            buried = self._bury(self._root(record))
+            record = buried.get(name) or self.read(name)
+        return record
+
+    def all(self, parent: str | None = None) -> list[JobRecord]:
+        """The jobs that have no parent, or `parent`'s steps; the newest first."""
+        records = []
+        for path in self.workspace.jobs.glob("*/job.json"):
+            record = JobRecord(**read_json(path))
+            if record.parent == parent:
+                records.append(record if record.final else self.get(record.name))
+        return sorted(records, key=lambda record: record.creation_context["created_at"], reverse=True)
+
+    def steps(self, record: JobRecord) -> Iterator[JobRecord]:
+        """The children of a pipeline, in the order in which they were made."""
+        for path in sorted(self.workspace.jobs.glob(f"{record.name}_*/job.json")):
+            child = JobRecord(**read_json(path))
+            if child.parent == record.name:
+                yield child
+
+    def runner(self, record: JobRecord) -> int | None:
+        """The process id of the job's living runner."""
+        process = find(self.folder(self._root(record).name) / RUNNER)
+        return process.pid if process else None
+
+    def cancel(self, record: JobRecord) -> None:
+        """Ask whoever runs the job to end it."""
+        (self.folder(record.name) / "cancel").touch()
+
+    def canceled(self, record: JobRecord) -> bool:
+        return (self.folder(record.name) / "cancel").exists()
+
+    def _root(self, record: JobRecord) -> JobRecord:
+        return self.read(record.parent) if record.parent else record
+
+    def _runner_lives(self, root: JobRecord) -> bool:
+        if (self.folder(root.name) / RUNNER).exists():
+            return self.runner(root) is not None
+        return time.time() - (self.folder(root.name) / "job.json").stat().st_mtime < RUNNER_GRACE
+
+    def _bury(self, root: JobRecord) -> dict[str, JobRecord]:
+        """The runner died without a word: end what it left running, and say so in the records and in MLflow.
+
+        Returns the records that had to be closed. On a disk too full to write them the next look tries again.
+        """
+        with self.workspace.lock("jobs"):
+            root = self.read(root.name)
+            if root.final or self._runner_lives(root):
+                return {}
+            from amlocal.assets import now
+            from amlocal.jobs.tracking import close_runs
+
+            why = "the process that ran this job died (killed, or the machine was switched off)"
+            try:
+                self.workspace.require_space()
+            except UserError as full:
+                why = str(full)
+            dead = [record for record in (*self.steps(root), root) if not record.final]
+            kill_leftovers({record.name for record in dead}, self.workspace)
+            for record in dead:
+                record.status, record.ended = "Failed", now()
+                record.error = why
+                with contextlib.suppress(UserError):
+                    self.write(record)
+            close_runs(self.workspace, [record.run_id for record in dead if record.run_id])
+            return {record.name: record for record in dead}
+
+
+def kill_leftovers(names: set[str], workspace: Workspace) -> None:
+    """Kill every process that carries one of these jobs' names in its environment."""
+    for process in marked(workspace.root, "AZUREML_RUN_ID", names):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -1,0 +1,102 @@
+"""A job's published view: its MLflow run. The only file of `jobs` that imports MLflow."""
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from amlocal.jobs.record import JobRecord
+from amlocal.workspace import Workspace
+
+RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
+
+
+def client(workspace: Workspace) -> Any:
+    """An MlflowClient on the workspace's store, which is made on first use.
+
+    Making it is guarded by a lock: two processes that migrate an empty SQLite file at once break each other.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.update(artifact_root(workspace))
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow"):  # what they say of making a database is no news to a user
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    if workspace.tracking_uri.startswith("sqlite:") and not workspace.database.exists():
+        with workspace.lock("mlflow"):
+            found = MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+            found.get_experiment("0")
+            return found
+    return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+
+
+def artifact_root(workspace: Workspace) -> dict[str, str]:
+    """The variable by which MLflow keeps the files of experiments it makes itself in the workspace, not in ./mlruns."""
+    local = workspace.tracking_uri.startswith("sqlite:")
+    return {"_MLFLOW_SERVER_ARTIFACT_ROOT": workspace.artifacts.as_uri()} if local else {}
+
+
+class Tracking:
+    """Writes jobs as MLflow runs."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.client = client(workspace)
+
+    def start(self, record: JobRecord, parent: JobRecord | None) -> None:
+        """Create the run of a job; sets its run and experiment ids and its `artifacts` output."""
+        tags = {"mlflow.runName": record.display_name, "azureml.jobName": record.name, **record.tags}
+        if parent and parent.run_id:
+            tags["mlflow.parentRunId"] = parent.run_id
+        record.experiment_id = parent.experiment_id if parent else self.experiment(record.experiment_name)
+        run = self.client.create_run(record.experiment_id, tags=tags, run_name=record.display_name)
+        record.run_id = run.info.run_id
+        record.outputs["artifacts"] = {"type": "uri_folder", "path": self._local(run.info.artifact_uri)}
+
+    def finish(self, record: JobRecord, folder: Path | None) -> None:
+        """Close the run; `outputs/` and `logs/` of the working directory become its artifacts, and so does the log."""
+        assert record.run_id
+        if folder:
+            for name in ("outputs", "logs"):
+                if (folder / "code" / name).is_dir():
+                    self.client.log_artifacts(record.run_id, str(folder / "code" / name), name)
+            if (folder / "user_logs").is_dir():
+                self.client.log_artifacts(record.run_id, str(folder / "user_logs"), "user_logs")
+        if record.reused_from:
+            self.client.set_tag(record.run_id, "azureml.isreused", "true")
+            self.client.set_tag(record.run_id, "azureml.reusedjobname", record.reused_from)
+        self.client.set_terminated(record.run_id, RUN_STATUS[record.status])
+
+    def experiment(self, name: str) -> str:
+        """The id of an experiment, made when it is not there yet."""
+        with self.workspace.lock("mlflow"):
+            found = self.client.get_experiment_by_name(name)
+            if found:
+                return found.experiment_id
+            local = self.workspace.tracking_uri.startswith("sqlite:")
+            place = (self.workspace.artifacts / name).as_uri() if local else None
+            return self.client.create_experiment(name, artifact_location=place)
+
+    @staticmethod
+    def _local(uri: str) -> str:
+        """A file: URI as a path; other stores stay URIs, which only MLflow can read."""
+        from urllib.parse import urlparse
+        from urllib.request import url2pathname
+
+        return url2pathname(urlparse(uri).path) if uri.startswith("file:") else uri
+
+
+def close_runs(workspace: Workspace, run_ids: Iterable[str]) -> None:
+    """Mark runs failed whose jobs died, as far as MLflow can be reached: the jobs' records are the truth."""
+    ids = list(run_ids)
+    if ids:
+        try:
+            store = client(workspace)
+            logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it would print the failure whole; we say it below
+            for run_id in ids:
+                store.set_terminated(run_id, "FAILED")
+        except Exception as error:  # MLflow lets through whatever its store raises
+            first = str(error).splitlines()[0]
+            logging.getLogger(__name__).warning("MLflow does not know yet that the job died: %s", first)

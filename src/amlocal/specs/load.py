@@ -1,0 +1,188 @@
+"""A YAML file becomes azure-ai-ml's own entity, and what is wrong with it one clear line."""
+
+import difflib
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amlocal.errors import UserError
+
+# kind -> the loader in azure.ai.ml
+LOADERS = {
+    "job": "load_job",
+    "model": "load_model",
+    "data": "load_data",
+    "environment": "load_environment",
+    "component": "load_component",
+    "compute": "load_compute",
+    "online-endpoint": "load_online_endpoint",
+    "online-deployment": "load_online_deployment",
+}
+
+
+def load(kind: str, path: Path | str, overrides: Sequence[Mapping[str, Any]] = ()) -> Any:
+    """The entity that `path` describes, as `azure.ai.ml.load_<kind>` gives it.
+
+    overrides: what `--set a.b=c` asks for, as `{"a.b": "c"}` each; applied before the schema, as Azure does.
+    Raises UserError naming the file, the line, the field and the remedy.
+    """
+    path = Path(path)
+    document = _document(path)
+    import azure.ai.ml
+
+    quiet()
+    try:
+        return getattr(azure.ai.ml, LOADERS[kind])(path.resolve(), params_override=[dict(item) for item in overrides])
+    except Exception as error:  # marshmallow, azure-ai-ml and yaml each raise their own kinds from within the loader
+        raise UserError(_explain(kind, path, document, error)) from error
+
+
+def quiet() -> None:
+    """Keep the SDK's notices about experimental classes and unknown fields off the user's screen."""
+    for name in ("azure.ai.ml", "azure.ai.ml._schema.assets.environment", "azure.ai.ml._utils._experimental"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"azure\.ai\.ml.*")
+
+
+def _document(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: this is a folder; name the YAML file in it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text: {error}") from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}{place}: not valid YAML: {problem}") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: an Azure ML spec is a mapping of fields to values; this file is not")
+    return document
+
+
+def line_of(path: Path, field: str) -> int | None:
+    """The line (from 1) where the dotted `field`, or the nearest parent of it that is there, stands in a YAML file."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, yaml.YAMLError):
+        return None
+    line = None
+    for part in field.split("."):
+        if not isinstance(node, yaml.MappingNode):
+            break
+        pairs = {key.value: (key, value) for key, value in node.value}
+        if part not in pairs:
+            break
+        key, node = pairs[part]
+        line = key.start_mark.line + 1
+    return line
+
+
+def at(path: Path, field: str) -> str:
+    """`file:line: field`, the beginning of every complaint about a spec."""
+    line = line_of(path, field)
+    shown = relative(path)
+    return f"{shown}:{line}: {field}" if line else f"{shown}: {field}"
+
+
+def relative(path: Path) -> Path:
+    """The path as the user would type it: below the current folder without its prefix."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _explain(kind: str, path: Path, document: dict[str, Any], error: Exception) -> str:
+    """One line out of whatever the SDK's loader raised."""
+    problems = list(_problems(error))
+    if not problems:
+        first = re.sub(r"\s+", " ", str(getattr(error, "message", None) or error)).strip()
+        return f"{relative(path)}: {first or type(error).__name__}"
+    field, message = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{at(path, field)}: {_remedy(kind, field, message, document)}{more}"
+
+
+def _problems(error: Exception) -> Iterator[tuple[str, str]]:
+    """(dotted field, message) pairs from marshmallow's nested messages or from the SDK's JSON report of them."""
+    messages = getattr(error, "messages", None)
+    if isinstance(messages, dict):
+        yield from _flatten(messages, "")
+    else:
+        yield from _reported(str(error))
+
+
+def _reported(text: str) -> Iterator[tuple[str, str]]:
+    """The pairs in the JSON that the SDK's messages carry; for a command job it is JSON within JSON."""
+    start = text.find("{")
+    try:
+        report, _ = json.JSONDecoder().raw_decode(text[max(start, 0) :])
+    except ValueError:
+        return
+    if not isinstance(report, dict):
+        return
+    if "errors" not in report:
+        yield from _flatten(report, "")
+        return
+    for item in report["errors"]:
+        message = item.get("message", "")
+        inner = list(_reported(message)) if item.get("path") in (None, "*") else []
+        yield from inner or [(item.get("path") or "*", message)]
+
+
+def _flatten(messages: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    if isinstance(messages, dict):
+        for key, value in messages.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(messages, list):
+        for value in messages:
+            if isinstance(value, dict):
+                yield from _flatten(value, prefix)
+            else:
+                yield prefix.removesuffix("._schema") or "*", str(value)
+    else:
+        yield prefix, str(messages)
+
+
+def _remedy(kind: str, field: str, message: str, document: dict[str, Any]) -> str:
+    message = re.sub(r"\s+", " ", message).strip()
+    missing = re.search(r"(?:No such file or directory:|resolved absolute path:) '?([^'\];]+)", message)
+    if missing:
+        return f"no such file or folder: {relative(Path(missing.group(1).rstrip('. ')))}"
+    if "Unknown field" in message:
+        return "unknown field" + _did_you_mean(kind, field, document)
+    if "Missing data for required field" in message:
+        return "required, and not there"
+    return message
+
+
+def _did_you_mean(kind: str, field: str, document: dict[str, Any]) -> str:
+    """A misspelt field's likely meaning, from the fields that the schema of this file (or of its steps) knows."""
+    from azure.ai.ml._schema.component import CommandComponentSchema
+    from azure.ai.ml._schema.job import CommandJobSchema
+    from azure.ai.ml._schema.pipeline.pipeline_job import PipelineJobSchema
+    from azure.ai.ml.constants._common import BASE_PATH_CONTEXT_KEY
+
+    *parents, name = field.split(".")
+    schema: Any
+    if kind == "component":
+        schema = CommandComponentSchema
+    elif kind == "job":
+        schema = PipelineJobSchema if document.get("type") == "pipeline" and not parents else CommandJobSchema
+    else:
+        return "; remove it"
+    known = schema(context={BASE_PATH_CONTEXT_KEY: Path()}).fields
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'; did you mean "{close[0]}"?' if close else "; remove it"

@@ -1,0 +1,175 @@
+"""Where things lie on disk, locks and atomic writes; nothing else.
+
+A workspace is the folder `.amlocal/`:
+
+    jobs/<name>/            job.json (the record), plan.json, code/ (the working directory), user_logs/
+    datastores/<store>/     what `azureml://datastores/<store>/paths/...` points at; job outputs under azureml/<job>/
+    assets/<kind>/<name>/   one <version>.json each for data, environments, components and compute
+    environments/<hash>/    Python environments built for jobs
+    mlflow.db, artifacts/   MLflow's store: runs, metrics, the model registry
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amlocal.errors import UserError
+
+FOLDER = ".amlocal"
+DEFAULT_DATASTORE = "workspaceblobstore"
+LEAST_FREE = 64 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace by its folder; cheap to make, creates nothing until something is written."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Workspace":
+        """The workspace of `start` (default: the current folder).
+
+        `AMLOCAL_HOME` if set, else `.amlocal/` in the nearest parent that has one, else in `start` itself.
+        """
+        home = os.environ.get("AMLOCAL_HOME")
+        if home:
+            return cls(Path(home).expanduser().resolve())
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / FOLDER).is_dir():
+                return cls(folder / FOLDER)
+        return cls(start / FOLDER)
+
+    @property
+    def name(self) -> str:
+        """What `aml workspace show` calls it: the folder the workspace lies in."""
+        return self.root.parent.name or "local"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    @property
+    def assets(self) -> Path:
+        return self.root / "assets"
+
+    @property
+    def environments(self) -> Path:
+        return self.root / "environments"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's store: `MLFLOW_TRACKING_URI` if the user has set it, else SQLite in the workspace."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.database.as_posix()}"
+
+    @property
+    def shown_uri(self) -> str:
+        """The same for a person to see: without the password that an address may hold."""
+        return re.sub(r"//[^/@]*@", "//***@", self.tracking_uri)
+
+    def datastore(self, name: str = DEFAULT_DATASTORE) -> Path:
+        return self.root / "datastores" / name
+
+    def create(self) -> None:
+        """Make the folder, with a .gitignore of its own so that no repository takes it in."""
+        with disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            ignore = self.root / ".gitignore"
+            if not ignore.exists():
+                write_text(ignore, "*\n")
+
+    def require_space(self) -> None:
+        """Raises UserError when the disk is so full that a job could not even write down how it failed."""
+        free = shutil.disk_usage(self.root).free
+        if free < LEAST_FREE:
+            raise UserError(
+                f"{self.root}: the disk is full ({free / 2**20:.0f} MiB left); free some space and try again"
+            )
+
+    @contextmanager
+    def lock(self, what: str, timeout: float = 60.0) -> Iterator[None]:
+        """Hold the workspace's lock called `what` against every other process.
+
+        Raises UserError when another process keeps it longer than `timeout` seconds.
+        """
+        from filelock import FileLock, Timeout
+
+        self.create()
+        path = self.root / "locks" / f"{what}.lock"
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with FileLock(path, timeout=timeout):
+                yield
+        except Timeout as error:
+            raise UserError(f"{path}: another aml has held this lock for {timeout:.0f} s; see `aml doctor`") from error
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write below `path` into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = "the disk is full; free some space (`aml doctor` shows how much is left) and try again"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            remedy = "it cannot be written to; mend its permissions or set AMLOCAL_HOME to another folder"
+        else:
+            raise
+        raise UserError(f"{error.filename or path}: {remedy}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: beside its place, flushed to disk, then renamed."""
+    with disk_errors(path):
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            _replace(Path(beside), path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+
+
+def _replace(beside: Path, path: Path) -> None:
+    """Rename; on Windows, where a file that somebody is reading cannot be replaced, a moment later."""
+    for _ in range(100 if os.name == "nt" else 0):
+        try:
+            beside.replace(path)
+            return
+        except PermissionError:
+            time.sleep(0.02)
+    beside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises UserError for a file that is no JSON, FileNotFoundError for one that is not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not a whole JSON file ({error}); delete it if nothing needs it") from error
