@@ -1,0 +1,139 @@
+"""`aml compute`: register, show and list compute targets."""
+
+from typing import Any
+
+from knack.arguments import ArgumentsContext
+from knack.commands import CLICommandsLoader, CommandGroup
+from knack.help_files import helps
+
+from amlocal.cli import target
+from amlocal.cli.arguments import given, ignored, shared
+from amlocal.cli.printing import created, described, described_all
+from amlocal.cli.specs import load
+
+COLUMNS = "[].{Name:name, Type:type, Size:size, MinInstances:min_instances, MaxInstances:max_instances}"
+
+
+def create(
+    file: str | None = None,
+    name: str | None = None,
+    type: str | None = None,
+    size: str | None = None,
+    tier: str | None = None,
+    min_instances: int | None = None,
+    max_instances: int | None = None,
+    idle_time_before_scale_down: int | None = None,
+    location: str | None = None,
+    description: str | None = None,
+    tags: dict[str, str] | None = None,
+    params_override: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    flags = given(
+        name=name,
+        type=type,
+        size=size,
+        tier=tier,
+        min_instances=min_instances,
+        max_instances=max_instances,
+        idle_time_before_scale_down=idle_time_before_scale_down,
+        location=location,
+        description=description,
+        tags=tags,
+    )
+    compute = target.client().compute
+    entity = load("compute", file, [*(params_override or []), *flags])
+    return created(compute, compute.begin_create_or_update(entity).result())
+
+
+def show(name: str) -> dict[str, Any]:
+    return described(target.client().compute, name)
+
+
+def list_all(max_results: int | None = None, type: str | None = None) -> list[dict[str, Any]]:
+    targets = described_all(target.client().compute, None if type else max_results)
+    return [one for one in targets if not type or str(one.get("type")).lower() == type][:max_results]
+
+
+def commands(loader: CLICommandsLoader) -> None:
+    with CommandGroup(loader, "compute", "amlocal.cli.compute#{}") as group:
+        group.command("create", "create")
+        group.command("show", "show")
+        group.command("list", "list_all", table_transformer=COLUMNS)
+
+
+def arguments(loader: CLICommandsLoader) -> None:
+    shared(loader, "compute", "compute target", "compute targets")
+    with ArgumentsContext(loader, "compute create") as c:
+        c.argument("name", help="Name of the compute target. Required if --file/-f is not provided.")
+        c.argument(
+            "type",
+            options_list=["--type", "-t"],
+            type=str.lower,
+            choices=["amlcompute", "computeinstance"],
+            help="The type of compute target. Required if --file/-f is not provided.",
+        )
+        c.argument("size", help="VM size to use for the compute target.")
+        c.argument("tier", choices=["dedicated", "low_priority"], help="VM priority tier.")
+        c.argument("min_instances", type=int, help="The minimum number of nodes to use on the cluster. Default: 0.")
+        c.argument("max_instances", type=int, help="The maximum number of nodes to use on the cluster. Default: 4.")
+        c.argument(
+            "idle_time_before_scale_down",
+            options_list=["--idle-time-before-scale-down", "-d"],
+            type=int,
+            help="Node idle time in seconds before scaling down the cluster. Default: 120.",
+        )
+        c.argument("location", options_list=["--location", "-l"], help="Location of the compute.")
+        ignored(c, "--no-wait", value=False)
+        for flags in (
+            ("--admin-password",),
+            ("--admin-username",),
+            ("--enable-node-public-ip",),
+            ("--identity-type",),
+            ("--ssh-key-value",),
+            ("--ssh-public-access-enabled", "-p"),
+            ("--subnet",),
+            ("--user-assigned-identities", "-i"),
+            ("--user-object-id",),
+            ("--user-tenant-id",),
+            ("--vnet-name",),
+        ):
+            ignored(c, *flags)
+    with ArgumentsContext(loader, "compute list") as c:
+        c.argument(
+            "type",
+            type=str.lower,
+            choices=["amlcompute", "computeinstance", "kubernetes"],
+            help="The type of compute target.",
+        )
+
+
+helps["compute"] = """
+type: group
+short-summary: Manage Azure ML compute resources.
+long-summary: A compute target is remembered so that specifications can name it; every job runs on this machine.
+"""
+helps["compute create"] = """
+type: command
+short-summary: Create a compute target.
+examples:
+  - name: Create a compute target from a YAML specification file
+    text: aml compute create --file compute.yml
+  - name: Create an AmlCompute target using command options
+    text: >
+      aml compute create --name cpu-cluster --size Standard_F4s_v2
+      --min-instances 0 --max-instances 1 --type AmlCompute
+"""
+helps["compute show"] = """
+type: command
+short-summary: Show details for a compute target.
+examples:
+  - name: Show details for a compute target
+    text: aml compute show --name cpu-cluster
+"""
+helps["compute list"] = """
+type: command
+short-summary: List the compute targets in a workspace.
+examples:
+  - name: List the compute targets
+    text: aml compute list -o table
+"""

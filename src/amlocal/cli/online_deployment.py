@@ -1,0 +1,212 @@
+"""`aml online-deployment`: put models behind online endpoints."""
+
+from typing import Any
+
+from knack.arguments import ArgumentsContext
+from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
+from knack.help_files import helps
+
+from amlocal.cli import target
+from amlocal.cli.arguments import given, ignored, positive, shared
+from amlocal.cli.online_endpoint import changed, everything_is_local
+from amlocal.cli.printing import note
+from amlocal.cli.specs import load
+from amlocal.errors import UserError
+
+COLUMNS = (
+    "[].{Name:name, State:provisioning_state, Health:health.status, Instances:instance_count, Endpoint:endpoint_name}"
+)
+KIND = "online-deployment"
+
+# What of a deployment can be set after it was made: everything but its name and what only its state tells.
+FIELDS = (
+    "name",
+    "endpoint_name",
+    "app_insights_enabled",
+    "code_configuration",
+    "data_collector",
+    "description",
+    "environment",
+    "environment_variables",
+    "instance_count",
+    "instance_type",
+    "liveness_probe",
+    "model",
+    "properties",
+    "readiness_probe",
+    "request_settings",
+    "scale_settings",
+    "tags",
+)
+
+
+def create(
+    cmd: CLICommand,
+    file: str,
+    name: str | None = None,
+    endpoint_name: str | None = None,
+    all_traffic: bool = False,
+    params_override: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    client = target.client()
+    deployments = client.online_deployments
+    entity = load(KIND, file, [*(params_override or []), *given(name=name, endpoint_name=endpoint_name)])
+    for there in _described_all(deployments, entity.endpoint_name):
+        if there["name"] == entity.name and there["provisioning_state"] != "Failed":
+            raise UserError(
+                f"deployment {entity.name} of endpoint {entity.endpoint_name} exists already;"
+                " change it with `aml online-deployment update`"
+            )
+    note(cmd.cli_ctx, f"Creating deployment {entity.name} of endpoint {entity.endpoint_name} ...")
+    deployments.begin_create_or_update(entity).result()
+    if all_traffic:
+        endpoint = client.online_endpoints.get(entity.endpoint_name)
+        endpoint.traffic = {entity.name: 100}
+        client.online_endpoints.begin_create_or_update(endpoint).result()
+    return _described(deployments, entity.name, entity.endpoint_name)
+
+
+def show(name: str, endpoint_name: str) -> dict[str, Any]:
+    return _described(target.client().online_deployments, name, endpoint_name)
+
+
+def list_all(endpoint_name: str) -> list[dict[str, Any]]:
+    return _described_all(target.client().online_deployments, endpoint_name)
+
+
+def update(
+    file: str | None = None,
+    name: str | None = None,
+    endpoint_name: str | None = None,
+    params_override: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    deployments = target.client().online_deployments
+    overrides = list(params_override or [])
+    if file:
+        entity = load(KIND, file, [*overrides, *given(name=name, endpoint_name=endpoint_name)])
+        _described(deployments, entity.name, entity.endpoint_name)  # it must be there
+    elif name and endpoint_name:
+        entity = changed(KIND, _described(deployments, name, endpoint_name), overrides, FIELDS)
+    else:
+        raise UserError("update: name the deployment with --name and --endpoint-name, or give a --file that does")
+    deployments.begin_create_or_update(entity).result()
+    return _described(deployments, entity.name, entity.endpoint_name)
+
+
+def delete(name: str, endpoint_name: str) -> None:
+    target.client().online_deployments.begin_delete(name, endpoint_name).wait()
+
+
+def get_logs(name: str, endpoint_name: str, lines: int = 5000, container: str = "inference-server") -> None:
+    print(target.client().online_deployments.get_logs(name, endpoint_name, lines), end="")
+
+
+def _described(deployments: Any, name: str, endpoint_name: str) -> dict[str, Any]:
+    if hasattr(deployments, "describe"):
+        return deployments.describe(name, endpoint_name)
+    return deployments.get(name, endpoint_name)._to_dict()
+
+
+def _described_all(deployments: Any, endpoint_name: str) -> list[dict[str, Any]]:
+    if hasattr(deployments, "describe_all"):
+        return list(deployments.describe_all(endpoint_name))
+    return [entity._to_dict() for entity in deployments.list(endpoint_name)]
+
+
+def commands(loader: CLICommandsLoader) -> None:
+    with CommandGroup(loader, "online-deployment", "amlocal.cli.online_deployment#{}") as group:
+        group.command("create", "create")
+        group.command("show", "show")
+        group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("update", "update")
+        group.command("delete", "delete", confirmation="Are you sure you want to delete this deployment?")
+        group.command("get-logs", "get_logs")
+
+
+def arguments(loader: CLICommandsLoader) -> None:
+    shared(loader, "online-deployment", "deployment", "deployments")
+    with ArgumentsContext(loader, "online-deployment") as c:
+        c.argument("endpoint_name", options_list=["--endpoint-name", "-e"], help="Name of the online endpoint.")
+    for verb in ("create", "show", "list", "update", "delete", "get-logs"):
+        with ArgumentsContext(loader, f"online-deployment {verb}") as c:
+            everything_is_local(c)
+    for verb in ("create", "update", "delete"):
+        with ArgumentsContext(loader, f"online-deployment {verb}") as c:
+            ignored(c, "--no-wait", value=False)
+    for verb in ("create", "update"):
+        with ArgumentsContext(loader, f"online-deployment {verb}") as c:
+            ignored(c, "--skip-script-validation", value=False)
+    with ArgumentsContext(loader, "online-deployment create") as c:
+        c.argument(
+            "all_traffic",
+            action="store_true",
+            help="Sets endpoint traffic 100% to this deployment after successful creation.",
+        )
+    with ArgumentsContext(loader, "online-deployment get-logs") as c:
+        c.argument("lines", options_list=["--lines", "-l"], type=positive, help="The maximum number of lines to tail.")
+        c.argument(
+            "container",
+            options_list=["--container", "-c"],
+            choices=["inference-server", "storage-initializer"],
+            help="Accepted and ignored: there is one log.",
+        )
+
+
+helps["online-deployment"] = """
+type: group
+short-summary: Manage Azure ML online deployments.
+long-summary: >
+  A deployment is a model behind an endpoint: `instance_count` processes that run its scoring script as Azure's server
+  does, in the deployment's environment.
+"""
+helps["online-deployment create"] = """
+type: command
+short-summary: Create a deployment. If the deployment already exists, it will fail.
+long-summary: >
+  Returns when it is ready to serve. To change an existing deployment use `aml online-deployment update`; one whose
+  creation failed may be created again.
+examples:
+  - name: Create a deployment from a YAML specification file
+    text: aml online-deployment create --file deployment.yaml
+  - name: Create it and send it all traffic
+    text: aml online-deployment create --file deployment.yaml --all-traffic
+"""
+helps["online-deployment show"] = """
+type: command
+short-summary: Show a deployment.
+long-summary: "`health` is an addition to what `az ml` shows: how many instances are ready in this moment."
+examples:
+  - name: Show a deployment
+    text: aml online-deployment show --name my-deployment --endpoint-name my-endpoint
+"""
+helps["online-deployment list"] = """
+type: command
+short-summary: List deployments.
+examples:
+  - name: List the deployments of an endpoint
+    text: aml online-deployment list --endpoint-name my-endpoint -o table
+"""
+helps["online-deployment update"] = """
+type: command
+short-summary: Update a deployment.
+long-summary: The deployment serves as it is until the new one is ready, and goes on serving if that fails.
+examples:
+  - name: Update a deployment from a YAML specification file
+    text: aml online-deployment update --file deployment.yaml
+  - name: Run two instances of it
+    text: aml online-deployment update --name my-deployment --endpoint-name my-endpoint --set instance_count=2
+"""
+helps["online-deployment delete"] = """
+type: command
+short-summary: Delete a deployment.
+examples:
+  - name: Delete a deployment without being asked
+    text: aml online-deployment delete --name my-deployment --endpoint-name my-endpoint --yes
+"""
+helps["online-deployment get-logs"] = """
+type: command
+short-summary: Get the logs for an online deployment.
+examples:
+  - name: Get the last 100 lines
+    text: aml online-deployment get-logs --name my-deployment --endpoint-name my-endpoint --lines 100
+"""

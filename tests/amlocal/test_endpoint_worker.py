@@ -1,0 +1,127 @@
+"""The worker answers as the inference server's own Flask app does: the same requests to both, in one process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WORKER = Path(__file__).parents[2] / "src" / "amlocal" / "endpoints" / "worker.py"
+
+# Asks one loaded script everything, once as the worker does and once through Flask alone.
+COMPARE = """
+import importlib.util, json, os, struct, sys
+
+spec = importlib.util.spec_from_file_location("worker", sys.argv[1])
+worker = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(worker)
+scorer = worker.Scorer(worker.load())
+shortcut = scorer._shortcut
+
+DO = ("none", "raise", "object", "numpy", "json", "bytes", "created", "fails")
+BODIES = [b"", b"{}", b"not JSON", b"\\xff\\xfe", b'{"a": NaN}', '"grüße"'.encode(), b"[" * 50_000, b"[1]"]
+BODIES.append(b'{"data": 1}')
+BODIES += [json.dumps({"do": do}).encode() for do in DO] + [json.dumps({"data": do}).encode() for do in DO]
+ID, JSON = ["x-request-id", "an-id"], ["content-type", "application/json"]
+HEADERS = [
+    [ID, JSON],
+    [ID],
+    [ID, ["content-type", "text/plain"]],
+    [ID, ["content-type", "application/x-www-form-urlencoded"]],
+    [ID, ["content-type", "application/vnd.x+json; charset=utf-8"]],
+    [ID, JSON, ["x-ms-client-request-id", "mine"]],
+    [ID, JSON, ["x-ms-request-id", "old"]],
+    [ID, JSON, ["traceid", "t"]],
+    [ID, JSON, ["x-a", "1"], ["x-a", "2"]],
+    [["x-request-id", "x" * 101], JSON],
+    [ID, JSON, ["x-ms-client-request-id", "x" * 101]],
+]
+TARGETS = [
+    ("GET", "/score?a=1&b=%22x%22&b=2"),
+    *[(method, "/score") for method in ("PUT", "OPTIONS", "HEAD", "GET")],
+    *[("GET", path) for path in ("/", "/swagger.json", "/swagger.json?version=9", "/nothing")],
+    ("POST", "/score?x=1"),
+]
+UNEQUAL = ("x-ms-run-fn-exec-ms", "content-length")  # a time, and what the gateway writes itself
+
+
+def ask(through, method, target, headers, body):
+    scorer._shortcut = through
+    message = scorer.answer([method, target, headers], body)
+    length, _ = struct.unpack_from("!II", message)
+    status, told = json.loads(message[8 : 8 + length])
+    told = sorted([name.lower(), value] for name, value in told if name.lower() not in UNEQUAL)
+    return [status, told, message[8 + length :].decode("latin-1")]
+
+
+asked = [("POST", "/score", headers, body) for headers in HEADERS for body in BODIES]
+asked += [("POST", "/score", HEADERS[0], json.dumps({key: "slow"}).encode()) for key in ("do", "data")]
+asked += [(*target, headers, body) for target in TARGETS for headers in HEADERS[:2] for body in BODIES[:4]]
+told = [(each, ask(shortcut, *each), ask(None, *each)) for each in asked]
+result = {
+    "asked": len(told),
+    "differ": [[repr(each), short, long] for each, short, long in told if short != long][:5],
+    "statuses": sorted({short[0] for _, short, _ in told}),
+    "short": shortcut is not None,
+}
+print("RESULT" + json.dumps(result))
+"""
+
+BODY = """
+    try: do = json.loads(data)["do"] if isinstance(data, str) else data
+    except Exception: do = "echo"
+    if do == "none": return None
+    if do == "raise": raise ValueError("as asked")
+    if do == "object": return object()
+    if do == "numpy": return numpy.float32(1)
+    if do == "json": return {"a": [1, None, "ü"]}
+    if do == "bytes": return AMLResponse(b"\\x00\\xff", 200, {"Content-Type": "image/png", "X-B": "1,2"})
+    if do == "created": return AMLResponse({"m": 1}, 201, json_str=True)
+    if do == "fails": return AMLResponse("no", 503)
+    if do == "slow": time.sleep(5)
+    return data
+"""
+
+IMPORTS = """
+import json, numpy, time
+from azureml_inference_server_http.api.aml_response import AMLResponse
+"""
+
+SCRIPTS = {
+    "plain": f"{IMPORTS}def init(): pass\ndef run(data):{BODY}",
+    "headers": "def init(): pass\ndef run(data, request_headers): return dict(sorted(request_headers.items()))",
+    "schema": (
+        f"{IMPORTS}from inference_schema.schema_decorators import input_schema\n"
+        "from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType as Type\n"
+        f"def init(): pass\n@input_schema('data', Type(1))\ndef run(data):{BODY}"
+    ),
+    "flask": "def init(): pass\ndef run(data):\n    from flask import request\n    return request.path",
+    "raw": (
+        "from azureml_inference_server_http.api.aml_request import rawhttp\n"
+        "def init(): pass\n@rawhttp\ndef run(request): return request.method + request.full_path"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_shortcut_answers_as_flask_does(tmp_path: Path, name: str) -> None:
+    (tmp_path / "score.py").write_text(SCRIPTS[name], encoding="utf-8")
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("AZUREML_", "AML_"))}
+    variables |= {"AML_APP_ROOT": str(tmp_path), "AZUREML_ENTRY_SCRIPT": "score.py", "SCORING_TIMEOUT_MS": "500"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", COMPARE, str(WORKER)],
+        env=variables,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=100,
+    )
+    assert "RESULT" in done.stdout, done.stderr[-2000:]
+    result = json.loads(done.stdout.rpartition("RESULT")[2])
+    assert result["differ"] == []
+    assert result["asked"] > 200
+    assert result["short"] == (name not in ("flask", "raw"))
+    if name == "plain":
+        assert {200, 201, 400, 404, 405, 431, 500, 503} <= set(result["statuses"])
