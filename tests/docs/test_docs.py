@@ -1,0 +1,50 @@
+"""What README and docs say is there: links, files, and every command with its flags."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands() -> list[list[str]]:
+    """Every `aml` and `python -m digits...` line of an indented or fenced block, without its comment."""
+    found = []
+    for page in PAGES:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            text = line.strip()
+            if (line.startswith("    ") or text.startswith("aml ")) and text.startswith(("aml ", "python -m digits.")):
+                words = shlex.split(text, comments=True)
+                if words not in found:
+                    found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_exist_with_their_flags(words):
+    if words[0] == "aml":
+        verb = [word for word in words[1:4] if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")]
+        verb = verb[: next((i for i, word in enumerate(words[1:]) if word.startswith("-")), len(verb))]
+        base = [sys.executable, "-m", "amlocal", *verb]
+    else:
+        base = [sys.executable, *words[1:3], *(word for word in words[3:4] if not word.startswith("-"))]
+    told = subprocess.run([*base, "--help"], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    for word in words[1:]:
+        if word.startswith("-") and word != "-m":
+            assert re.search(rf"(^|[\s,]){re.escape(word)}\b", told.stdout, re.MULTILINE), f"{word} is not in the help"
+    for word in words:
+        if word.endswith(".yml"):
+            assert (ROOT / word).is_file(), word
