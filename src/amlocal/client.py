@@ -11,7 +11,6 @@ heavy: the command line uses those.
 """
 
 import io
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from amlocal.assets import Assets, Kind
 from amlocal.endpoints.operations import OnlineDeploymentOperations, OnlineEndpointOperations
 from amlocal.errors import NotFound, UserError
 from amlocal.jobs.record import JobRecord, JobStore
-from amlocal.workspace import Workspace, disk_errors
+from amlocal.workspace import Workspace, copy_into, disk_errors
 
 MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
@@ -181,15 +180,12 @@ class JobOperations:
         wanted = [output_name] if output_name else list(record.outputs) if all else ["artifacts"]
         with disk_errors(target):
             for output in wanted:
-                if not record.outputs.get(output):
-                    continue
+                if output not in record.outputs:
+                    continue  # a job that failed before it had a run has no artifacts
                 source = uris.output_path(self.workspace, record.outputs[output]["path"])
-                place = target / "artifacts" if output == "artifacts" else target / "named-outputs" / output
-                if source.is_dir():
-                    shutil.copytree(source, place, dirs_exist_ok=True)
-                elif source.is_file():
-                    place.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(source, place / source.name)
+                if source.exists():  # a job that failed may not have written its file
+                    place = target / "artifacts" if output == "artifacts" else target / "named-outputs" / output
+                    copy_into(source, place)
 
     def web_view(self, record: JobRecord) -> str:
         """The run's page in MLflow's UI: that of the server in use, or as `aml mlflow ui` serves it."""
@@ -229,7 +225,7 @@ class JobOperations:
     def _outputs(self, record: JobRecord) -> dict[str, Any]:
         declared = record.spec.get("outputs") or {}
         kinds = {name: value if isinstance(value, dict) else {} for name, value in declared.items()}
-        written = {name: output for name, output in record.outputs.items() if name != "artifacts" and output}
+        written = {name: output for name, output in record.outputs.items() if name != "artifacts"}
         return {**kinds, **written}
 
     def _entity(self, record: JobRecord) -> Any:
@@ -367,11 +363,7 @@ class ModelOperations:
             raise missing(error) from error
         place = Path(download_path) / name
         with disk_errors(place):
-            if source.is_dir():
-                shutil.copytree(source, place, dirs_exist_ok=True)
-            else:
-                place.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, place / source.name)
+            copy_into(source, place)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
         from azure.ai.ml.entities import Model

@@ -7,7 +7,7 @@ from typing import Any
 from amlocal.assets import now, version_key
 from amlocal.errors import NotFound, UserError
 from amlocal.jobs.tracking import client
-from amlocal.workspace import Workspace, disk_errors
+from amlocal.workspace import Workspace, copy_into, disk_errors
 
 
 def create(workspace: Workspace, spec: dict[str, Any], source: Path, run_id: str | None) -> dict[str, Any]:
@@ -29,12 +29,7 @@ def create(workspace: Workspace, spec: dict[str, Any], source: Path, run_id: str
         kept = workspace.root / "models" / name / str(following)
         with disk_errors(kept):
             shutil.rmtree(kept, ignore_errors=True)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, kept)
-            else:
-                kept.mkdir()
-                shutil.copy2(source, kept / source.name)
+            copy_into(source, kept)
         tags = {key: str(value) for key, value in (spec.get("tags") or {}).items()}
         tags["azureml.type"] = spec.get("type") or "custom_model"
         if not source.is_dir():

@@ -163,6 +163,15 @@ def _replace(beside: Path, path: Path) -> None:
     beside.replace(path)
 
 
+def copy_into(source: Path, folder: Path) -> None:
+    """Copy a folder's content, or a file, into `folder`, which is made if it is not there."""
+    if source.is_dir():
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, folder / source.name)
+
+
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 

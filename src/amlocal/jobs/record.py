@@ -108,10 +108,9 @@ class JobStore:
 
     def steps(self, record: JobRecord) -> Iterator[JobRecord]:
         """The children of a pipeline, in the order in which they were made."""
-        for path in sorted(self.workspace.jobs.glob(f"{record.name}_*/job.json")):
-            child = JobRecord(**read_json(path))
-            if child.parent == record.name:
-                yield child
+        found = (JobRecord(**read_json(path)) for path in self.workspace.jobs.glob(f"{record.name}_*/job.json"))
+        children = [child for child in found if child.parent == record.name]
+        yield from sorted(children, key=lambda child: child.creation_context["created_at"])
 
     def runner(self, record: JobRecord) -> int | None:
         """The process id of the job's living runner."""
