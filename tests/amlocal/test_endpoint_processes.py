@@ -1,9 +1,11 @@
 """The lives of an endpoint's processes: made, killed, replaced, stopped, brought back; and what cannot be made."""
 
+import errno
 import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -334,6 +336,22 @@ def test_deleting(serving: Bench) -> None:
     serving.client.online_endpoints.begin_delete("digits")
     assert serving.client.online_endpoints.describe_all() == []
     eventually(lambda: not serving.processes())  # nothing to watch over: the supervisor goes, too
+
+
+def test_deleting_while_the_supervisor_tidies_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at its folder a file goes, or one comes."""
+    bench.endpoint()
+    remove = shutil.rmtree
+    races = iter([FileNotFoundError(errno.ENOENT, "gone", "gateway.ready"), OSError(errno.ENOTEMPTY, "not empty")])
+
+    def disturbed(folder: Path) -> None:
+        if race := next(races, None):
+            raise race
+        remove(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", disturbed)
+    bench.client.online_endpoints.begin_delete("digits")
+    assert not bench.store.folder("digits").exists() and next(races, None) is None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there it is the only way")

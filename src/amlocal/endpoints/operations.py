@@ -1,5 +1,6 @@
 """`client.online_endpoints` and `client.online_deployments`: MLClient's operations on the endpoints of a workspace."""
 
+import errno
 import json
 import time
 import urllib.error
@@ -131,8 +132,6 @@ class OnlineEndpointOperations:
 
     def begin_delete(self, name: str | None = None, *, local: bool = False) -> "Poller":
         """End and remove an endpoint with its deployments and keys; what it collected stays."""
-        import shutil
-
         from amlocal.client import Poller, missing
 
         try:
@@ -141,9 +140,7 @@ class OnlineEndpointOperations:
             raise missing(error) from error
         with self.workspace.lock(f"endpoint-{endpoint.name}"):
             self.store.record(endpoint.name).unlink(missing_ok=True)
-            self._end_processes(endpoint.name)
-            with disk_errors(self.store.folder(endpoint.name)):
-                shutil.rmtree(self.store.folder(endpoint.name))
+            self._remove(endpoint.name)
         return Poller(None)
 
     def get_keys(self, name: str) -> Any:
@@ -208,6 +205,21 @@ class OnlineEndpointOperations:
 
     def _end_processes(self, name: str) -> None:
         end(filter(None, map(find, self.store.run(name).glob("*.json"))))
+
+    def _remove(self, name: str) -> None:
+        """End what runs and remove the folder. The supervisor tidies up there too: files go before us, or come."""
+        import shutil
+
+        folder = self.store.folder(name)
+        deadline = time.monotonic() + supervisor.GRACE_SECONDS
+        while folder.exists():
+            self._end_processes(name)
+            try:
+                with disk_errors(folder):
+                    shutil.rmtree(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or time.monotonic() > deadline:
+                    raise
 
     def _describe(self, endpoint: Endpoint) -> dict[str, Any]:
         spec = endpoint.spec

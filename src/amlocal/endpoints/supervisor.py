@@ -120,13 +120,16 @@ class Supervisor:
             child.not_before = now if child.restarts == 0 else now + child.pause
             child.restarts += 1
             child.popen = child.process = None
-        if now < child.not_before or not run.exists():
+        if now < child.not_before or not self.store.record(endpoint).exists():
             return
         (run / f"{name}.ready").unlink(missing_ok=True)
-        child.popen = spawn(launch.command, launch.log, launch.cwd, dict(launch.environment))
-        write_process(run / f"{name}.json", child.popen.pid, restarts=child.restarts)
-        child.process = find(run / f"{name}.json")
         child.started = now
+        try:
+            child.popen = spawn(launch.command, launch.log, launch.cwd, dict(launch.environment))
+            child.process = psutil.Process(child.popen.pid)
+            write_process(run / f"{name}.json", child.popen.pid, restarts=child.restarts)
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return  # its endpoint is being deleted in this moment, or it died at once: the next look tells
 
     def _dismiss(self, key: tuple[str, str], now: float) -> None:
         child = self.children[key]
