@@ -2,6 +2,7 @@
 
 import getpass
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,6 +93,11 @@ class Assets:
                 return spec
         there = ", ".join(str(spec.get("version")) for spec in versions)
         raise NotFound(f'{self.kind} "{name}" has no version {version}; there is {there}')
+
+    def delete(self, name: str) -> None:
+        """Forget every version of `name`. Raises NotFound."""
+        self.get(name)
+        shutil.rmtree(self.folder / name)
 
     def versions(self, name: str) -> Iterator[dict[str, Any]]:
         """Every version of one name, the latest created first."""

@@ -11,6 +11,7 @@ heavy: the command line uses those.
 """
 
 import io
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,10 @@ from amlocal.assets import Assets, Kind
 from amlocal.endpoints.operations import OnlineDeploymentOperations, OnlineEndpointOperations
 from amlocal.errors import NotFound, UserError
 from amlocal.jobs.record import JobRecord, JobStore
-from amlocal.workspace import Workspace, copy_into, disk_errors
+from amlocal.workspace import Workspace, copy_into, disk_errors, write_json
 
+# azure-ai-ml's ListViewType. Nothing can be archived here yet, so that the second is an empty list.
+ACTIVE, ARCHIVED = "ActiveOnly", "ArchivedOnly"
 MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
 
@@ -89,13 +92,10 @@ def missing(error: NotFound) -> Exception:
 
 def entity(kind: str, spec: dict[str, Any]) -> Any:
     """azure-ai-ml's entity of a spec that came from one."""
-    import azure.ai.ml
+    from amlocal.specs.load import loader
 
-    from amlocal.specs.load import LOADERS, quiet
-
-    quiet()
     plain = {key: value for key, value in spec.items() if key not in ("creation_context", "id") and value is not None}
-    return getattr(azure.ai.ml, LOADERS[kind])(io.StringIO(yaml.safe_dump(plain)))
+    return loader(kind)(io.StringIO(yaml.safe_dump(plain)))
 
 
 class JobOperations:
@@ -136,8 +136,15 @@ class JobOperations:
         return self._describe(self.store.get(name))
 
     def describe_all(
-        self, *, parent_job_name: str | None = None, max_results: int | None = None, **_: Any
+        self,
+        *,
+        parent_job_name: str | None = None,
+        max_results: int | None = None,
+        list_view_type: str = ACTIVE,
+        **_: Any,
     ) -> Sequence[dict[str, Any]]:
+        if list_view_type == ARCHIVED:
+            return []
         return [self._describe(record) for record in self.store.all(parent_job_name)[:max_results]]
 
     def stream(self, name: str) -> None:
@@ -278,8 +285,10 @@ class AssetOperations:
     def describe(self, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
         return self.assets.get(name, version, label)
 
-    def describe_all(self, name: str | None = None, **_: Any) -> Sequence[dict[str, Any]]:
+    def describe_all(self, name: str | None = None, list_view_type: str = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
         """The latest version of everything, or every version of `name`; the latest first."""
+        if list_view_type == ARCHIVED:
+            return []
         return list(self.assets.versions(name) if name else self.assets.latest())
 
 
@@ -291,6 +300,20 @@ class ComputeOperations(AssetOperations):
         spec.pop("$schema", None)
         self.assets.create({**spec, "provisioning_state": "Succeeded", "location": "local"})
         return Poller(self.get(item.name))
+
+    def begin_delete(self, name: str, **_: Any) -> Poller:
+        try:
+            self.assets.delete(name)
+        except NotFound as error:
+            raise missing(error) from error
+        return Poller(None)
+
+    def list_usage(self, **_: Any) -> Iterator[Any]:
+        """How many of this machine's cores there are; nothing here counts who uses them."""
+        from types import SimpleNamespace  # azure-ai-ml's Usage is abstract: only its own answers become one
+
+        name = SimpleNamespace(value="cores", localized_value="Cores of this machine")
+        yield SimpleNamespace(id="local", limit=os.cpu_count(), current_value=0, unit="Count", name=name, type=None)
 
     def get(self, name: str, version: str | None = None, label: str | None = None) -> Any:
         try:
@@ -340,10 +363,12 @@ class ModelOperations:
 
         return models.describe(self.workspace, models.get(self.workspace, name, version, label))
 
-    def describe_all(self, name: str | None = None, **_: Any) -> Sequence[dict[str, Any]]:
+    def describe_all(self, name: str | None = None, list_view_type: str = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
         """The latest version of every model, or every version of `name`, the highest first."""
         from amlocal import models
 
+        if list_view_type == ARCHIVED:
+            return []
         if name:
             found = models.versions(self.workspace, name)
         else:
@@ -387,6 +412,9 @@ class WorkspaceOperations:
         self.workspace = workspace
 
     def describe(self, name: str | None = None) -> dict[str, Any]:
+        """Raises NotFound for the name of another one."""
+        if name and name != self.workspace.name:
+            raise NotFound(f'workspace "{name}" is not the one of this folder, which is "{self.workspace.name}"')
         return {
             "display_name": self.workspace.name,
             "location": "local",
@@ -400,4 +428,32 @@ class WorkspaceOperations:
     def get(self, name: str | None = None, **_: Any) -> Any:
         from azure.ai.ml.entities import Workspace as AzureWorkspace
 
+        self.describe(name)
         return AzureWorkspace(name=self.workspace.name, location="local", resource_group="local")
+
+    def list(self, **_: Any) -> Iterator[Any]:
+        for spec in self.describe_all():
+            yield self.get(spec["name"])
+
+    def describe_all(self, **_: Any) -> Sequence[dict[str, Any]]:
+        """The one of this folder, if something was ever written to it."""
+        return [self.describe()] if self.workspace.root.is_dir() else []
+
+    def begin_create(self, workspace: Any, **_: Any) -> Poller:
+        """Make the workspace of this folder, or give it the name."""
+        self.workspace.create()
+        if workspace.name:
+            write_json(self.workspace.root / "workspace.json", {"name": workspace.name})
+        return Poller(self.get())
+
+    def begin_delete(self, name: str, **_: Any) -> Poller:
+        """End everything that runs in the workspace and remove its folder: jobs, models, endpoints, collected data."""
+        import shutil
+
+        from amlocal.endpoints.down import down
+
+        self.describe(name)
+        down(self.workspace)
+        with disk_errors(self.workspace.root):
+            shutil.rmtree(self.workspace.root)
+        return Poller(None)

@@ -7,6 +7,7 @@ A workspace is the folder `.amlocal/`:
     assets/<kind>/<name>/   one <version>.json each for data, environments, components and compute
     environments/<hash>/    Python environments built for jobs
     mlflow.db, artifacts/   MLflow's store: runs, metrics, the model registry
+    workspace.json          its name, if `aml workspace create` has given it one
 """
 
 import errno
@@ -17,7 +18,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ class Workspace:
 
     @property
     def name(self) -> str:
-        """What `aml workspace show` calls it: the folder the workspace lies in."""
+        """The name it was created with, else that of the folder it lies in."""
+        with suppress(OSError):
+            return read_json(self.root / "workspace.json")["name"]
         return self.root.parent.name or "local"
 
     @property

@@ -269,10 +269,16 @@ def test_steps_of_a_pipeline(aml: Aml) -> None:
     assert aml.operations.calls == [("list", {"parent_job_name": "parent"})]
 
 
-def test_nothing_is_archived_here(aml: Aml) -> None:
+def test_the_archive_is_asked_for_in_azure_s_words(aml: Aml) -> None:
     aml.operations.entities = [{"name": "j"}]
-    assert json.loads(aml("model", "list", "--archived-only")[1]) == []
-    assert json.loads(aml("model", "list", "--include-archived")[1]) == [{"name": "j"}]
+    aml("model", "list", "--archived-only")
+    aml("job", "list", "--include-archived")
+    aml("data", "list")
+    assert [filters for _, filters in aml.operations.calls] == [
+        {"list_view_type": "ArchivedOnly"},
+        {"list_view_type": "All"},
+        {},
+    ]
 
 
 @pytest.mark.parametrize("noun", ["model", "data", "environment", "component"])

@@ -36,7 +36,9 @@ def test_the_promised_verbs_are_there() -> None:
         for noun in ("model", "data", "environment", "component", "compute")
         for verb in ("create", "show", "list")
     ]
-    promised += ["model download", "workspace show", "mlflow ui", "doctor", "down", "up"]
+    promised += ["model download", "compute delete", "compute list-usage", "mlflow ui", "doctor", "down", "up", "exec"]
+    promised += [f"workspace {verb}" for verb in ("create", "show", "list", "delete")]
+    promised += [f"schedule {verb}" for verb in ("create", "show", "list", "enable", "disable", "delete")]
     promised += [
         f"online-endpoint {verb}"
         for verb in ["create", "show", "list", "update", "delete", "invoke", "get-credentials", "regenerate-keys"]

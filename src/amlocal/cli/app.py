@@ -26,6 +26,9 @@ from knack.output import OutputProducer
 from knack.parser import CLICommandParser
 from knack.util import CLIError, CommandResultItem
 
+from amlocal.cli import target
+from amlocal.cli.arguments import nothing_ignored
+
 NOUNS = (
     "job",
     "model",
@@ -36,18 +39,20 @@ NOUNS = (
     "online_endpoint",
     "online_deployment",
     "workspace",
+    "schedule",
     "mlflow",
     "doctor",
     "down",
+    "exec",
 )
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 
-# Flags every `az ml` command has and which mean nothing to a folder on this disk.
-AZURE_ONLY = (
-    (("--resource-group", "-g"), "Name of resource group. Accepted and ignored: the workspace is a folder."),
-    (("--workspace-name", "-w"), "Name of the workspace. Accepted and ignored: AMLOCAL_HOME chooses the folder."),
-    (("--subscription",), "Name or ID of subscription. Accepted and ignored: there is none."),
-    (("--change-reference",), argparse.SUPPRESS),
+# Flags every `az ml` command has. They name a workspace in Azure, and mean nothing to a folder on this disk.
+PLACE = (
+    (("--resource-group", "-g"), "_resource_group", "Name of resource group. Local target: accepted and ignored."),
+    (("--workspace-name", "-w"), "_workspace", "Name of the workspace. Local target: accepted and ignored."),
+    (("--subscription",), "_subscription", "ID of subscription. Local target: accepted and ignored."),
+    (("--change-reference",), "_change_reference", argparse.SUPPRESS),
 )
 
 
@@ -141,9 +146,10 @@ class Aml(CLI):
             commands_loader_cls=Commands,
             help_cls=Help,
         )
-        self.register_event(EVENT_PARSER_GLOBAL_CREATE, _add_azure_only_flags)
+        self.register_event(EVENT_PARSER_GLOBAL_CREATE, _add_target_flags)
         self.register_event(EVENT_PARSER_GLOBAL_CREATE, _leave_output_unset)
         self.register_event(EVENT_INVOKER_POST_PARSE_ARGS, _note_whether_output_was_asked_for)
+        self.register_event(EVENT_INVOKER_POST_PARSE_ARGS, _choose_target)
         self.debug = False
 
     def show_version(self) -> None:
@@ -164,10 +170,23 @@ class Aml(CLI):
 def error_line(error: BaseException) -> str:
     """One line for the user: the message of an error that was meant for them, else what broke and how to see more."""
     message = getattr(error, "message", None)
-    text = " ".join((message if isinstance(message, str) and message else str(error)).split())
+    text = _in_one_line(message if isinstance(message, str) and message else str(error))
     if _meant_for_users(error) and text:
         return text
     return f"{type(error).__name__}: {text} (this is a fault in aml itself: --debug shows where)"
+
+
+def _in_one_line(message: str) -> str:
+    """Without what Azure says twice (`(Code) Text`, then `Code: Code` and `Message: Text`) and its wrapped lines."""
+    if "failed to retrieve a token from the included credentials" in message:
+        return "not signed in to Azure: run `az login`; --debug shows what else was tried"
+    lines = [" ".join(line.split()) for line in message.splitlines()]
+    said = lines[0] if lines else ""
+    return " ".join(
+        line
+        for number, line in enumerate(lines)
+        if line and not (number and line.startswith(("Code: ", "Message: ")) and line.partition(": ")[2] in said)
+    )
 
 
 def _meant_for_users(error: BaseException) -> bool:
@@ -179,12 +198,24 @@ def _meant_for_users(error: BaseException) -> bool:
     )
 
 
-def _add_azure_only_flags(_: CLI, arg_group: Any, **__: Any) -> None:
-    for number, (flags, text) in enumerate(AZURE_ONLY):
-        arg_group.add_argument(*flags, dest=f"_azure_only_{number}", help=text)
+def _add_target_flags(_: CLI, arg_group: Any, **__: Any) -> None:
+    arg_group.add_argument(
+        "--target",
+        dest="_target",
+        choices=target.TARGETS,
+        help=f"Where the workspace is: this folder or Azure. Default: {target.VARIABLE}, else local.",
+    )
+    for flags, destination, text in PLACE:
+        arg_group.add_argument(*flags, dest=destination, help=text)
     arg_group.add_argument(
         "--acquire-policy-token", dest="_acquire_policy_token", action="store_true", help=argparse.SUPPRESS
     )
+
+
+def _choose_target(_: CLI, args: argparse.Namespace, **__: Any) -> None:
+    target.choose(args._target, args._subscription, args._resource_group, args._workspace)
+    if target.is_azure():
+        nothing_ignored(args)
 
 
 def _leave_output_unset(cli: CLI, arg_group: Any, **_: Any) -> None:
@@ -208,7 +239,7 @@ def _escape_as_json(error: UnicodeError) -> tuple[str, int]:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; see `amlocal.cli.main`."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = target.leading(sys.argv[1:] if arguments is None else arguments)
     # Where stdout is not UTF-8 (Windows: cp1252), what it cannot hold is printed as JSON escapes: still valid JSON.
     codecs.register_error("aml-json", _escape_as_json)
     if hasattr(sys.stdout, "reconfigure"):

@@ -7,6 +7,8 @@ from typing import Any
 from knack.arguments import ArgumentsContext
 from knack.commands import CLICommandsLoader
 
+from amlocal.errors import UserError
+
 
 def shared(loader: CLICommandsLoader, noun: str, title: str, plural: str) -> None:
     """Names and texts of the flags that read alike for every noun; a verb has those its function takes."""
@@ -48,16 +50,33 @@ def shared(loader: CLICommandsLoader, noun: str, title: str, plural: str) -> Non
         )
 
 
+# The flags that `ignored` accepts: {argparse's name: the flag}.
+IGNORED: dict[str, str] = {}
+
+
 def ignored(c: ArgumentsContext, *flags: str, value: bool = True) -> None:
-    """Accept flags that only mean something in Azure; `value` False for those that take none."""
-    how: dict[str, Any] = {"nargs": "?"} if value else {"action": "store_true"}
+    """Accept flags that mean nothing on this machine; `value` False for those that take none."""
+    how: dict[str, Any] = {"nargs": "?", "const": ""} if value else {"action": "store_const", "const": ""}
+    destination = "_" + flags[0].strip("-").replace("-", "_")  # the underscore keeps it from the verb's function
+    IGNORED[destination] = flags[0]
     c.extra(  # noqa: S610 (knack's, not Django's)
-        "_" + flags[0].strip("-").replace("-", "_"),  # a leading underscore keeps it from the verb's function
+        destination,
         options_list=list(flags),
         arg_group="Azure Only",
         help="Accepted and ignored: it has no meaning on this machine.",
         **how,
     )
+
+
+def nothing_ignored(arguments: argparse.Namespace) -> None:
+    """In Azure those flags do mean something: rather than do something else than asked, refuse. Raises UserError."""
+    for destination, flag in IGNORED.items():
+        if getattr(arguments, destination, None) is not None:
+            raise UserError(f"{flag}: `aml --target azure` cannot hand it on; say it in the file, or use `az ml`")
+
+
+def no_wait(c: ArgumentsContext) -> None:
+    c.argument("no_wait", action="store_true", help="Do not wait for the long-running operation to finish.")
 
 
 def no_registry(c: ArgumentsContext) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amlocal.cli.printing import created, described_all
+from amlocal.cli.printing import created, described_all, view
 from amlocal.cli.specs import load
 
 
@@ -14,8 +14,8 @@ def create(
     return created(operations, entity, str(entity.version))
 
 
-def list_all(operations: Any, name: str | None, max_results: int | None, archived_only: bool) -> list[dict[str, Any]]:
+def list_all(
+    operations: Any, name: str | None, max_results: int | None, include_archived: bool, archived_only: bool
+) -> list[dict[str, Any]]:
     """Every asset's latest version, or all versions of `name`."""
-    if archived_only:
-        return []  # nothing can be archived here
-    return described_all(operations, max_results, name=name)
+    return described_all(operations, max_results, name=name, list_view_type=view(include_archived, archived_only))

@@ -33,7 +33,7 @@ def list_all(
     include_archived: bool = False,
     archived_only: bool = False,
 ) -> list[dict[str, Any]]:
-    return assets.list_all(target.client().components, name, max_results, archived_only)
+    return assets.list_all(target.client().components, name, max_results, include_archived, archived_only)
 
 
 def commands(loader: CLICommandsLoader) -> None:

@@ -7,11 +7,14 @@ from knack.commands import CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import target
-from amlocal.cli.arguments import given, ignored, shared
-from amlocal.cli.printing import created, described, described_all
+from amlocal.cli.arguments import given, ignored, no_wait, shared
+from amlocal.cli.printing import described, described_all, finished
 from amlocal.cli.specs import load
 
 COLUMNS = "[].{Name:name, Type:type, Size:size, MinInstances:min_instances, MaxInstances:max_instances}"
+
+
+USAGE_COLUMNS = "[].{Name:name.localized_value, Used:current_value, Limit:limit}"
 
 
 def create(
@@ -27,7 +30,8 @@ def create(
     description: str | None = None,
     tags: dict[str, str] | None = None,
     params_override: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+    no_wait: bool = False,
+) -> dict[str, Any] | None:
     flags = given(
         name=name,
         type=type,
@@ -42,7 +46,7 @@ def create(
     )
     compute = target.client().compute
     entity = load("compute", file, [*(params_override or []), *flags])
-    return created(compute, compute.begin_create_or_update(entity).result())
+    return finished(compute, compute.begin_create_or_update(entity), no_wait)
 
 
 def show(name: str) -> dict[str, Any]:
@@ -54,11 +58,42 @@ def list_all(max_results: int | None = None, type: str | None = None) -> list[di
     return [one for one in targets if not type or str(one.get("type")).lower() == type][:max_results]
 
 
+def delete(name: str, no_wait: bool = False) -> None:
+    deletion = target.client().compute.begin_delete(name)
+    if not no_wait:
+        deletion.result()
+
+
+def list_usage(location: str | None = None) -> list[dict[str, Any]]:
+    return [usage(each) for each in target.client().compute.list_usage(location=location)]
+
+
+def usage(entity: Any) -> dict[str, Any]:
+    """What Azure answered: azure-ai-ml keeps it under Azure's names beside its own, which stay None."""
+    answer = {key: value for key, value in vars(entity).items() if not key.startswith("_")}
+    name = answer.get("name")
+    named = name if isinstance(name, dict) else vars(name) if name is not None else {}
+    used = answer.get("currentValue", answer.get("current_value"))
+    return {
+        "current_value": used,
+        "id": answer.get("id"),
+        "limit": answer.get("limit"),
+        "name": {
+            "localized_value": named.get("localizedValue", named.get("localized_value")),
+            "value": named.get("value"),
+        },
+        "type": answer.get("type"),
+        "unit": answer.get("unit"),
+    }
+
+
 def commands(loader: CLICommandsLoader) -> None:
     with CommandGroup(loader, "compute", "amlocal.cli.compute#{}") as group:
         group.command("create", "create")
         group.command("show", "show")
         group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("delete", "delete", confirmation="Are you sure you want to delete this compute target?")
+        group.command("list-usage", "list_usage", table_transformer=USAGE_COLUMNS)
 
 
 def arguments(loader: CLICommandsLoader) -> None:
@@ -82,8 +117,6 @@ def arguments(loader: CLICommandsLoader) -> None:
             type=int,
             help="Node idle time in seconds before scaling down the cluster. Default: 120.",
         )
-        c.argument("location", options_list=["--location", "-l"], help="Location of the compute.")
-        ignored(c, "--no-wait", value=False)
         for flags in (
             ("--admin-password",),
             ("--admin-username",),
@@ -98,6 +131,9 @@ def arguments(loader: CLICommandsLoader) -> None:
             ("--vnet-name",),
         ):
             ignored(c, *flags)
+    with ArgumentsContext(loader, "compute") as c:
+        c.argument("location", options_list=["--location", "-l"], help="Location. Default: the workspace's.")
+        no_wait(c)
     with ArgumentsContext(loader, "compute list") as c:
         c.argument(
             "type",
@@ -122,6 +158,21 @@ examples:
     text: >
       aml compute create --name cpu-cluster --size Standard_F4s_v2
       --min-instances 0 --max-instances 1 --type AmlCompute
+"""
+helps["compute delete"] = """
+type: command
+short-summary: Delete a compute target.
+examples:
+  - name: Delete a compute target without being asked
+    text: aml compute delete --name cpu-cluster --yes
+"""
+helps["compute list-usage"] = """
+type: command
+short-summary: List the usage of the compute quota by VM family.
+long-summary: On this machine there is one family, its cores; with --target azure it is Azure's answer.
+examples:
+  - name: What is used and what the limits are
+    text: aml compute list-usage -o table
 """
 helps["compute show"] = """
 type: command

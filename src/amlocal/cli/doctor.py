@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
+from amlocal.cli.target import local_only
 from amlocal.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def doctor(cmd: CLICommand) -> dict[str, Any] | None:
+    local_only("doctor")
     from amlocal.cli.checks import all_checks, running
 
     workspace = Workspace.find()

@@ -4,10 +4,12 @@ from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli.printing import note
+from amlocal.cli.target import local_only
 from amlocal.workspace import Workspace
 
 
 def down(cmd: CLICommand) -> list[str]:
+    local_only("down")
     from amlocal.endpoints.down import down as stop
 
     stopped = stop(Workspace.find())
@@ -17,6 +19,7 @@ def down(cmd: CLICommand) -> list[str]:
 
 
 def up(cmd: CLICommand) -> list[str]:
+    local_only("up")
     from amlocal.endpoints.down import up as start
 
     started = start(Workspace.find())

@@ -11,7 +11,7 @@ from knack.help_files import helps
 from amlocal.cli import target
 from amlocal.cli.arguments import given, shared
 from amlocal.cli.interrupt import termination_as_interrupt
-from amlocal.cli.printing import created, described, described_all, note
+from amlocal.cli.printing import created, described, described_all, note, view
 from amlocal.cli.specs import load
 from amlocal.errors import UserError
 
@@ -43,6 +43,7 @@ def create(
         _stream_own_job(cmd, jobs, job.name)
         if not cmd.cli_ctx.invocation.data["output_asked_for"]:
             return None
+        return described(jobs, job.name)
     return created(jobs, job)
 
 
@@ -60,10 +61,9 @@ def list_all(
     include_archived: bool = False,
     archived_only: bool = False,
 ) -> list[dict[str, Any]]:
-    if archived_only:
-        return []  # nothing can be archived here
     limit = None if all_results == "true" else max_results
-    return described_all(target.client().jobs, limit, parent_job_name=parent_job_name)
+    which = view(include_archived, archived_only)
+    return described_all(target.client().jobs, limit, parent_job_name=parent_job_name, list_view_type=which)
 
 
 def stream(name: str) -> None:
@@ -102,13 +102,16 @@ def validate(cmd: CLICommand, file: str, params_override: list[dict[str, Any]] |
 def _stream_own_job(cmd: CLICommand, jobs: Any, name: str) -> None:
     """Stream a job this command has started; interrupted, take the job down too.
 
-    In the cloud the job would go on; on a laptop nobody expects anything to run after Ctrl-C.
+    In the cloud the job goes on, as az has it; on a laptop nobody expects anything to run after Ctrl-C.
     """
     data_follows = cmd.cli_ctx.invocation.data["output_asked_for"]
     try:
         with termination_as_interrupt(), contextlib.redirect_stdout(sys.stderr if data_follows else sys.stdout):
             jobs.stream(name)
     except KeyboardInterrupt:
+        if target.is_azure():
+            note(cmd.cli_ctx, f"Job {name} goes on in Azure; `aml --target azure job cancel -n {name}` ends it.")
+            raise
         print(f"Interrupted: canceling job {name}, so that nothing is left running.", file=sys.stderr, flush=True)
         try:
             jobs.begin_cancel(name).result()

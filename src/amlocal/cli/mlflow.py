@@ -18,6 +18,7 @@ from knack.help_files import helps
 
 from amlocal.cli.interrupt import termination_as_interrupt
 from amlocal.cli.printing import note
+from amlocal.cli.target import local_only
 from amlocal.errors import UserError
 from amlocal.workspace import Workspace
 
@@ -29,6 +30,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def ui(cmd: CLICommand, port: int = 5000, host: str = "127.0.0.1") -> None:
+    local_only("mlflow ui")
     workspace = Workspace.find()
     store = workspace.tracking_uri
     if store.startswith(("http://", "https://")):

@@ -39,7 +39,8 @@ def list_all(
     include_archived: bool = False,
     archived_only: bool = False,
 ) -> list[dict[str, Any]]:
-    models = assets.list_all(target.client().models, name, None if stage else max_results, archived_only)
+    limit = None if stage else max_results
+    models = assets.list_all(target.client().models, name, limit, include_archived, archived_only)
     return [model for model in models if not stage or model.get("stage") == stage][:max_results]
 
 

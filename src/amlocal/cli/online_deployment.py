@@ -7,9 +7,9 @@ from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import target
-from amlocal.cli.arguments import given, ignored, positive, shared
+from amlocal.cli.arguments import given, ignored, no_wait, positive, shared
 from amlocal.cli.online_endpoint import changed, everything_is_local
-from amlocal.cli.printing import note
+from amlocal.cli.printing import note, plain
 from amlocal.cli.specs import load
 from amlocal.errors import UserError
 
@@ -47,7 +47,8 @@ def create(
     endpoint_name: str | None = None,
     all_traffic: bool = False,
     params_override: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+    no_wait: bool = False,
+) -> dict[str, Any] | None:
     client = target.client()
     deployments = client.online_deployments
     entity = load(KIND, file, [*(params_override or []), *given(name=name, endpoint_name=endpoint_name)])
@@ -58,7 +59,10 @@ def create(
                 " change it with `aml online-deployment update`"
             )
     note(cmd.cli_ctx, f"Creating deployment {entity.name} of endpoint {entity.endpoint_name} ...")
-    deployments.begin_create_or_update(entity).result()
+    creation = deployments.begin_create_or_update(entity)
+    if no_wait and not all_traffic:  # traffic can go to a deployment that is ready only
+        return None
+    creation.result()
     if all_traffic:
         endpoint = client.online_endpoints.get(entity.endpoint_name)
         endpoint.traffic = {entity.name: 100}
@@ -79,7 +83,8 @@ def update(
     name: str | None = None,
     endpoint_name: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+    no_wait: bool = False,
+) -> dict[str, Any] | None:
     deployments = target.client().online_deployments
     overrides = list(params_override or [])
     if file:
@@ -89,12 +94,17 @@ def update(
         entity = changed(KIND, _described(deployments, name, endpoint_name), overrides, FIELDS)
     else:
         raise UserError("update: name the deployment with --name and --endpoint-name, or give a --file that does")
-    deployments.begin_create_or_update(entity).result()
+    change = deployments.begin_create_or_update(entity)
+    if no_wait:
+        return None
+    change.result()
     return _described(deployments, entity.name, entity.endpoint_name)
 
 
-def delete(name: str, endpoint_name: str) -> None:
-    target.client().online_deployments.begin_delete(name, endpoint_name).wait()
+def delete(name: str, endpoint_name: str, no_wait: bool = False) -> None:
+    deletion = target.client().online_deployments.begin_delete(name, endpoint_name)
+    if not no_wait:
+        deletion.result()
 
 
 def get_logs(name: str, endpoint_name: str, lines: int = 5000, container: str = "inference-server") -> None:
@@ -104,13 +114,13 @@ def get_logs(name: str, endpoint_name: str, lines: int = 5000, container: str = 
 def _described(deployments: Any, name: str, endpoint_name: str) -> dict[str, Any]:
     if hasattr(deployments, "describe"):
         return deployments.describe(name, endpoint_name)
-    return deployments.get(name, endpoint_name)._to_dict()
+    return plain(deployments.get(name, endpoint_name))
 
 
 def _described_all(deployments: Any, endpoint_name: str) -> list[dict[str, Any]]:
     if hasattr(deployments, "describe_all"):
         return list(deployments.describe_all(endpoint_name))
-    return [entity._to_dict() for entity in deployments.list(endpoint_name)]
+    return [plain(entity) for entity in deployments.list(endpoint_name)]
 
 
 def commands(loader: CLICommandsLoader) -> None:
@@ -130,9 +140,8 @@ def arguments(loader: CLICommandsLoader) -> None:
     for verb in ("create", "show", "list", "update", "delete", "get-logs"):
         with ArgumentsContext(loader, f"online-deployment {verb}") as c:
             everything_is_local(c)
-    for verb in ("create", "update", "delete"):
-        with ArgumentsContext(loader, f"online-deployment {verb}") as c:
-            ignored(c, "--no-wait", value=False)
+    with ArgumentsContext(loader, "online-deployment") as c:
+        no_wait(c)
     for verb in ("create", "update"):
         with ArgumentsContext(loader, f"online-deployment {verb}") as c:
             ignored(c, "--skip-script-validation", value=False)

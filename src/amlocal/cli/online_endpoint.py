@@ -7,8 +7,8 @@ from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import target
-from amlocal.cli.arguments import given, ignored, shared
-from amlocal.cli.printing import created, described, described_all, note
+from amlocal.cli.arguments import given, ignored, no_wait, shared
+from amlocal.cli.printing import described, described_all, finished, note
 from amlocal.cli.specs import load
 from amlocal.errors import UserError
 
@@ -21,13 +21,14 @@ def create(
     name: str | None = None,
     auth_mode: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+    no_wait: bool = False,
+) -> dict[str, Any] | None:
     endpoints = target.client().online_endpoints
     flags = given(name=name, auth_mode=auth_mode)
     entity = load(KIND, file, [*(params_override or []), *flags])
     if any(each["name"] == entity.name for each in described_all(endpoints)):
         raise UserError(f"endpoint {entity.name} exists already; change it with `aml online-endpoint update`")
-    return created(endpoints, endpoints.begin_create_or_update(entity).result())
+    return finished(endpoints, endpoints.begin_create_or_update(entity), no_wait)
 
 
 def show(name: str) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def update(
     traffic: list[str] | None = None,
     mirror_traffic: list[str] | None = None,
     params_override: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+    no_wait: bool = False,
+) -> dict[str, Any] | None:
     endpoints = target.client().online_endpoints
     overrides = list(params_override or [])
     if traffic:
@@ -57,13 +59,14 @@ def update(
         raise UserError("update: name the endpoint with --name, or give a --file that does")
     now = described(endpoints, name)
     if entity is None:
-        entity = changed(KIND, now, overrides, ("name", "auth_mode", "description", "tags", "properties", *SHARES))
+        entity = changed(KIND, now, overrides, FIELDS)
     elif not entity.traffic:  # a file says nothing of what deployments get
-        entity.traffic, entity.mirror_traffic = now["traffic"], entity.mirror_traffic or now["mirror_traffic"]
-    return created(endpoints, endpoints.begin_create_or_update(entity).result())
+        entity.traffic, entity.mirror_traffic = now["traffic"], entity.mirror_traffic or now.get("mirror_traffic")
+    return finished(endpoints, endpoints.begin_create_or_update(entity), no_wait)
 
 
-SHARES = ("traffic", "mirror_traffic")
+# What of an endpoint can be set after it was made.
+FIELDS = ("name", "auth_mode", "description", "identity", "properties", "tags", "traffic", "mirror_traffic")
 
 
 def shares(texts: list[str]) -> dict[str, int]:
@@ -76,22 +79,22 @@ def changed(kind: str, now: dict[str, Any], overrides: list[dict[str, Any]], fie
     """The entity that `now` describes, after `--set`; only `fields` are its to set. Raises UserError."""
     import io
 
-    import azure.ai.ml
     import yaml
 
-    from amlocal.specs.load import LOADERS, quiet
+    from amlocal.specs.load import loader
 
     for override in overrides:
         for path in override:
             if path.split(".")[0] not in fields or path == "name":
                 raise UserError(f"--set {path}: cannot be changed; what can is {', '.join(fields[1:])}")
-    quiet()
     text = yaml.safe_dump({key: now[key] for key in fields if now.get(key) is not None})
-    return getattr(azure.ai.ml, LOADERS[kind])(io.StringIO(text), params_override=overrides)
+    return loader(kind)(io.StringIO(text), params_override=overrides)
 
 
-def delete(name: str) -> None:
-    target.client().online_endpoints.begin_delete(name).wait()
+def delete(name: str, no_wait: bool = False) -> None:
+    deletion = target.client().online_endpoints.begin_delete(name)
+    if not no_wait:
+        deletion.result()
 
 
 def get_credentials(name: str) -> dict[str, str]:
@@ -103,7 +106,7 @@ def get_credentials(name: str) -> dict[str, str]:
 
 
 def regenerate_keys(cmd: CLICommand, name: str, key_type: str = "primary") -> None:
-    target.client().online_endpoints.begin_regenerate_keys(name, key_type=key_type).wait()
+    target.client().online_endpoints.begin_regenerate_keys(name, key_type=key_type).result()
     note(
         cmd.cli_ctx, f"The {key_type} key of {name} is another one now; `aml online-endpoint get-credentials` shows it."
     )
@@ -132,9 +135,10 @@ def arguments(loader: CLICommandsLoader) -> None:
     for verb in ("create", "show", "list", "update", "delete", "invoke"):
         with ArgumentsContext(loader, f"online-endpoint {verb}") as c:
             everything_is_local(c)
-    for verb in ("create", "update", "delete", "regenerate-keys"):
-        with ArgumentsContext(loader, f"online-endpoint {verb}") as c:
-            ignored(c, "--no-wait", value=False)
+    with ArgumentsContext(loader, "online-endpoint") as c:
+        no_wait(c)
+    with ArgumentsContext(loader, "online-endpoint regenerate-keys") as c:
+        ignored(c, "--no-wait", value=False)
     with ArgumentsContext(loader, "online-endpoint create") as c:
         c.argument(
             "auth_mode",
@@ -172,9 +176,7 @@ def arguments(loader: CLICommandsLoader) -> None:
 
 def everything_is_local(c: ArgumentsContext) -> None:
     """Accept `--local`, with or without a value."""
-    c.extra(  # noqa: S610 (knack's, not Django's)
-        "_local", options_list=["--local"], nargs="?", help="Accepted and ignored: everything is local here."
-    )
+    ignored(c, "--local")
 
 
 helps["online-endpoint"] = """

@@ -15,7 +15,7 @@ def described(operations: Any, name: str, version: str | None = None, label: str
     by = {key: value for key, value in (("version", version), ("label", label)) if value is not None}
     if hasattr(operations, "describe"):
         return operations.describe(name, **by)
-    return operations.get(name, **by)._to_dict()
+    return plain(operations.get(name, **by))
 
 
 def described_all(operations: Any, limit: int | None = None, **filters: Any) -> list[dict[str, Any]]:
@@ -23,14 +23,29 @@ def described_all(operations: Any, limit: int | None = None, **filters: Any) -> 
     given = {key: value for key, value in filters.items() if value is not None}
     if hasattr(operations, "describe_all"):
         return list(islice(operations.describe_all(**given), limit))
-    return [entity._to_dict() for entity in islice(operations.list(**given), limit)]
+    return [plain(entity) for entity in islice(operations.list(**given), limit)]
+
+
+def view(include_archived: bool, archived_only: bool) -> str | None:
+    """azure-ai-ml's ListViewType for the two flags; None is its default, what is not archived."""
+    return "ArchivedOnly" if archived_only else "All" if include_archived else None
 
 
 def created(operations: Any, entity: Any, version: str | None = None) -> dict[str, Any]:
     """What a `create` verb prints: the entity that the client returned, as it now stands in the workspace."""
     if hasattr(operations, "describe"):
         return described(operations, entity.name, version)
+    return plain(entity)
+
+
+def plain(entity: Any) -> dict[str, Any]:
+    """The dictionary that azure-ai-ml makes of its own entity, and `az ml` prints."""
     return entity._to_dict()
+
+
+def finished(operations: Any, poller: Any, no_wait: bool) -> dict[str, Any] | None:
+    """What a verb prints that takes long: the entity when it is ready; with --no-wait nothing, at once."""
+    return None if no_wait else created(operations, poller.result())
 
 
 def note(cli: CLI, text: str) -> None:

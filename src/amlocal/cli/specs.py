@@ -17,10 +17,11 @@ def load(kind: str, file: str | None, overrides: list[dict[str, Any]]) -> Any:
         return specs.load(kind, Path(file), overrides)
     if not any("name" in override for override in overrides):
         raise UserError(f"a {kind} needs either --file, or --name and the flags that describe it")
-    import azure.ai.ml
+    from amlocal.specs.load import loader
 
+    read = loader(kind)
     try:
-        return getattr(azure.ai.ml, f"load_{kind}")(None, params_override=overrides)
+        return read(None, params_override=overrides)
     except Exception as error:  # marshmallow's and azure-ai-ml's, each of its own kind
         problem = " ".join(str(getattr(error, "message", None) or error).split())
         problem = problem.partition(" Visit this link")[0]  # the rest is advice for authors of files

@@ -1,10 +1,78 @@
-"""Whom `aml` talks to. Every command gets its client here and nowhere else."""
+"""Whom `aml` talks to: the workspace of this folder, or with `--target azure` one in Azure.
 
+Every command gets its client here and nowhere else. Both clients have azure-ai-ml's attributes and methods.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from amlocal.errors import UserError
 
-def client() -> Any:
-    """The workspace of the current folder, with the attributes and methods of azure-ai-ml's MLClient."""
+TARGETS = ("local", "azure")
+VARIABLE = "AML_TARGET"
+ANY = "any"
+
+
+@dataclass
+class Choice:
+    """What this command's global flags say; set before it runs."""
+
+    target: str = "local"
+    subscription: str | None = None
+    resource_group: str | None = None
+    workspace: str | None = None
+
+
+_choice = Choice()
+
+
+def choose(
+    target: str | None, subscription: str | None = None, resource_group: str | None = None, workspace: str | None = None
+) -> None:
+    """Take note of the global flags. Without `--target` the variable AML_TARGET decides, without that: local."""
+    global _choice
+    chosen = target or os.environ.get(VARIABLE) or "local"
+    if chosen not in TARGETS:
+        raise UserError(f"{VARIABLE}={chosen}: no such target; it is one of {', '.join(TARGETS)}")
+    _choice = Choice(chosen, subscription, resource_group, workspace)
+
+
+def is_azure() -> bool:
+    return _choice.target == "azure"
+
+
+def client(workspace: str | None = None) -> Any:
+    """The workspace of the current folder, or Azure's: both have the attributes and methods of MLClient.
+
+    workspace: the name that a command about workspaces gives with --name; ANY if it needs none.
+    """
+    if is_azure():
+        from amlocal.cloud.connection import connect
+        from amlocal.cloud.place import Place, find
+
+        return connect(find(Place(_choice.subscription, _choice.resource_group, workspace or _choice.workspace)))
     from amlocal.client import LocalMLClient
 
     return LocalMLClient()
+
+
+def local_only(command: str) -> None:
+    """Refuse a command that has a meaning on this machine only. Raises UserError."""
+    if is_azure():
+        raise UserError(f"`aml {command}` is about the workspace of this folder; leave out --target azure")
+
+
+def leading(arguments: Sequence[str]) -> list[str]:
+    """The arguments with a `--target` that stands before the noun moved behind it, where knack looks for flags."""
+    first = arguments[:1]
+    if first == ["--target"] and len(arguments) > 2:
+        moved, rest = list(arguments[:2]), list(arguments[2:])
+    elif first and first[0].startswith("--target=") and len(arguments) > 1:
+        moved, rest = [arguments[0]], list(arguments[1:])
+    else:
+        return list(arguments)
+    # Behind the words that name the command, before its flags, so that `exec -- CMD` keeps its own.
+    words = next((number for number, text in enumerate(rest) if text.startswith("-")), len(rest))
+    return rest[:words] + moved + rest[words:]

@@ -5,25 +5,13 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from amlocal.errors import UserError
-
-# kind -> the loader in azure.ai.ml
-LOADERS = {
-    "job": "load_job",
-    "model": "load_model",
-    "data": "load_data",
-    "environment": "load_environment",
-    "component": "load_component",
-    "compute": "load_compute",
-    "online-endpoint": "load_online_endpoint",
-    "online-deployment": "load_online_deployment",
-}
 
 
 def load(kind: str, path: Path | str, overrides: Sequence[Mapping[str, Any]] = ()) -> Any:
@@ -34,13 +22,19 @@ def load(kind: str, path: Path | str, overrides: Sequence[Mapping[str, Any]] = (
     """
     path = Path(path)
     document = _document(path)
-    import azure.ai.ml
-
-    quiet()
+    read = loader(kind)
     try:
-        return getattr(azure.ai.ml, LOADERS[kind])(path.resolve(), params_override=[dict(item) for item in overrides])
+        return read(path.resolve(), params_override=[dict(item) for item in overrides])
     except Exception as error:  # marshmallow, azure-ai-ml and yaml each raise their own kinds from within the loader
         raise UserError(_explain(kind, path, document, error)) from error
+
+
+def loader(kind: str) -> Callable[..., Any]:
+    """azure-ai-ml's `load_job`, `load_online_endpoint`, ...; takes a path or a stream, and `params_override`."""
+    from azure.ai.ml.entities import _load_functions  # load_schedule is nowhere else
+
+    quiet()
+    return getattr(_load_functions, f"load_{kind.replace('-', '_')}")
 
 
 def quiet() -> None:

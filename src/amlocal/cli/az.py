@@ -1,0 +1,128 @@
+"""`az`, as `aml exec` lets a command find it: `az ml` is `aml`; the rest answers as a script or a workflow expects.
+
+With `--target azure` that rest is none of our business: it goes to the next `az` on PATH, Azure's own. Locally
+`az_answers` answers.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from knack.arguments import ArgumentsContext
+from knack.cli import CLI
+from knack.commands import CLICommandsLoader, CommandGroup
+from knack.events import EVENT_PARSER_GLOBAL_CREATE
+
+from amlocal.cli import target
+from amlocal.cli.app import Parser, Settings, error_line
+from amlocal.cli.az_answers import COMMANDS
+from amlocal.cli.exec import STAND_IN
+from amlocal.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one `az` command and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["ml"]:
+        from amlocal.cli.app import run
+
+        return run(words[1:])
+    try:
+        if os.environ.get(target.VARIABLE) == "azure":
+            return hand_on(words)
+        return Az().invoke(words)
+    except UserError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+    except SystemExit as leave:  # argparse: 0 after --help, 2 after a usage error
+        return leave.code if isinstance(leave.code, int) else 1
+
+
+def hand_on(words: list[str]) -> int:
+    """Have the next `az` on PATH do it. Raises UserError if there is none."""
+    rest = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder) != STAND_IN]
+    program = shutil.which("az", path=os.pathsep.join(rest))
+    if program is None:
+        raise UserError(
+            f"`az {' '.join(words[:2])}` is for the Azure CLI, which is not on PATH (only `az ml` is answered "
+            "without it); install it from https://aka.ms/installazurecli, or leave out --target azure"
+        )
+    if os.name != "nt":
+        os.execv(program, [program, *words])  # noqa: S606 (no shell is wanted)
+    return subprocess.call([program, *words])
+
+
+class Commands(CLICommandsLoader):
+    def load_command_table(self, args: Sequence[str]) -> dict[str, Any]:
+        for words, function in COMMANDS.items():
+            noun, _, verb = words.rpartition(" ")
+            with CommandGroup(self, noun, "amlocal.cli.az_answers#{}") as commands:
+                commands.command(verb, function.__name__)
+        return super().load_command_table(args)
+
+    def load_arguments(self, command: str) -> None:
+        several = {"nargs": "+", "default": None}
+        with ArgumentsContext(self, "") as c:
+            c.argument("name", options_list=["--name", "-n"])
+            c.argument("location", options_list=["--location", "-l"])
+            c.argument("yes", options_list=["--yes", "-y"])
+            c.argument("file", options_list=["--file", "-f"])
+            c.argument("template_file", options_list=["--template-file", "-f"])
+            c.argument("parameters", options_list=["--parameters", "-p"], **several)
+            c.argument("result_format", options_list=["--result-format", "-r"])
+            c.argument("exclude_change_types", options_list=["--exclude-change-types", "-x"], **several)
+            c.argument("username", options_list=["--username", "-u"])
+            c.argument("password", options_list=["--password", "-p"])
+            c.argument("tenant", options_list=["--tenant", "-t"])
+            c.argument("identity", options_list=["--identity", "-i"])
+            c.argument("defaults", options_list=["--defaults", "-d"], **several)
+            c.argument("list_defaults", options_list=["--list-defaults", "-l"])
+            c.argument("tags", **several)
+        for noun in ("group create", "group show", "group exists", "group delete"):
+            with ArgumentsContext(self, noun) as c:
+                c.argument("name", options_list=["--name", "-n", "--resource-group", "-g"])
+        with ArgumentsContext(self, "account") as c:
+            c.argument("name", options_list=["--name", "-n"])
+        super().load_arguments(command)
+
+
+class StandInParser(Parser):
+    def error(self, message: str) -> NoReturn:
+        if "is not in the" in message:
+            message = (
+                f"{message.split('. See')[0]} of the stand-in; with --target azure it goes to the Azure CLI itself"
+            )
+        super().error(message)
+
+
+class Az(CLI):
+    def __init__(self) -> None:
+        super().__init__(
+            cli_name="az",
+            config_dir=os.path.expanduser("~/.aml"),  # noqa: PTH111 (never created, see Settings)
+            config_env_var_prefix="AZURE",
+            out_file=sys.stdout,
+            config_cls=Settings,
+            parser_cls=StandInParser,
+            commands_loader_cls=Commands,
+        )
+        self.register_event(EVENT_PARSER_GLOBAL_CREATE, _add_subscription)
+
+    def get_cli_version(self) -> str:
+        return "azure-cli 2.0.0 (the stand-in of aml exec)"
+
+    def exception_handler(self, ex: Exception) -> int:
+        print(f"ERROR: {error_line(ex)}", file=sys.stderr)
+        return 1
+
+
+def _add_subscription(_: CLI, arg_group: Any, **__: Any) -> None:
+    arg_group.add_argument("--subscription", "-s", dest="_subscription", help="Accepted and ignored: there is none.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""`aml exec -- CMD`: run a command that believes it has the Azure CLI. An addition to the verbs of `az ml`.
+
+A folder with an `az` of ours goes first on PATH, so that a script or a workflow's step written for Azure runs here
+unchanged; `amlocal.cli.az` says what that `az` answers.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from knack.arguments import ArgumentsContext
+from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
+from knack.help_files import helps
+
+from amlocal.cli import target
+from amlocal.errors import UserError
+
+STAND_IN = Path(__file__).with_name("standin")  # holds `az` and, for Windows, `az.cmd`
+
+
+def run(cmd: CLICommand, words: list[str]) -> None:
+    """Become the command: its exit code, its stdin and stdout, its Ctrl-C."""
+    command = words[1:] if words[:1] == ["--"] else words
+    if not command:
+        raise UserError("exec: name the command after --, for example `aml exec -- az account show`")
+    environment = surroundings(dict(os.environ))
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise UserError(f"exec: there is no command {command[0]} on PATH")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.name != "nt":
+        os.execve(program, command, environment)  # noqa: S606 (no shell is wanted)
+    # Windows has no exec: wait for the command and answer as it does. Ctrl-C reaches both; it is the command's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cmd.cli_ctx.invocation.data["exit_code"] = subprocess.call([program, *command[1:]], env=environment)
+
+
+def surroundings(environment: dict[str, str]) -> dict[str, str]:
+    """`environment` with the stand-in first on PATH, the Python that runs it, and the target it is for."""
+    path = [folder for folder in environment.get("PATH", os.defpath).split(os.pathsep) if Path(folder) != STAND_IN]
+    return environment | {
+        "PATH": os.pathsep.join([str(STAND_IN), *path]),
+        "AML_PYTHON": sys.executable,
+        target.VARIABLE: "azure" if target.is_azure() else "local",
+    }
+
+
+def commands(loader: CLICommandsLoader) -> None:
+    with CommandGroup(loader, "", "amlocal.cli.exec#{}") as group:
+        group.command("exec", "run")
+
+
+def arguments(loader: CLICommandsLoader) -> None:
+    with ArgumentsContext(loader, "exec") as c:
+        c.positional("words", nargs=argparse.REMAINDER, metavar="-- CMD", help="The command and its arguments.")
+
+
+helps["exec"] = """
+type: command
+short-summary: Run a command that finds an `az` which answers from here (an addition to `az ml`).
+long-summary: >
+  `az ml ...` is `aml ...`; login, account, configure, extension, group, deployment and bicep answer as a script
+  expects. With --target azure, `az ml` drives Azure and everything else is the Azure CLI's own.
+examples:
+  - name: Run a script that was written for Azure
+    text: aml exec -- bash submit.sh
+  - name: Ask the stand-in itself
+    text: aml exec -- az account show --query name -o tsv
+"""

@@ -1,0 +1,38 @@
+"""azure-ai-ml's MLClient for a workspace in Azure, signed in as az is."""
+
+from typing import Any
+
+from amlocal.cloud.place import Place
+
+CLI_SECONDS = 30  # `az account get-access-token` starts slowly
+POLLING_SECONDS = 5.0  # where Azure does not say when to ask again; azure-core would wait for 30
+
+
+def connect(place: Place) -> Any:
+    """The client. Signs in when the first request is made, not before."""
+    from azure.ai.ml import MLClient
+
+    from amlocal.specs.load import quiet
+
+    quiet()
+    return MLClient(
+        credential(),
+        place.subscription,
+        place.resource_group,
+        place.workspace,
+        # Progress goes to stdout, where the answer is to stand alone.
+        show_progress=False,
+        enable_telemetry=False,
+        polling_interval=POLLING_SECONDS,
+    )
+
+
+def credential() -> Any:
+    """Whoever is signed in with `az login` first, so that what az shows and what `aml` does agree; then the rest of
+    DefaultAzureCredential: a service principal in the environment, a workload's or a machine's identity, ...
+    """
+    from azure.identity import AzureCliCredential, ChainedTokenCredential, DefaultAzureCredential
+
+    return ChainedTokenCredential(
+        AzureCliCredential(process_timeout=CLI_SECONDS), DefaultAzureCredential(exclude_cli_credential=True)
+    )
