@@ -1,0 +1,1 @@
+"""A checker of Bicep without its compiler: tree-sitter's grammar, Azure's types from azmcp, and a file's own names."""

@@ -1,0 +1,186 @@
+// Everything the project needs in Azure, in one deployment at subscription scope:
+//
+//     az deployment sub create --name digits --location westeurope --parameters infra/student.bicepparam
+//
+// What each resource is for and what it costs at rest: docs/azure-resources.md.
+targetScope = 'subscription'
+
+@description('Goes into the name of every resource. Lower-case letters and digits: storage accounts and registries allow nothing else.')
+@minLength(3)
+@maxLength(7)
+param name string = 'digits'
+
+@description('Where everything stands. Student subscriptions may be limited to a few regions.')
+param location string
+
+@description('Makes globally unique names unique. Give another if a purge-protected Key Vault of an earlier deployment still holds its name.')
+@minLength(3)
+@maxLength(13)
+param suffix string = uniqueString(subscription().id, name, location)
+
+@description('Size of the cluster\'s nodes. Its cores must fit the quota of its family. A larger one costs no more at rest.')
+param vmSize string = 'Standard_F4s_v2'
+
+@description('LowPriority is cheaper, may be evicted, and has a quota of its own.')
+@allowed(['Dedicated', 'LowPriority'])
+param tier string = 'Dedicated'
+
+@description('Nodes the cluster may grow to. It always shrinks to none.')
+@minValue(1)
+@maxValue(100)
+param maxNodes int = 1
+
+@description('Seconds a node waits for the next job before it goes.')
+@minValue(60)
+param idleSeconds int = 180
+
+@description('Keeps a deleted Key Vault, and its name, until its retention has passed; nobody can shorten that. Not for those who create and delete often.')
+param purgeProtection bool = false
+
+@description('Redundancy of the storage account: LRS within one data centre, ZRS over three zones.')
+@allowed(['Standard_LRS', 'Standard_ZRS'])
+param storageSku string = 'Standard_LRS'
+
+@description('Days after which untouched artifacts move to the cool tier.')
+@minValue(1)
+param coolAfterDays int = 30
+
+@description('Days after which data collected from endpoints is deleted.')
+@minValue(7)
+param keepCollectedDays int = 90
+
+@description('GB of logs a day after which Application Insights stops listening, so that a chatty endpoint cannot cost much.')
+@minValue(1)
+param dailyLogsGb int = 1
+
+@description('Object id of the person who deploys, who is given the roles that key-less storage asks of everyone: az ad signed-in-user show --query id -o tsv. Empty: nobody.')
+param principalId string = ''
+
+@description('The repository as it stands in GitHub\'s OIDC subject: owner/name, or owner@1/name@2 where subjects are immutable. Empty: no identity for workflows.')
+param repository string = ''
+
+@description('Which of the repository\'s jobs may sign in: environment:NAME, ref:refs/heads/BRANCH or pull_request.')
+param subject string = 'environment:azure'
+
+@description('Whether workflows may run this deployment themselves. Needs an Owner to say so once; a workflow leaves it false, and what was granted stays.')
+param workflowsMayDeploy bool = false
+
+var tags = { project: name }
+var workflows = !empty(repository)
+
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
+  name: 'rg-${name}'
+  location: location
+  tags: tags
+}
+
+// A group of its own: `az group delete` on the one above takes all that costs money, and the workflows can still sign in to create it again.
+resource identities 'Microsoft.Resources/resourceGroups@2025-04-01' = if (workflows) {
+  name: 'rg-${name}-github'
+  location: location
+  tags: tags
+}
+
+module stores 'modules/stores.bicep' = {
+  name: '${name}-stores'
+  scope: group
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: tags
+    purgeProtection: purgeProtection
+    storageSku: storageSku
+    dailyLogsGb: dailyLogsGb
+  }
+}
+
+module workspace 'modules/workspace.bicep' = {
+  name: '${name}-workspace'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: tags
+    storageName: stores.outputs.storageName
+    vaultName: stores.outputs.vaultName
+    registryName: stores.outputs.registryName
+    insightsName: stores.outputs.insightsName
+    vmSize: vmSize
+    tier: tier
+    maxNodes: maxNodes
+    idleSeconds: idleSeconds
+    coolAfterDays: coolAfterDays
+    keepCollectedDays: keepCollectedDays
+  }
+}
+
+module github 'modules/github.bicep' = if (workflows) {
+  name: '${name}-github'
+  scope: identities
+  params: {
+    name: name
+    location: location
+    tags: tags
+    subject: 'repo:${repository}:${subject}'
+  }
+}
+
+module jobsAccess 'modules/access.bicep' = {
+  name: '${name}-access-jobs'
+  scope: group
+  params: {
+    principalId: workspace.outputs.jobsPrincipalId
+    principalType: 'ServicePrincipal'
+    workspaceName: workspace.outputs.workspaceName
+    storageName: stores.outputs.storageName
+    registryName: stores.outputs.registryName
+    jobsIdentityName: workspace.outputs.jobsIdentityName
+    keepsEndpoints: false
+  }
+}
+
+module personAccess 'modules/access.bicep' = if (!empty(principalId)) {
+  name: '${name}-access-person'
+  scope: group
+  params: {
+    principalId: principalId
+    principalType: 'User'
+    workspaceName: workspace.outputs.workspaceName
+    storageName: stores.outputs.storageName
+    registryName: stores.outputs.registryName
+    jobsIdentityName: workspace.outputs.jobsIdentityName
+  }
+}
+
+module workflowsAccess 'modules/access.bicep' = if (workflows) {
+  name: '${name}-access-workflows'
+  scope: group
+  params: {
+    principalId: github!.outputs.principalId
+    principalType: 'ServicePrincipal'
+    workspaceName: workspace.outputs.workspaceName
+    storageName: stores.outputs.storageName
+    registryName: stores.outputs.registryName
+    jobsIdentityName: workspace.outputs.jobsIdentityName
+  }
+}
+
+module workflowsDeploy 'modules/deployer.bicep' = if (workflows && workflowsMayDeploy) {
+  name: '${name}-deployer'
+  params: {
+    principalId: github!.outputs.principalId
+  }
+}
+
+// What workflows and people feed on; the names are the variables they set. Subscription and tenant are not among them: `az account show` knows
+// them, and outputs are printed.
+output AZURE_LOCATION string = location
+output AZURE_RESOURCE_GROUP string = group.name
+output AZURE_WORKSPACE string = workspace.outputs.workspaceName
+output AZURE_COMPUTE string = workspace.outputs.clusterName
+output AZURE_STORAGE_ACCOUNT string = stores.outputs.storageName
+output AZURE_KEY_VAULT string = stores.outputs.vaultName
+output AZURE_CONTAINER_REGISTRY string = stores.outputs.registryName
+output AZURE_JOBS_IDENTITY string = workspace.outputs.jobsIdentityName
+output AZURE_CLIENT_ID string = workflows ? github!.outputs.clientId : ''

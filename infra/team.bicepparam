@@ -1,0 +1,11 @@
+// A team's subscription: more nodes, storage over three zones, and a Key Vault that nobody can make vanish.
+using './main.bicep'
+
+param location = readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
+param principalId = readEnvironmentVariable('AZURE_PRINCIPAL_ID', '')
+param repository = readEnvironmentVariable('AZURE_REPOSITORY', '')
+param workflowsMayDeploy = bool(readEnvironmentVariable('AZURE_WORKFLOWS_MAY_DEPLOY', 'false'))
+param maxNodes = 4
+param storageSku = 'Standard_ZRS'
+param purgeProtection = true
+param dailyLogsGb = 5
