@@ -1,0 +1,315 @@
+"""Jobs, and the run history that clients follow them by.
+
+Nothing is run. A job goes through `script`, one status for each look that a client takes at it, so that no test waits
+for a clock; what it leaves behind (log, outputs, error) is what a test says it leaves.
+"""
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from .arm import ML, Id, Resource, now
+from .certificate import SERVICES
+from .web import Refusal, Request, Response
+from .workspace import CONTAINER, guid
+
+if TYPE_CHECKING:
+    from . import Double
+
+KIND = f"{ML}/workspaces/jobs"
+WORKSPACE = "/subscriptions/{subscription}/resourceGroups/{group}/providers/" + ML + "/workspaces/{workspace}"
+HISTORY = "/history/v1.0" + WORKSPACE
+TERMINAL = ("Completed", "Failed", "Canceled", "NotResponding")
+ARTIFACTS = "azureml"  # the container of the data store workspaceartifactstore
+FAILED = (
+    "Execution failed. User process 'python' exited with status code 1. Please check log file 'user_logs/std_log.txt' "
+    "for error details."
+)
+
+
+class Job:
+    """One job's way through its script."""
+
+    def __init__(self, resource: Resource, script: list[str], parent: "Job | None" = None) -> None:
+        self.resource, self.script, self.parent = resource, script or ["Completed"], parent
+        self.children: list[Job] = []
+        self.index = self.polls = self.shows = 0
+        self.canceled = False
+        self.created = now()
+
+    @property
+    def name(self) -> str:
+        return self.resource["name"]
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        return self.resource["properties"]
+
+    @property
+    def status(self) -> str:
+        if self.canceled:
+            return "Canceled"
+        if self.parent:
+            return self.parent.status_of_child(self)
+        return self.script[self.index]
+
+    def status_of_child(self, child: "Job") -> str:
+        """Children are where their parent is; of a failed pipeline the second step failed, or the only one."""
+        if self.status != "Failed":
+            return self.status
+        at, failed = self.children.index(child), min(1, len(self.children) - 1)
+        return "Completed" if at < failed else "Failed" if at == failed else "NotStarted"
+
+    def polled(self) -> None:
+        """Somebody streams it: every look is a step, the first one shows the first status."""
+        self.index = max(self.index, min(self.polls, len(self.script) - 1))
+        self.polls += 1
+
+    def shown(self) -> None:
+        """Somebody asked for it once: the same, but the end is not seen before two looks more, so that a client which
+        shows a job before it streams it still finds it running."""
+        last = len(self.script) - 1
+        self.index = max(self.index, min(self.shows, last - 1 if self.shows < last + 2 else last))
+        self.index = max(self.index, 0)
+        self.shows += 1
+
+
+class Jobs:
+    """What tests set:
+
+    script    the statuses a new job goes through; the last one stays. ["Queued"] is a queue that never moves.
+    log       what user_logs/std_log.txt says
+    message   why a failed job failed
+    outputs   for each output's name the files it holds once the job is completed: {"verdict": {"verdict.json": b"{}"}}
+    """
+
+    def __init__(self, double: "Double") -> None:
+        self.double = double
+        self.script: list[str] = ["Queued", "Starting", "Running", "Completed"]
+        self.log = "epoch 1\nepoch 2\n"
+        self.message = FAILED
+        self.outputs: dict[str, dict[str, bytes]] = {}
+        self.jobs: dict[str, Job] = {}
+        store = double.store
+        store.allow(KIND)
+        store.hook(store.before_put, KIND)(self.complete)
+        store.hook(store.after_put, KIND)(self.begin)
+        store.hook(store.before_delete, KIND)(self.remove)
+        place = WORKSPACE + "/jobs/{name}"
+        double.route("GET", place)(self.show)
+        double.route("GET", WORKSPACE + "/jobs")(self.list)
+        double.route("POST", place + "/cancel")(self.cancel)
+        double.route("GET", HISTORY + "/runs/{name}")(self.get_run)
+        double.route("PATCH", HISTORY + "/experiments/{experiment}/runs/{name}")(self.patch_run)
+        double.route("GET", HISTORY + "/runs/{name}/details")(self.details)
+        double.route("GET", HISTORY + "/runs/{name}/children")(self.children)
+        double.route("GET", HISTORY + "/runs/{name}/serviceinstances/{node}")(self.instances)
+        double.route("POST", HISTORY + "/rundata")(self.run_data)
+        double.route("POST", "/data/v1.0" + WORKSPACE + "/dataversion/batchGetResolvedUris")(self.resolve_data)
+        double.route("POST", "/modelregistry/v1.0" + WORKSPACE + "/models/batchGetResolvedUris")(self.resolve_models)
+
+    def find(self, name: str) -> Job:
+        if name not in self.jobs:
+            raise Refusal(404, "UserError", f"Run {name} was not found")
+        return self.jobs[name]
+
+    # -- ARM ---------------------------------------------------------------------------------------------------------
+
+    def complete(self, request: Request, draft: Resource) -> Response | None:
+        """What the service fills in. A job that is there is not run again: only tags and names change."""
+        name = Id(request.path).name
+        if name in self.jobs:
+            job = self.jobs[name]
+            for kept in ("tags", "displayName", "description", "isArchived", "properties"):
+                if draft["properties"].get(kept) is not None:
+                    job.properties[kept] = draft["properties"][kept]
+            return Response(200, self.view(job))
+        properties = draft["properties"]
+        compute = properties.get("computeId") or ""
+        if "/computes/" in compute and self.double.store.get(compute) is None:
+            # The client itself looks for the clusters of a pipeline, not for that of a command. (The words: assumed.)
+            raise Refusal(400, "UserError", f"Not found compute with name {Id(compute).name}")
+        properties.setdefault("experimentName", "Default")
+        properties["displayName"] = properties.get("displayName") or name
+        for empty in ("tags", "properties", "services"):
+            properties[empty] = properties.get(empty) or {}
+        properties["isArchived"] = bool(properties.get("isArchived"))
+        wsid = "/".join(request.path.split("/")[:9])
+        properties["services"] |= {
+            "Tracking": {
+                "jobServiceType": "Tracking",
+                "endpoint": f"azureml://127.0.0.1:{self.double.port}/mlflow/v1.0{wsid}?",
+            },
+            "Studio": {"jobServiceType": "Studio", "endpoint": f"https://ml.azure.com/runs/{name}?wsid={wsid}"},
+        }
+        properties["outputs"] = properties.get("outputs") or {}
+        properties["outputs"]["artifacts"] = {
+            "jobOutputType": "uri_folder",
+            "mode": "ReadWriteMount",
+            "uri": f"azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.{name}/",
+        }
+        return None
+
+    def begin(self, request: Request, resource: Resource) -> Response:
+        job = self.jobs[resource["name"]] = Job(resource, list(self.script))
+        for step, node in (resource["properties"].get("jobs") or {}).items():
+            name = guid(resource["name"] + step)
+            properties = {
+                "jobType": "Command",
+                "displayName": step,
+                "experimentName": resource["properties"]["experimentName"],
+                "services": copy.deepcopy(resource["properties"]["services"]),
+                "tags": {},
+                "properties": {"azureml.parentRunId": resource["name"], "azureml.moduleName": step},
+                "command": node.get("componentId", ""),
+                "componentId": node.get("componentId"),
+            }
+            child = {
+                "id": f"{Id(resource['id']).parent}/jobs/{name}",
+                "name": name,
+                "type": KIND,
+                "properties": properties,
+            }
+            job.children.append(Job(child, [], job))
+            self.jobs[name] = job.children[-1]
+        return Response(201, self.view(job))
+
+    def view(self, job: Job) -> Resource:
+        return job.resource | {"properties": job.properties | {"status": job.status}}
+
+    def show(self, request: Request, name: str, **_: str) -> Any:
+        job = self.find(name)
+        job.shown()
+        self.leave(job)
+        return self.view(job)
+
+    def list(self, request: Request, **_: str) -> Any:
+        """Top-level jobs, newest first; the archived ones only when asked for."""
+        kept = request.query.get("listViewType", "ActiveOnly")
+        found = [self.view(job) for job in reversed(list(self.jobs.values())) if job.parent is None]
+        if kept != "All":
+            found = [one for one in found if one["properties"]["isArchived"] == (kept == "ArchivedOnly")]
+        if tag := request.query.get("tag"):
+            found = [one for one in found if tag in one["properties"]["tags"]]
+        if kind := request.query.get("jobType"):
+            found = [one for one in found if one["properties"]["jobType"].lower() == kind.lower()]
+        return self.double.store.page(request, found)
+
+    def cancel(self, request: Request, name: str, **_: str) -> Response:
+        job = self.find(name)
+        if job.status in TERMINAL:
+            raise Refusal(
+                400, "UserError", f"Run {name} is already in terminal state {job.status} and cannot be canceled."
+            )
+        for one in (job, *job.children):
+            one.canceled = True
+        return Response(202, None, self.double.store.start_location())
+
+    def remove(self, request: Request, resource: Resource) -> Response:
+        self.jobs.pop(resource["name"], None)
+        self.double.store.delete(resource["id"])
+        return Response(202, None, self.double.store.start_location())
+
+    # -- run history -------------------------------------------------------------------------------------------------
+
+    def account(self, job: Job) -> str:
+        workspace = self.double.store.get("/".join(job.resource["id"].split("/")[:9])) or {}
+        return Id(workspace["properties"]["storageAccount"]).name
+
+    def leave(self, job: Job) -> None:
+        """The log as soon as it runs, its outputs once it is completed."""
+        account = self.account(job)
+        if job.status in ("Running", "Finalizing", *TERMINAL):
+            self.double.blobs.put(account, ARTIFACTS, self.log_place(job), self.log)
+        if job.status == "Completed":
+            for output, files in self.outputs.items():
+                for name, content in files.items():
+                    self.double.blobs.put(account, CONTAINER, f"azureml/{job.name}/{output}/{name}", content)
+
+    @staticmethod
+    def log_place(job: Job) -> str:
+        log = "logs/azureml/executionlogs.txt" if job.properties["jobType"] == "Pipeline" else "user_logs/std_log.txt"
+        return f"ExperimentRun/dcid.{job.name}/{log}"
+
+    def run(self, job: Job) -> dict[str, Any]:
+        properties = job.properties
+        run = {
+            "runId": job.name,
+            "runUuid": guid(job.name),
+            "rootRunId": job.parent.name if job.parent else job.name,
+            "parentRunId": job.parent.name if job.parent else None,
+            "experimentId": guid(properties["experimentName"]),
+            "dataContainerId": f"dcid.{job.name}",
+            "status": job.status,
+            "displayName": properties["displayName"],
+            "description": properties.get("description"),
+            "hidden": properties.get("isArchived", False),
+            "runType": "azureml.PipelineRun" if properties["jobType"] == "Pipeline" else "azureml.scriptrun",
+            "runTypeV2": {"orchestrator": "", "traits": [], "computeType": "AmlCompute"},
+            "createdUtc": job.created,
+            "startTimeUtc": job.created,
+            "endTimeUtc": now() if job.status in TERMINAL else None,
+            "properties": properties["properties"],
+            "tags": properties["tags"],
+            "services": {
+                name: {"type": one["jobServiceType"], "endpoint": one["endpoint"]}
+                for name, one in properties["services"].items()
+            },
+            "warnings": [],
+            "inputs": {},
+            "outputs": {
+                name: {
+                    "assetId": f"azureml://outputs/{job.name}/{name}",
+                    "type": one.get("jobOutputType", "uri_folder"),
+                }
+                for name, one in (properties.get("outputs") or {}).items()
+                if one and one.get("jobOutputType") in ("uri_folder", "uri_file") and name != "artifacts"
+            },
+        }
+        if job.status == "Failed":
+            run["error"] = {"error": {"code": "UserError", "message": self.message, "messageFormat": "", "details": []}}
+        return run
+
+    def get_run(self, request: Request, name: str, **_: str) -> Any:
+        return self.run(self.find(name))
+
+    def details(self, request: Request, name: str, **_: str) -> Any:
+        job = self.find(name)
+        job.polled()
+        self.leave(job)
+        logs = {}
+        if job.status not in ("NotStarted", "Queued", "Preparing", "Provisioning", "Starting"):
+            place = self.log_place(job)
+            host = f"https://{self.account(job)}.{SERVICES['blob']}:{self.double.port}"
+            logs[place.split("/", 2)[2]] = f"{host}/{ARTIFACTS}/{place}?sv=2024&sr=b&sp=r&sig=double"
+        return self.run(job) | {"logFiles": logs, "inputDatasets": [], "outputDatasets": []}
+
+    def children(self, request: Request, name: str, **_: str) -> Any:
+        return {"value": [self.run(child) for child in self.find(name).children]}
+
+    def patch_run(self, request: Request, name: str, **_: str) -> Any:
+        """What `jobs.update` and `jobs.archive` send; tags and properties are merged."""
+        properties = self.find(name).properties
+        body = request.body or {}
+        for ours, theirs in (("displayName", "displayName"), ("description", "description"), ("isArchived", "hidden")):
+            if body.get(theirs) is not None:
+                properties[ours] = body[theirs]
+        for both in ("tags", "properties"):
+            properties[both] |= body.get(both) or {}
+        return self.run(self.find(name))
+
+    def instances(self, request: Request, **_: str) -> Any:
+        return {"instances": {}}
+
+    def run_data(self, request: Request, **_: str) -> Any:
+        return {"runMetadata": self.run(self.find(request.body["runId"]))}
+
+    def resolve_data(self, request: Request, **_: str) -> Any:
+        found = {}
+        for asset in request.body["values"]:
+            job, output = asset.removeprefix("azureml://outputs/").split("/")
+            uri = f"azureml://datastores/workspaceblobstore/paths/azureml/{job}/{output}/"
+            found[asset] = {"uri": uri, "type": "uri_folder"}
+        return {"values": found}
+
+    def resolve_models(self, request: Request, **_: str) -> Any:
+        return {"values": {}}

@@ -1,0 +1,315 @@
+"""Workspaces and what every workspace has: data stores, computes, versioned assets, schedules."""
+
+import copy
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from .arm import ML, Id, Resource, now
+from .certificate import SERVICES
+from .web import Refusal, Request, Response
+
+if TYPE_CHECKING:
+    from . import Double
+
+ASSETS = ("codes", "components", "data", "environments", "models")
+# Where an asset's content lies. Once given, it cannot be changed.
+CONTENT = {"codes": "codeUri", "data": "dataUri", "models": "modelUri"}
+CONTAINER = "azureml-blobstore-digits"
+NAMESPACE = uuid.UUID("00000000-0000-0000-0000-00000000d16e")
+
+
+def guid(text: str) -> str:
+    """The same text has the same id in every run."""
+    return str(uuid.uuid5(NAMESPACE, text.lower()))
+
+
+class Workspaces:
+    """The workspaces of a subscription, alive and soft-deleted."""
+
+    def __init__(self, double: "Double") -> None:
+        self.double = double
+        self.store = double.store
+        self.soft_deleted: dict[str, Resource] = {}  # by id, in lower case
+        kind = f"{ML}/workspaces"
+        self.store.allow(kind, f"{kind}/datastores", f"{kind}/computes", f"{kind}/schedules")
+        for asset in ASSETS:
+            self.store.allow(f"{kind}/{asset}", f"{kind}/{asset}/versions")
+            self.store.hook(self.store.before_put, f"{kind}/{asset}/versions")(self.check_version)
+            self.store.hook(self.store.after_put, f"{kind}/{asset}/versions")(self.count_version)
+        self.store.hook(self.store.before_put, kind)(self.complete)
+        self.store.hook(self.store.after_put, kind)(self.furnish)
+        self.store.hook(self.store.before_delete, kind)(self.remove)
+        self.store.hook(self.store.before_put, f"{kind}/computes")(self.complete_compute)
+        self.store.hook(self.store.after_put, f"{kind}/computes")(self.begin)
+        self.store.hook(self.store.before_delete, f"{kind}/computes")(self.end)
+        self.store.hook(self.store.before_put, f"{kind}/schedules")(self.complete_schedule)
+        self.store.hook(self.store.after_put, f"{kind}/schedules")(self.begin)
+        self.store.hook(self.store.before_delete, f"{kind}/schedules")(self.end)
+        place = "/subscriptions/{subscription}/resourceGroups/{group}/providers/" + kind + "/{workspace}"
+        double.route("DELETE", place)(self.purge)
+        double.route("GET", "/discovery{rest*}")(self.discover)
+        double.route("GET", place + "/datastores")(self.list_datastores)
+        double.route("GET", place + "/schedules")(self.list_schedules)
+        double.route("POST", place + "/datastores/{name}/listSecrets")(self.secrets)
+        double.route("GET", place + "/{kind}/{name}/versions")(self.list_versions)
+        double.route("POST", place + "/codes/{name}/versions/{version}/startPendingUpload")(self.start_upload)
+
+    def id_of(self, name: str, group: str | None = None) -> str:
+        scope = f"/subscriptions/{self.double.subscription}/resourceGroups/{group or self.double.resource_group}"
+        return f"{scope}/providers/{ML}/workspaces/{name}"
+
+    # -- workspaces --------------------------------------------------------------------------------------------------
+
+    def create(self, name: str, group: str | None = None) -> Resource:
+        """A workspace on resources of its own, as if somebody had put it there."""
+        workspace = self.store.make(self.id_of(name, group), {"location": self.double.location})
+        for part in ("storageAccount", "keyVault", "applicationInsights"):
+            self.store.put(workspace["properties"][part], {"location": self.double.location})
+        return workspace
+
+    def complete(self, request: Request, draft: Resource) -> None:
+        """What the service fills in; the refusal while a workspace of this name is only soft-deleted."""
+        if request.path.rstrip("/").lower() in self.soft_deleted:
+            message = "Soft-deleted workspace exists. Please purge or recover it. https://aka.ms/wsoftdelete"
+            raise Refusal(400, "BadRequest", message)
+        place, double = Id(request.path), self.double
+        group = place.path.split("/")[4]
+        host = f"127.0.0.1:{double.port}"
+        account = "st" + re.sub("[^a-z0-9]", "", place.name.lower())[:20]
+        scope = place.path.split("/providers/")[0]
+        draft.setdefault("location", double.location)
+        draft.setdefault("tags", {})
+        draft.setdefault("kind", "Default")
+        draft.setdefault("sku", {"name": "Basic", "tier": "Basic"})
+        identity = draft.setdefault("identity", {"type": "SystemAssigned"})
+        identity |= {"principalId": guid(place.path + "/identity"), "tenantId": guid("tenant")}
+        properties = draft["properties"]
+        defaults = {
+            "friendlyName": place.name,
+            "description": "",
+            "storageAccount": f"{scope}/providers/Microsoft.Storage/storageAccounts/{account}",
+            "keyVault": f"{scope}/providers/Microsoft.KeyVault/vaults/kv-{place.name}",
+            "applicationInsights": f"{scope}/providers/Microsoft.Insights/components/appi-{place.name}",
+            "hbiWorkspace": False,
+            "publicNetworkAccess": "Enabled",
+            "systemDatastoresAuthMode": "identity",
+            "v1LegacyMode": False,
+        }
+        for name, value in defaults.items():
+            if properties.get(name) is None:
+                properties[name] = value
+        properties |= {
+            "workspaceId": guid(place.path),
+            "tenantId": guid("tenant"),
+            "provisioningState": "Succeeded",
+            "creationTime": now(),
+            "discoveryUrl": f"{double.url}/discovery",
+            "mlFlowTrackingUri": f"azureml://{host}/mlflow/v1.0/subscriptions/{double.subscription}/resourceGroups/{group}"
+            f"/providers/{ML}/workspaces/{place.name}",
+            "privateLinkCount": 0,
+            "storageHnsEnabled": False,
+            "enableDataIsolation": False,
+        }
+
+    def furnish(self, request: Request, workspace: Resource) -> None:
+        """The four data stores that come with a workspace, two of them blob containers."""
+        account = Id(workspace["properties"]["storageAccount"]).name
+        keyless = str(workspace["properties"]["systemDatastoresAuthMode"]).lower() == "identity"
+        for name, container in (("workspaceblobstore", CONTAINER), ("workspaceartifactstore", "azureml")):
+            self.double.blobs.create(account, container)
+            path = f"{workspace['id']}/datastores/{name}"
+            if self.store.get(path):
+                continue
+            properties = {
+                "datastoreType": "AzureBlob",
+                "accountName": account,
+                "containerName": container,
+                "endpoint": f"{SERVICES['blob'].removeprefix('blob.')}:{self.double.port}",
+                "protocol": "https",
+                "credentials": {"credentialsType": "None" if keyless else "AccountKey"},
+                "serviceDataAccessAuthIdentity": "None",
+                "isDefault": name == "workspaceblobstore",
+                "resourceGroup": workspace["id"].split("/")[4],
+                "subscriptionId": self.double.subscription,
+                "tags": {},
+                "properties": {},
+            }
+            self.store.put(path, {"properties": properties})
+
+    def remove(self, request: Request, workspace: Resource) -> Response:
+        """Soft, unless `forceToPurge` says otherwise."""
+        self.store.delete(workspace["id"])
+        if request.query.get("forceToPurge", "").lower() == "true":
+            self.soft_deleted.pop(workspace["id"].lower(), None)
+        else:
+            self.soft_deleted[workspace["id"].lower()] = workspace
+        return Response(202, None, self.store.start("Succeeded"))
+
+    def purge(self, request: Request, **_: str) -> Response:
+        """A deletion, which may also be of what is only soft-deleted. (MLClient looks first, and finds nothing.)"""
+        key = request.path.rstrip("/").lower()
+        purged = request.query.get("forceToPurge", "").lower() == "true"
+        if purged and self.store.get(request.path) is None and self.soft_deleted.pop(key, {}):
+            return Response(202, None, self.store.start("Succeeded"))
+        return self.store.answer_delete(request)
+
+    def discover(self, request: Request, rest: str) -> Any:
+        url = self.double.url
+        names = (
+            "api",
+            "experimentation",
+            "gallery",
+            "history",
+            "hyperdrive",
+            "labeling",
+            "modelmanagement",
+            "pipelines",
+        )
+        return dict.fromkeys((*names, "catalog", "notebooks", "studio", "discovery"), url)
+
+    # -- data stores -------------------------------------------------------------------------------------------------
+
+    def list_datastores(self, request: Request, subscription: str, group: str, workspace: str) -> Any:
+        found = self.store.collection(request.path)
+        if request.query.get("isDefault", "").lower() == "true":
+            found = [one for one in found if one["properties"].get("isDefault")]
+        return {"value": found}
+
+    def secrets(self, request: Request, name: str, **_: str) -> Any:
+        datastore = self.store.get(request.path.rpartition("/")[0])
+        if datastore is None:
+            raise Refusal(404, "UserError", f"Not found datastore {name}.")
+        if datastore["properties"]["credentials"]["credentialsType"] == "None":
+            raise Refusal(400, "UserError", f"Datastore {name} has no secrets: it is accessed by identity.")
+        return {"secretsType": "Sas", "sasToken": "sv=2024&sr=c&sp=racwdl&sig=double"}
+
+    # -- computes and schedules: operations that are over at the first poll ------------------------------------------
+
+    def complete_compute(self, request: Request, draft: Resource) -> None:
+        draft.setdefault("location", self.double.location)
+        properties = draft["properties"]
+        properties |= {
+            "provisioningState": "Succeeded",
+            "computeLocation": draft["location"],
+            "isAttachedCompute": False,
+            "createdOn": now(),
+            "modifiedOn": now(),
+            "provisioningErrors": None,
+            "resourceId": None,
+        }
+        if properties.get("computeType") == "AmlCompute":
+            inner = properties.setdefault("properties", {})
+            inner |= {
+                "allocationState": "Steady",
+                "allocationStateTransitionTime": now(),
+                "currentNodeCount": 0,
+                "targetNodeCount": 0,
+                "errors": None,
+                "nodeStateCounts": dict.fromkeys(
+                    (
+                        "idleNodeCount",
+                        "runningNodeCount",
+                        "preparingNodeCount",
+                        "unusableNodeCount",
+                        "leavingNodeCount",
+                    ),
+                    0,
+                ),
+            }
+
+    def complete_schedule(self, request: Request, draft: Resource) -> None:
+        draft["properties"] |= {"provisioningState": "Succeeded"}
+        draft["properties"].setdefault("isEnabled", True)
+
+    def list_schedules(self, request: Request, **_: str) -> Any:
+        wanted = request.query.get("listViewType", "EnabledOnly").lower().replace("_", "")
+        found = self.store.collection(request.path)
+        if wanted != "all":
+            found = [one for one in found if one["properties"]["isEnabled"] == (wanted == "enabledonly")]
+        return self.store.page(request, found)
+
+    def begin(self, request: Request, resource: Resource) -> Response:
+        return Response(201, resource, self.store.start("InProgress", "Succeeded"))
+
+    def end(self, request: Request, resource: Resource) -> Response:
+        self.store.delete(resource["id"])
+        return Response(202, None, self.store.start("Succeeded"))
+
+    # -- versioned assets --------------------------------------------------------------------------------------------
+
+    def check_version(self, request: Request, draft: Resource) -> Response | None:
+        """Content cannot be changed; everything else about a version can."""
+        place = Id(request.path)
+        kind = place.type.split("/")[2]
+        before = self.store.get(request.path)
+        properties = draft["properties"]
+        if kind in CONTENT:
+            properties[CONTENT[kind]] = self.long_uri(place, properties.get(CONTENT[kind]))
+            if before and properties[CONTENT[kind]] != before["properties"][CONTENT[kind]]:
+                raise Refusal(400, "UserError", "Asset paths cannot be updated.")
+        properties["provisioningState"] = "Succeeded"
+        for name, value in (("tags", {}), ("properties", {}), ("isArchived", False), ("isAnonymous", False)):
+            if properties.get(name) is None:
+                properties[name] = value
+        if kind == "models":
+            properties.setdefault("flavors", {})
+            properties["flavors"] = properties["flavors"] or {}
+        if kind == "environments":
+            properties.setdefault("environmentType", "UserCreated")
+            properties.setdefault("osType", "Linux")
+        return None
+
+    @staticmethod
+    def long_uri(place: Id, uri: str | None) -> str | None:
+        """`azureml://datastores/...` with subscription, group and workspace, as the service keeps it."""
+        if not uri or not uri.startswith("azureml://datastores/"):
+            return uri
+        part = place.path.split("/")
+        return (
+            f"azureml://subscriptions/{part[2]}/resourcegroups/{part[4]}/workspaces/{part[8]}" + uri[len("azureml:/") :]
+        )
+
+    def count_version(self, request: Request, version: Resource) -> None:
+        """A version's container comes with its first version, and knows the latest and the next."""
+        container = Id(version["id"]).parent
+        known = [one["name"] for one in self.store.collection(container + "/versions")]
+        numbers = [int(name) for name in known if name.isdigit()]
+        before = self.store.get(container)
+        properties = (
+            copy.deepcopy(before["properties"]) if before else {"tags": {}, "properties": {}, "isArchived": False}
+        )
+        if "dataType" in version["properties"]:
+            properties["dataType"] = version["properties"]["dataType"]
+        properties |= {"latestVersion": version["name"], "nextVersion": str(max(numbers, default=0) + 1)}
+        if not version["properties"]["isAnonymous"] or before:
+            self.store.put(container, {"properties": properties})
+
+    def list_versions(self, request: Request, kind: str, name: str, **_: str) -> Any:
+        found = self.store.collection(request.path)
+        if not found and self.store.get(request.path.rpartition("/")[0]) is None and kind != "codes":
+            raise Refusal(404, "UserError", f"Not found {kind} container with name {name}.")
+        if wanted := request.query.get("hash"):
+            # The client has just made up this name: what it asks is whether the same code is there under any.
+            found = self.store.of_type(f"{ML}/workspaces/codes/versions", "/".join(request.path.split("/")[:9]) + "/")
+            found = [one for one in found if one["properties"]["properties"].get("hash_sha256") == wanted]
+        if (request.query.get("listViewType") or "ActiveOnly") == "ActiveOnly":
+            found = [one for one in found if not one["properties"].get("isArchived")]
+        return self.store.page(request, found)
+
+    def start_upload(self, request: Request, name: str, version: str, **_: str) -> Any:
+        """A container of its own for one snapshot of code, and a signature that opens it."""
+        workspace = self.store.get("/".join(request.path.split("/")[:9])) or {}
+        account = Id(workspace["properties"]["storageAccount"]).name
+        container = guid(name + version)
+        self.double.blobs.create(account, container)
+        url = f"https://{account}.{SERVICES['blob']}:{self.double.port}/{container}"
+        return {
+            "blobReferenceForConsumption": {
+                "blobUri": url,
+                "storageAccountArmId": workspace["properties"]["storageAccount"],
+                "credential": {"credentialType": "SAS", "sasUri": url + "?sv=2024&sr=c&sp=racwl&sig=double"},
+            },
+            "pendingUploadId": guid("upload" + name + version),
+            "pendingUploadType": "TemporaryBlobReference",
+        }
