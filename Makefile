@@ -2,8 +2,10 @@
 
 PYTHON ?= python3.11
 VENV := .venv/bin
+# The one package that carries Azure's resource types as Bicep's compiler knows them.
+BICEP_TYPES := @azure/mcp@2.0.5
 
-.PHONY: help install demo test lint bench lock clean
+.PHONY: help install tools demo test lint bench lock clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,16 +21,28 @@ install: .venv/installed ## create .venv/ with everything the project needs
 	$(VENV)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+tools: .tools/installed ## create .tools/ with what checks workflows and infrastructure (npm for Azure's Bicep types)
+
+.tools/installed: requirements-tools.lock .venv/installed
+	$(PYTHON) -m venv .tools
+	$(VENV)/uv pip install --quiet --python .tools --require-hashes --requirement requirements-tools.lock
+	npm install --silent --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix .tools/node $(BICEP_TYPES)
+	@touch $@
+
 demo: install ## train, gate, register, deploy, 100 days of traffic, the reports
 	$(VENV)/python demo.py
 
 test: install ## every test
 	$(VENV)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
-lint: install ## style and types
+lint: install tools ## style, types, workflows, infrastructure, secrets
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
+	$(VENV)/python infra/checker
+	PATH="$(CURDIR)/.tools/bin:$$PATH" .tools/bin/actionlint
+	.tools/bin/zizmor --quiet --offline .github
+	.tools/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 bench: install ## the measurements; DIGITS_DATA=DIR for the full sets
 	$(VENV)/python bench/training.py
@@ -37,8 +51,9 @@ bench: install ## the measurements; DIGITS_DATA=DIR for the full sets
 lock: install ## resolve the dependencies again
 	$(VENV)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements.lock
 	$(VENV)/uv pip compile pyproject.toml --group dev --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements-dev.lock
+	$(VENV)/uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements-tools.lock
 
 clean: ## stop what runs here and remove what was made here
 	-@test ! -x $(VENV)/aml || $(VENV)/aml down
-	rm -rf .venv .amlocal .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov mlruns mlflow.db downloaded traffic
+	rm -rf .venv .tools .amlocal .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov mlruns mlflow.db downloaded traffic
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

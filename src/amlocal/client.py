@@ -42,6 +42,7 @@ class LocalMLClient:
     def __init__(self, workspace: Path | str | None = None, **_: Any) -> None:
         self.workspace = Workspace(Path(workspace).resolve()) if workspace else Workspace.find()
         self.workspace_name = self.workspace.name
+        self.resource_group_name = "local"
         self.jobs = JobOperations(self.workspace)
         self.models = ModelOperations(self.workspace)
         self.data = AssetOperations(self.workspace, "data")
@@ -429,7 +430,10 @@ class WorkspaceOperations:
         from azure.ai.ml.entities import Workspace as AzureWorkspace
 
         self.describe(name)
-        return AzureWorkspace(name=self.workspace.name, location="local", resource_group="local")
+        uri = self.workspace.tracking_uri
+        return AzureWorkspace(
+            name=self.workspace.name, location="local", resource_group="local", mlflow_tracking_uri=uri
+        )
 
     def list(self, **_: Any) -> Iterator[Any]:
         for spec in self.describe_all():

@@ -13,13 +13,18 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 def commands() -> list[list[str]]:
-    """Every `aml` and `python -m digits...` line of an indented or fenced block, without its comment."""
+    """Every `aml`, `az ml` and `python -m digits...` line of an indented or fenced block, without its comment.
+
+    What is said of `az ml` must hold of `aml`.
+    """
     found = []
     for page in PAGES:
-        for line in page.read_text(encoding="utf-8").splitlines():
-            text = line.strip()
-            if (line.startswith("    ") or text.startswith("aml ")) and text.startswith(("aml ", "python -m digits.")):
+        for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+            text = line.strip().replace("az ml ", "aml ")
+            block = line.startswith("    ") or line.startswith(("aml ", "az ml "))
+            if block and text.startswith(("aml ", "python -m digits.")):
                 words = shlex.split(text, comments=True)
+                words = words[: words.index("--")] if "--" in words else words  # what follows is another command's
                 if words not in found:
                     found.append(words)
     return found

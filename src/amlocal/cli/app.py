@@ -6,6 +6,7 @@ Nothing heavy may be imported here: `aml --help` must answer at once.
 
 import argparse
 import codecs
+import contextlib
 import difflib
 import json
 import os
@@ -40,6 +41,7 @@ NOUNS = (
     "online_deployment",
     "workspace",
     "schedule",
+    "quota",
     "mlflow",
     "doctor",
     "down",
@@ -180,6 +182,9 @@ def _in_one_line(message: str) -> str:
     """Without what Azure says twice (`(Code) Text`, then `Code: Code` and `Message: Text`) and its wrapped lines."""
     if "failed to retrieve a token from the included credentials" in message:
         return "not signed in to Azure: run `az login`; --debug shows what else was tried"
+    if message.startswith("Exception : "):  # azure-ai-ml's, of a job that failed: Azure's answer as JSON
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return " ".join(json.loads(message.removeprefix("Exception : "))["error"]["message"].split())
     lines = [" ".join(line.split()) for line in message.splitlines()]
     said = lines[0] if lines else ""
     return " ".join(
@@ -203,7 +208,8 @@ def _add_target_flags(_: CLI, arg_group: Any, **__: Any) -> None:
         "--target",
         dest="_target",
         choices=target.TARGETS,
-        help=f"Where the workspace is: this folder or Azure. Default: {target.VARIABLE}, else local.",
+        help="Where the workspace is: this folder, Azure, or auto: Azure, and this folder if there is no quota. "
+        f"Default: {target.VARIABLE}, else local.",
     )
     for flags, destination, text in PLACE:
         arg_group.add_argument(*flags, dest=destination, help=text)
@@ -214,7 +220,7 @@ def _add_target_flags(_: CLI, arg_group: Any, **__: Any) -> None:
 
 def _choose_target(_: CLI, args: argparse.Namespace, **__: Any) -> None:
     target.choose(args._target, args._subscription, args._resource_group, args._workspace)
-    if target.is_azure():
+    if target.is_azure() or target.is_auto():
         nothing_ignored(args)
 
 

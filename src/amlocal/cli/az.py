@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from knack.arguments import ArgumentsContext
 from knack.cli import CLI
@@ -72,7 +72,7 @@ class Commands(CLICommandsLoader):
             c.argument("yes", options_list=["--yes", "-y"])
             c.argument("file", options_list=["--file", "-f"])
             c.argument("template_file", options_list=["--template-file", "-f"])
-            c.argument("parameters", options_list=["--parameters", "-p"], **several)
+            c.argument("parameters", options_list=["--parameters", "-p"], action="extend", **several)
             c.argument("result_format", options_list=["--result-format", "-r"])
             c.argument("exclude_change_types", options_list=["--exclude-change-types", "-x"], **several)
             c.argument("username", options_list=["--username", "-u"])
@@ -91,12 +91,10 @@ class Commands(CLICommandsLoader):
 
 
 class StandInParser(Parser):
-    def error(self, message: str) -> NoReturn:
-        if "is not in the" in message:
-            message = (
-                f"{message.split('. See')[0]} of the stand-in; with --target azure it goes to the Azure CLI itself"
-            )
-        super().error(message)
+    def _check_value(self, action: Any, value: Any) -> None:
+        if action.dest in ("_command", "_subcommand") and value not in action.choices:
+            self.error(f"the stand-in has no {value}; with --target azure the Azure CLI itself is asked")
+        super()._check_value(action, value)
 
 
 class Az(CLI):

@@ -132,6 +132,10 @@ def bicep_build(file: str, outfile: str | None = None, outdir: str | None = None
     note(f"{file} was not compiled; `make lint` checks it without a compiler.")
 
 
+def bicep_build_params(file: str, outfile: str | None = None, stdout: bool = False) -> None:
+    bicep_build(file)
+
+
 def bicep_lint(file: str, diagnostics_format: str | None = None) -> None:
     bicep_build(file)
 
@@ -182,7 +186,7 @@ def deployment(name: str | None, location: str = "local") -> dict[str, Any]:
 
 def deployment_create(
     location: str,
-    template_file: str,
+    template_file: str | None = None,
     name: str | None = None,
     parameters: list[str] | None = None,
     no_prompt: str | None = None,
@@ -194,7 +198,7 @@ def deployment_create(
 
 def deployment_what_if(
     location: str,
-    template_file: str,
+    template_file: str | None = None,
     name: str | None = None,
     parameters: list[str] | None = None,
     result_format: str | None = None,
@@ -213,12 +217,13 @@ def deployment_show(name: str) -> dict[str, Any]:
     return deployment(name)
 
 
-def template(file: str, parameters: list[str] | None) -> None:
+def template(file: str | None, parameters: list[str] | None) -> None:
     """Look for the files a deployment names. Raises UserError."""
-    existing(file)
-    for each in parameters or []:
-        if "=" not in each and not each.startswith("{"):
-            existing(each.removeprefix("@"))
+    files = [each.removeprefix("@") for each in parameters or [] if "=" not in each and not each.startswith("{")]
+    if not (file or any(each.endswith(".bicepparam") for each in files)):
+        raise UserError("deployment: give a --template-file, or --parameters with a .bicepparam file")
+    for each in filter(None, [file, *files]):
+        existing(each)
 
 
 def existing(file: str) -> None:
@@ -243,6 +248,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "bicep upgrade": bicep_install,
     "bicep version": bicep_version,
     "bicep build": bicep_build,
+    "bicep build-params": bicep_build_params,
     "bicep lint": bicep_lint,
     "version": version,
     "group create": group_create,

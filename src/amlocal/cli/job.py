@@ -30,11 +30,19 @@ def create(
     skip_validation: bool = False,
     stream: bool = False,
     web: bool = False,
+    queue_minutes: float = 30,
 ) -> dict[str, Any] | None:
-    jobs = target.client().jobs
-    job = load("job", file, [*(params_override or []), *given(name=name)])
-    options = {"skip_validation": True} if skip_validation else {}
-    job = jobs.create_or_update(job, **options)
+    overrides = [*(params_override or []), *given(name=name)]
+
+    def submitted(client: Any) -> Any:
+        options = {"skip_validation": True} if skip_validation else {}
+        return client.jobs.create_or_update(load("job", file, overrides), **options)
+
+    if target.is_auto():
+        jobs, job = _submit_where_there_is_room(cmd, file, overrides, submitted, queue_minutes if stream else None)
+    else:
+        client = target.client()
+        jobs, job = client.jobs, submitted(client)
     if save_as:
         _save(created(jobs, job), save_as)
     if web:
@@ -45,6 +53,32 @@ def create(
             return None
         return described(jobs, job.name)
     return created(jobs, job)
+
+
+def _submit_where_there_is_room(
+    cmd: CLICommand, file: str, overrides: list[dict[str, Any]], submitted: Any, queue_minutes: float | None
+) -> tuple[Any, Any]:
+    """(the operations of the client that has it, the job)"""
+    from pathlib import Path
+
+    from amlocal.cloud import fallback
+
+    azure, local, made = target.azure(), target.local(), {}
+
+    def say(text: str) -> None:
+        note(cmd.cli_ctx, text)
+
+    def in_azure() -> None:
+        fallback.require_cores(azure, Path(file), overrides, say)
+        made["job"] = azure.jobs, submitted(azure)
+        if queue_minutes is not None:
+            fallback.require_node(azure, made["job"][1].name, queue_minutes, say)
+
+    def here(_: str) -> None:
+        made["job"] = local.jobs, submitted(local)
+
+    fallback.either(in_azure, here, say)
+    return made["job"]
 
 
 def show(cmd: CLICommand, name: str, web: bool = False) -> dict[str, Any]:
@@ -177,6 +211,12 @@ def arguments(loader: CLICommandsLoader) -> None:
             help="File to which the created job's state in YAML format will be written.",
         )
         c.argument("skip_validation", help="Skip validation in creating the resource.")
+        c.argument(
+            "queue_minutes",
+            type=float,
+            help="With --target auto and --stream: how long to wait for a node in Azure before the job runs here "
+            "instead. Default: 30.",
+        )
         c.argument(
             "stream",
             options_list=["--stream", "-s"],

@@ -1,5 +1,6 @@
 """`aml online-deployment`: put models behind online endpoints."""
 
+from pathlib import Path
 from typing import Any
 
 from knack.arguments import ArgumentsContext
@@ -49,9 +50,47 @@ def create(
     params_override: list[dict[str, Any]] | None = None,
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
-    client = target.client()
+    overrides = [*(params_override or []), *given(name=name, endpoint_name=endpoint_name)]
+    if target.is_auto():
+        return _create_where_there_is_room(cmd, file, overrides, all_traffic)
+    return _create(cmd, target.client(), file, overrides, all_traffic, no_wait)
+
+
+def _create_where_there_is_room(
+    cmd: CLICommand, file: str, overrides: list[dict[str, Any]], all_traffic: bool
+) -> dict[str, Any] | None:
+    from amlocal.cloud import fallback
+
+    azure, local = target.azure(), target.local()
+    entity = load(KIND, file, overrides)
+
+    def say(text: str) -> None:
+        note(cmd.cli_ctx, text)
+
+    def in_azure() -> dict[str, Any] | None:
+        fallback.require_endpoint(azure, local, entity.endpoint_name)
+        fallback.require_cores(azure, Path(file), overrides, say)
+        return _create(cmd, azure, file, overrides, all_traffic)
+
+    def here(_: str) -> dict[str, Any] | None:
+        fallback.have_endpoint(local, entity.endpoint_name)
+        model = fallback.bring_model(azure, local, entity.model, say)
+        named = [] if model is entity.model else [{"model": model}]
+        return _create(cmd, local, file, [*overrides, *named], all_traffic)
+
+    return fallback.either(in_azure, here, say)
+
+
+def _create(
+    cmd: CLICommand,
+    client: Any,
+    file: str,
+    overrides: list[dict[str, Any]],
+    all_traffic: bool,
+    no_wait: bool = False,
+) -> dict[str, Any] | None:
     deployments = client.online_deployments
-    entity = load(KIND, file, [*(params_override or []), *given(name=name, endpoint_name=endpoint_name)])
+    entity = load(KIND, file, overrides)
     for there in _described_all(deployments, entity.endpoint_name):
         if there["name"] == entity.name and there["provisioning_state"] != "Failed":
             raise UserError(

@@ -17,15 +17,30 @@ KIND = "online-endpoint"
 
 
 def create(
+    cmd: CLICommand,
     file: str | None = None,
     name: str | None = None,
     auth_mode: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
-    endpoints = target.client().online_endpoints
-    flags = given(name=name, auth_mode=auth_mode)
-    entity = load(KIND, file, [*(params_override or []), *flags])
+    overrides = [*(params_override or []), *given(name=name, auth_mode=auth_mode)]
+    if target.is_auto():
+        from amlocal.cloud.fallback import either
+
+        return either(
+            lambda: _create(target.azure(), file, overrides),
+            lambda _: _create(target.local(), file, overrides),
+            lambda text: note(cmd.cli_ctx, text),
+        )
+    return _create(target.client(), file, overrides, no_wait)
+
+
+def _create(
+    client: Any, file: str | None, overrides: list[dict[str, Any]], no_wait: bool = False
+) -> dict[str, Any] | None:
+    endpoints = client.online_endpoints
+    entity = load(KIND, file, overrides)
     if any(each["name"] == entity.name for each in described_all(endpoints)):
         raise UserError(f"endpoint {entity.name} exists already; change it with `aml online-endpoint update`")
     return finished(endpoints, endpoints.begin_create_or_update(entity), no_wait)

@@ -1,10 +1,15 @@
 """How an entity becomes what `aml` prints: the dictionary `az ml` prints for it."""
 
+import json
+import re
 import sys
 from itertools import islice
 from typing import Any
 
 from knack.cli import CLI
+
+STATES = {"provisioning_state", "provisioning_status", "state", "status"}
+MEMBER = re.compile(r"[A-Z]\w+\.([A-Z_]+)")
 
 
 def described(operations: Any, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
@@ -39,8 +44,17 @@ def created(operations: Any, entity: Any, version: str | None = None) -> dict[st
 
 
 def plain(entity: Any) -> dict[str, Any]:
-    """The dictionary that azure-ai-ml makes of its own entity, and `az ml` prints."""
-    return entity._to_dict()
+    """The dictionary that azure-ai-ml makes of its own entity, and `az ml` prints.
+
+    azure-ai-ml 1.35 writes some of Azure's states as Python's `JobStatus.COMPLETED`; scripts compare with `Completed`.
+    """
+    if hasattr(entity, "_to_job"):  # a command or sweep job comes as a pipeline's step, which has no status
+        entity = entity._to_job()
+    told = json.loads(json.dumps(entity._to_dict(), default=str))  # from OrderedDict and the like
+    for key in STATES & told.keys():
+        if member := MEMBER.fullmatch(str(told[key])):
+            told[key] = "".join(word.capitalize() for word in member[1].split("_"))
+    return told
 
 
 def finished(operations: Any, poller: Any, no_wait: bool) -> dict[str, Any] | None:

@@ -1,16 +1,16 @@
-"""Whom `aml` talks to: the workspace of this folder, or with `--target azure` one in Azure.
+"""Whom `aml` talks to: the workspace of this folder, one in Azure (`--target azure`), or whichever has room (`auto`).
 
 Every command gets its client here and nowhere else. Both clients have azure-ai-ml's attributes and methods.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from amlocal.errors import UserError
 
-TARGETS = ("local", "azure")
+TARGETS = ("local", "azure", "auto")
 VARIABLE = "AML_TARGET"
 ANY = "any"
 
@@ -43,16 +43,37 @@ def is_azure() -> bool:
     return _choice.target == "azure"
 
 
+def is_auto() -> bool:
+    """Whether Azure is to be tried, and this machine if it has no quota; for the verbs that create something."""
+    return _choice.target == "auto"
+
+
 def client(workspace: str | None = None) -> Any:
     """The workspace of the current folder, or Azure's: both have the attributes and methods of MLClient.
 
     workspace: the name that a command about workspaces gives with --name; ANY if it needs none.
     """
-    if is_azure():
-        from amlocal.cloud.connection import connect
-        from amlocal.cloud.place import Place, find
+    if is_auto():
+        raise UserError(
+            "--target auto is for what creates something that quota can refuse: `online-endpoint create`,"
+            " `online-deployment create`, `job create`; say local or azure here"
+        )
+    return azure(workspace) if is_azure() else local()
 
-        return connect(find(Place(_choice.subscription, _choice.resource_group, workspace or _choice.workspace)))
+
+def azure(workspace: str | None = None) -> Any:
+    """The workspace in Azure, for what is about Azure whatever the target."""
+    from amlocal.cloud.connection import connect
+    from amlocal.cloud.place import Place, find
+
+    flags = Place(_choice.subscription, _choice.resource_group, _choice.workspace)
+    if workspace == ANY:
+        return connect(replace(find(flags, whole=False), workspace=None))
+    return connect(find(replace(flags, workspace=workspace or _choice.workspace)))
+
+
+def local() -> Any:
+    """The workspace of the current folder."""
     from amlocal.client import LocalMLClient
 
     return LocalMLClient()
@@ -60,8 +81,8 @@ def client(workspace: str | None = None) -> Any:
 
 def local_only(command: str) -> None:
     """Refuse a command that has a meaning on this machine only. Raises UserError."""
-    if is_azure():
-        raise UserError(f"`aml {command}` is about the workspace of this folder; leave out --target azure")
+    if _choice.target != "local":
+        raise UserError(f"`aml {command}` is about the workspace of this folder; leave out --target")
 
 
 def leading(arguments: Sequence[str]) -> list[str]:

@@ -36,7 +36,9 @@ def show(name: str | None = None) -> dict[str, Any]:
 
 
 def list_all(max_results: int | None = None) -> list[dict[str, Any]]:
-    return described_all(target.client(workspace=target.ANY).workspaces, max_results)
+    client = target.client(workspace=target.ANY)
+    scope = None if client.resource_group_name else "subscription"
+    return described_all(client.workspaces, max_results, scope=scope)
 
 
 def delete(name: str, all_resources: bool = False, permanently_delete: bool = False, no_wait: bool = False) -> None:

@@ -1,5 +1,6 @@
 """azure-ai-ml's MLClient for a workspace in Azure, signed in as az is."""
 
+import sys
 from typing import Any
 
 from amlocal.cloud.place import Place
@@ -11,20 +12,28 @@ POLLING_SECONDS = 5.0  # where Azure does not say when to ask again; azure-core 
 def connect(place: Place) -> Any:
     """The client. Signs in when the first request is made, not before."""
     from azure.ai.ml import MLClient
+    from azure.ai.ml._utils import _azureml_polling
 
     from amlocal.specs.load import quiet
 
     quiet()
+    # The dots of a long operation go to stdout, whatever `show_progress` says; there the answer is to stand alone.
+    _azureml_polling.print = _print_progress  # type: ignore[attr-defined]
     return MLClient(
         credential(),
         place.subscription,
         place.resource_group,
         place.workspace,
-        # Progress goes to stdout, where the answer is to stand alone.
         show_progress=False,
         enable_telemetry=False,
         polling_interval=POLLING_SECONDS,
     )
+
+
+def _print_progress(text: str, **how: Any) -> None:
+    """`print` for somebody who sits and waits."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, **how)
 
 
 def credential() -> Any:

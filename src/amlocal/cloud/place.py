@@ -28,13 +28,16 @@ class Place:
         )
 
 
-def find(flags: Place, environment: Mapping[str, str] = os.environ, folder: Path | None = None) -> Place:
+def find(
+    flags: Place, environment: Mapping[str, str] = os.environ, folder: Path | None = None, whole: bool = True
+) -> Place:
     """The place that the flags, the environment, az's defaults or the nearest `config.json` name, in this order.
 
     The environment's names are az's: AZURE_DEFAULTS_GROUP and AZURE_DEFAULTS_WORKSPACE, and AZURE_SUBSCRIPTION_ID for
     the subscription. A `config.json` (as the studio offers for download) is taken whole or not at all: its group is not
     looked for in the subscription that az happens to be signed in to.
 
+    whole: whether a group and a workspace are needed; a subscription always is.
     Raises UserError naming what is missing and how to give it.
     """
     named = flags.otherwise(
@@ -56,7 +59,7 @@ def find(flags: Place, environment: Mapping[str, str] = os.environ, folder: Path
         (place.workspace, "workspace", "--workspace-name", "`az configure --defaults workspace=NAME`"),
         (place.subscription, "subscription", "--subscription", "`az login`, or AZURE_SUBSCRIPTION_ID"),
     ):
-        if not value:
+        if not value and (whole or what == "subscription"):
             raise UserError(f"no {what}: give {flag}, or {other}, or a config.json of the workspace in this folder")
     return place
 

@@ -21,7 +21,7 @@ def load(kind: str, path: Path | str, overrides: Sequence[Mapping[str, Any]] = (
     Raises UserError naming the file, the line, the field and the remedy.
     """
     path = Path(path)
-    document = _document(path)
+    document = read_document(path)
     read = loader(kind)
     try:
         return read(path.resolve(), params_override=[dict(item) for item in overrides])
@@ -44,7 +44,8 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", module=r"azure\.ai\.ml.*")
 
 
-def _document(path: Path) -> Any:
+def read_document(path: Path) -> Any:
+    """A YAML file as it stands, without a schema. Raises UserError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -23,7 +23,7 @@ PLACE = (
     + ML
     + "/workspaces/{workspace}/onlineEndpoints/{name}"
 )
-KINDS = ("quota", "quota-async", "image", "permission", "region", "throttled", "cut")
+KINDS = ("quota", "quota-async", "endpoints", "image", "permission", "region", "throttled", "cut")
 
 
 class Endpoints:
@@ -63,7 +63,8 @@ class Endpoints:
         """Refuse the deployments that follow (of these sizes, or of all):
 
         quota         at once, with 400                       quota-async   once it is polled, with status 200
-        image         the image could not be built (polled)   permission    403
+        endpoints     at once: the subscription's endpoints   image         could not be built (polled)
+        permission    403
         region        not in this region, says a policy       ""            no more
         throttled     429 with Retry-After, `times` times     cut           no answer to the first `times` polls
 
@@ -75,7 +76,14 @@ class Endpoints:
 
     # -- endpoints ---------------------------------------------------------------------------------------------------
 
+    def refuse_for_endpoints(self) -> None:
+        if self.refusal == "endpoints":
+            message = '{"error":{"code":"QuotaExceeded","message":"Endpoint Quota reached for subscription"}}'
+            detail = {"code": "InferencingClientCallFailed", "message": message}
+            raise Refusal(400, "BadRequest", "The request is invalid.", details=[detail])
+
     def complete_endpoint(self, request: Request, draft: Resource) -> None:
+        self.refuse_for_endpoints()
         name = Id(request.path).name
         if not 3 <= len(name) <= 32:
             raise Refusal(400, "BadArgument", f"Endpoint name {name} must have 3 to 32 characters.")
@@ -132,6 +140,7 @@ class Endpoints:
     # -- deployments -------------------------------------------------------------------------------------------------
 
     def complete_deployment(self, request: Request, draft: Resource) -> None:
+        self.refuse_for_endpoints()
         place = Id(request.path)
         if self.double.store.get(place.parent) is None:
             raise Refusal(404, "ResourceNotFound", f"Endpoint {place.names[-2]} was not found.")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from . import Double
 
 GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
+POLICIES = "/subscriptions/{subscription}/providers/Microsoft.Authorization/policyAssignments"
 LOCATION = "/subscriptions/{subscription}/providers/" + ML + "/locations/{location}"
 VAULT = "Microsoft.KeyVault/vaults"
 VAULTS = "/subscriptions/{subscription}/providers/Microsoft.KeyVault"
@@ -47,6 +48,8 @@ class Resources:
         double.route("POST", VAULTS + "/locations/{location}/deletedVaults/{name}/purge")(self.purge_vault)
         double.route("GET", LOCATION + "/usages")(self.usages)
         double.route("GET", LOCATION + "/vmSizes")(self.sizes)
+        double.route("GET", POLICIES)(self.policies)
+        self.allowed_locations: list[str] | None = None  # what a policy leaves; None: there is no such policy
         self.usage: dict[str, tuple[int, int]] = {  # what is used and what there is, in cores: a student's subscription
             "Total Cluster Dedicated Regional vCPUs": (0, 6),
             "Total Cluster LowPriority Regional vCPUs": (0, 3),
@@ -156,6 +159,22 @@ class Resources:
         return Response(202, None, self.double.store.start_location())
 
     # -- quota -------------------------------------------------------------------------------------------------------
+
+    def policies(self, request: Request, subscription: str) -> Any:
+        """As Azure for Students has one: "Allowed resource deployment regions"."""
+        if self.allowed_locations is None:
+            return {"value": []}
+        scope = f"/subscriptions/{subscription}"
+        assignment = {
+            "id": f"{scope}/providers/Microsoft.Authorization/policyAssignments/sys.regionrestriction",
+            "name": "sys.regionrestriction",
+            "properties": {
+                "displayName": "Allowed resource deployment regions",
+                "parameters": {"listOfAllowedLocations": {"value": self.allowed_locations}},
+                "scope": scope,
+            },
+        }
+        return {"value": [assignment]}
 
     def usages(self, request: Request, subscription: str, location: str) -> Any:
         scope = f"/subscriptions/{subscription}/providers/{ML}/locations/{location}/usages"
