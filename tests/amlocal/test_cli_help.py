@@ -37,6 +37,7 @@ def test_the_promised_verbs_are_there() -> None:
         for verb in ("create", "show", "list")
     ]
     promised += ["model download", "compute delete", "compute list-usage", "mlflow ui", "doctor", "down", "up", "exec"]
+    promised += ["quota show", "quota check"]
     promised += [f"workspace {verb}" for verb in ("create", "show", "list", "delete")]
     promised += [f"schedule {verb}" for verb in ("create", "show", "list", "enable", "disable", "delete")]
     promised += [
@@ -50,7 +51,7 @@ def test_the_promised_verbs_are_there() -> None:
 def test_additions_are_called_additions(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    for name in ("mlflow", "doctor", "down", "up"):
+    for name in ("mlflow", "doctor", "down", "up", "exec", "quota"):
         assert "addition to `az ml`" in " ".join(out[out.index(f"{name} ") :].split())
 
 

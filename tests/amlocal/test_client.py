@@ -92,6 +92,18 @@ def test_models_from_a_path_and_from_a_job(client, spec, run, tmp_path):
         client.models.get("none")
 
 
+@pytest.mark.parametrize("name", ["azureml:letters:1", "azureml:letters@latest"])
+def test_a_data_asset_is_an_input_by_name(client, spec, run, tmp_path, name):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("alpha")
+    client.data.create_or_update(Data(name="letters", path=str(tmp_path / "letters")))
+    inputs = f"inputs:\n  letters: {{type: uri_folder, path: '{name}'}}\n"
+    record = run(spec("command: cat '${{inputs.letters}}/a.txt'\nenvironment: {image: a}\n" + inputs))
+    assert record.status == "Completed", record.error
+    log = client.jobs.store.folder(record.name) / "user_logs" / "std_log.txt"
+    assert log.read_text().strip() == "alpha"
+
+
 def test_jobs_built_in_python(client, finish):
     from azure.ai.ml import command
 

@@ -79,6 +79,14 @@ def no_wait(c: ArgumentsContext) -> None:
     c.argument("no_wait", action="store_true", help="Do not wait for the long-running operation to finish.")
 
 
+def prices_file(c: ArgumentsContext) -> None:
+    c.argument(
+        "prices",
+        help="With --target azure: a saved answer of the Azure Retail Prices API, for the line that tells the cost. "
+        "Default: ask it.",
+    )
+
+
 def no_registry(c: ArgumentsContext) -> None:
     """Refuse --registry-name: ignoring it would put the asset elsewhere than asked."""
     c.extra(  # noqa: S610 (knack's, not Django's)

@@ -1,14 +1,15 @@
 """`aml compute`: register, show and list compute targets."""
 
+from pathlib import Path
 from typing import Any
 
 from knack.arguments import ArgumentsContext
-from knack.commands import CLICommandsLoader, CommandGroup
+from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import target
-from amlocal.cli.arguments import given, ignored, no_wait, shared
-from amlocal.cli.printing import described, described_all, finished
+from amlocal.cli.arguments import given, ignored, no_wait, prices_file, shared
+from amlocal.cli.printing import described, described_all, finished, note
 from amlocal.cli.specs import load
 
 COLUMNS = "[].{Name:name, Type:type, Size:size, MinInstances:min_instances, MaxInstances:max_instances}"
@@ -18,6 +19,7 @@ USAGE_COLUMNS = "[].{Name:name.localized_value, Used:current_value, Limit:limit}
 
 
 def create(
+    cmd: CLICommand,
     file: str | None = None,
     name: str | None = None,
     type: str | None = None,
@@ -31,6 +33,7 @@ def create(
     tags: dict[str, str] | None = None,
     params_override: list[dict[str, Any]] | None = None,
     no_wait: bool = False,
+    prices: str | None = None,
 ) -> dict[str, Any] | None:
     flags = given(
         name=name,
@@ -44,8 +47,13 @@ def create(
         description=description,
         tags=tags,
     )
-    compute = target.client().compute
+    client = target.client()
+    compute = client.compute
     entity = load("compute", file, [*(params_override or []), *flags])
+    if target.is_azure():
+        from amlocal.cloud.costs import tell_cluster
+
+        tell_cluster(client, entity, Path(prices) if prices else None, lambda text: note(cmd.cli_ctx, text))
     return finished(compute, compute.begin_create_or_update(entity), no_wait)
 
 
@@ -117,6 +125,7 @@ def arguments(loader: CLICommandsLoader) -> None:
             type=int,
             help="Node idle time in seconds before scaling down the cluster. Default: 120.",
         )
+        prices_file(c)
         for flags in (
             ("--admin-password",),
             ("--admin-username",),

@@ -1,15 +1,19 @@
 """`aml down` and `aml up`, additions to `az ml`: stop all that runs of a workspace, and start its endpoints again."""
 
+from knack.arguments import ArgumentsContext
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
+from amlocal.cli import target
 from amlocal.cli.printing import note
-from amlocal.cli.target import local_only
+from amlocal.errors import UserError
 from amlocal.workspace import Workspace
 
 
-def down(cmd: CLICommand) -> list[str]:
-    local_only("down")
+def down(cmd: CLICommand, tag: str = "project=digits", yes: bool = False) -> list[str]:
+    if target.is_azure():
+        return _down_in_azure(cmd, tag, yes)
+    target.local_only("down")
     from amlocal.endpoints.down import down as stop
 
     stopped = stop(Workspace.find())
@@ -18,8 +22,31 @@ def down(cmd: CLICommand) -> list[str]:
     return stopped
 
 
+def _down_in_azure(cmd: CLICommand, tag: str, yes: bool) -> list[str]:
+    from knack.prompting import NoTTYException, prompt_y_n
+
+    from amlocal.cloud.down import running, stop
+
+    key, _, value = tag.partition("=")
+    azure = target.client()
+    found = running(azure, key, value)
+    for each in found:
+        note(cmd.cli_ctx, f"{each}  ({each.detail})")
+    if not found:
+        note(cmd.cli_ctx, f"Nothing in workspace {azure.workspace_name} that is tagged {tag} runs or waits.")
+        return []
+    try:
+        agreed = yes or prompt_y_n("Delete these endpoints with their deployments, cancel these jobs?", default="n")
+    except NoTTYException:
+        raise UserError("nobody is there to be asked whether all of this may go; add --yes") from None
+    if not agreed:
+        return []
+    stop(azure, found)
+    return [str(each) for each in found]
+
+
 def up(cmd: CLICommand) -> list[str]:
-    local_only("up")
+    target.local_only("up")
     from amlocal.endpoints.down import up as start
 
     started = start(Workspace.find())
@@ -35,7 +62,9 @@ def commands(loader: CLICommandsLoader) -> None:
 
 
 def arguments(loader: CLICommandsLoader) -> None:
-    pass
+    with ArgumentsContext(loader, "down") as c:
+        c.argument("tag", help="With --target azure: the tag of what is meant. Default: project=digits.")
+        c.argument("yes", options_list=["--yes", "-y"], help="With --target azure: do not ask.")
 
 
 helps["down"] = """
@@ -44,9 +73,13 @@ short-summary: Stop everything that runs of this workspace (an addition to `az m
 long-summary: >
   Its endpoints and what watches over them, and its running jobs, which are canceled. Prints what was stopped.
   Endpoints are not deleted: `aml up` starts them again, at the same addresses with the same keys.
+  With --target azure, where an endpoint is paid for as long as it exists: what carries this project's tag is listed
+  and, after a question, its endpoints are deleted, its jobs canceled, and its clusters may shrink to nothing.
 examples:
   - name: Stop everything
     text: aml down
+  - name: Stop what is paid for in Azure
+    text: aml down --target azure
 """
 helps["up"] = """
 type: command

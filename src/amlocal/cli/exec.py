@@ -27,6 +27,8 @@ def run(cmd: CLICommand, words: list[str]) -> None:
     command = words[1:] if words[:1] == ["--"] else words
     if not command:
         raise UserError("exec: name the command after --, for example `aml exec -- az account show`")
+    if target.is_auto():
+        raise UserError("exec: --target auto is for single commands; say local or azure")
     environment = surroundings(dict(os.environ))
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:

@@ -8,7 +8,7 @@ from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import target
-from amlocal.cli.arguments import given, ignored, no_wait, positive, shared
+from amlocal.cli.arguments import given, ignored, no_wait, positive, prices_file, shared
 from amlocal.cli.online_endpoint import changed, everything_is_local
 from amlocal.cli.printing import note, plain
 from amlocal.cli.specs import load
@@ -49,8 +49,14 @@ def create(
     all_traffic: bool = False,
     params_override: list[dict[str, Any]] | None = None,
     no_wait: bool = False,
+    prices: str | None = None,
 ) -> dict[str, Any] | None:
     overrides = [*(params_override or []), *given(name=name, endpoint_name=endpoint_name)]
+    if target.is_azure() or target.is_auto():
+        from amlocal.cloud.costs import tell_deployment
+
+        entity = load(KIND, file, overrides)
+        tell_deployment(target.azure(), entity, Path(prices) if prices else None, lambda text: note(cmd.cli_ctx, text))
     if target.is_auto():
         return _create_where_there_is_room(cmd, file, overrides, all_traffic)
     return _create(cmd, target.client(), file, overrides, all_traffic, no_wait)
@@ -190,6 +196,7 @@ def arguments(loader: CLICommandsLoader) -> None:
             action="store_true",
             help="Sets endpoint traffic 100% to this deployment after successful creation.",
         )
+        prices_file(c)
     with ArgumentsContext(loader, "online-deployment get-logs") as c:
         c.argument("lines", options_list=["--lines", "-l"], type=positive, help="The maximum number of lines to tail.")
         c.argument(
