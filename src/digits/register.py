@@ -84,7 +84,8 @@ def register(
         mlflow.log_params({"threshold": threshold, "model_name": name})
         measured = {key: getattr(judged, key) for key in ("accuracy", "champion_accuracy", "mcnemar_p")}
         mlflow.log_metrics({key: value for key, value in measured.items() if value is not None})
-        mlflow.set_tags({"verdict": "registered" if judged.passed else "refused", "reason": judged.reason})
+        told = "registered" if judged.passed else "refused"
+        mlflow.set_tags({"verdict": told, "reason": judged.reason[: tracking.TAG]})
     print(summary(verdict, int(right.sum()), len(test)))
     return verdict
 

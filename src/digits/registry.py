@@ -1,8 +1,8 @@
 """The model registry, through what MLflow's own store and Azure's server both understand.
 
-Azure knows no aliases, so a tag marks the champion; and its server has no /logged-models, which
-`mlflow.register_model("runs:/...")` asks for when the artifact listing is relative to the run, as azureml-mlflow's is.
-A version is therefore created from the artifact's own address.
+Azure knows no aliases, so a tag marks the champion. It refuses tags while a version is created, so they are set
+afterwards. And its server has no /logged-models, which `mlflow.register_model("runs:/...")` asks for when the artifact
+listing is relative to the run, as azureml-mlflow's is; so a version is created from the artifact's own address.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def probabilities(version: ModelVersion, images: np.ndarray) -> np.ndarray:
 def register(name: str, folder: Path, run_id: str, tags: dict[str, str]) -> ModelVersion:
     """Log `folder` as artifact `model` of the active run, `run_id`, and make it the champion of the model `name`.
 
-    The tag is part of the creation, so that there is always a champion; former ones lose theirs afterwards. Should two
-    registrations meet, both versions exist and the later one is champion.
+    It gets the champion's tag last of all, and former ones lose theirs only then, so that there is always a champion.
+    Should two registrations meet, both versions exist and the later one is champion.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -62,9 +62,9 @@ def register(name: str, folder: Path, run_id: str, tags: dict[str, str]) -> Mode
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
             raise
-    version = client.create_model_version(
-        name, source=mlflow.get_artifact_uri("model"), run_id=run_id, tags={**tags, CHAMPION: "true"}
-    )
+    version = client.create_model_version(name, source=mlflow.get_artifact_uri("model"), run_id=run_id)
+    for key, value in {**tags, CHAMPION: "true"}.items():
+        client.set_model_version_tag(name, version.version, key, value)
     for former in _champions(name):
         if _number(former) < _number(version):
             client.set_model_version_tag(name, former.version, CHAMPION, "false")
@@ -72,16 +72,26 @@ def register(name: str, folder: Path, run_id: str, tags: dict[str, str]) -> Mode
 
 
 def _champions(name: str) -> list[ModelVersion]:
+    return [version for version in _versions(name) if version.tags.get(CHAMPION, "").lower() == "true"]
+
+
+def _versions(name: str) -> list[ModelVersion]:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    try:
-        versions = mlflow.MlflowClient().search_model_versions(f"name='{name}'")
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return []
-        raise
-    return [version for version in versions if version.tags.get(CHAMPION, "").lower() == "true"]
+    client, token = mlflow.MlflowClient(), None
+    versions: list[ModelVersion] = []
+    while True:
+        try:
+            page = client.search_model_versions(f"name='{name}'", page_token=token)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return []
+            raise
+        versions += page
+        token = page.token
+        if not token:
+            return versions
 
 
 def _number(version: ModelVersion) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SAMPLING = 2  # seconds between samples of CPU, memory and network
+TAG = 1000  # characters of a tag's value that Azure takes; MLflow itself takes more
 
 
 @contextmanager

@@ -1,34 +1,55 @@
 """The notebooks as a reader meets them: they run from top to bottom, anywhere, and say what they should."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from tests.cloud.double import Double
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 DATA_SCIENCE = NOTEBOOKS / "1_data_science.ipynb"
+CLOUD = NOTEBOOKS / "2_cloud.ipynb"
 
 pytestmark = [pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(600)]  # one worker runs it, once
 
 
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
-    """The first notebook, run by a new kernel in an empty folder, far from the repository and the reader's settings."""
-    folder = tmp_path_factory.mktemp("notebook")
+def execute(notebook: nbformat.NotebookNode, folder: Path, **environment: str) -> nbformat.NotebookNode:
+    """Run a notebook by a new kernel in `folder`, far from the repository and the reader's settings."""
     settings = folder / ".settings"
     settings.mkdir()
-    notebook = nbformat.read(DATA_SCIENCE, as_version=4)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
             patch.setenv(name, str(settings / name.lower()))
         patch.setenv("DIGITS_CACHE", str(settings / "cache"))
         patch.delenv("DIGITS_DATA", raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
         # Raises CellExecutionError, which names the cell and shows its traceback.
         NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
-    assert list(folder.iterdir()) == [settings], "the notebook leaves files behind"
     return notebook
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
+    """The first notebook, in an empty folder."""
+    folder = tmp_path_factory.mktemp("notebook")
+    notebook = execute(nbformat.read(DATA_SCIENCE, as_version=4), folder)
+    assert [file.name for file in folder.iterdir()] == [".settings"], "the notebook leaves files behind"
+    return notebook
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder `notebooks` in a copy of what the second notebook needs of the repository."""
+    root = NOTEBOOKS.parent
+    shutil.copytree(root / "aml", tmp_path / "aml")
+    shutil.copytree(root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "amlocal"))
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path / "notebooks"
 
 
 def test_it_tells_the_first_phase_and_what_came_of_it(executed: nbformat.NotebookNode) -> None:
@@ -46,6 +67,51 @@ def test_it_tells_the_first_phase_and_what_came_of_it(executed: nbformat.Noteboo
 
 def test_running_it_shows_no_noise(executed: nbformat.NotebookNode) -> None:
     assert noise(executed) == []
+
+
+def test_the_second_phase_runs_here(checkout: Path) -> None:
+    notebook = execute(nbformat.read(CLOUD, as_version=4), checkout, TF_ENABLE_ONEDNN_OPTS="1")  # which is faster
+    told = printed(notebook)
+    assert "registered: True" in told and "reaches the threshold of 97.00%" in told
+    assert percentages(told, "test digits, champion")[0] > 97
+    assert "registered: False" in told and "below the threshold" in told and "version 1 stays champion" in told
+    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) == 1
+    assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
+
+
+def test_the_second_phase_runs_in_azure_with_one_cell_changed(checkout: Path) -> None:
+    """The commented lines of the cell instead of the others, and the double of Azure for Azure."""
+    notebook = nbformat.read(CLOUD, as_version=4)
+    [cell] = [cell for cell in notebook.cells if "LocalMLClient()" in cell.source]
+    lines = [line.removeprefix("# ") for line in cell.source.partition("# In Azure")[2].splitlines()]
+    kept = [line for line in lines if line.startswith(("from azure", "client =", "workspace =", "print("))]
+    assert "MLClient.from_config" in kept[2] and "amlocal" not in "".join(kept)
+    cell.source = "\n".join(kept)
+    with Double(checkout.parent / "double") as double:
+        place = {"subscription_id": double.subscription, "resource_group": double.resource_group}
+        (checkout / "config.json").write_text(json.dumps(place | {"workspace_name": double.workspace}))
+        double.jobs.script = ["Running", "Completed"]
+        verdict = {"registered": True, "reason": "98.20% reaches the threshold of 97.00%; there is no champion"}
+        double.jobs.outputs = {"verdict": {"verdict.json": json.dumps(verdict).encode()}}
+        curve = {"accuracy": [0.9, 0.99], "val_accuracy": [0.95, 0.98]}
+        double.mlflow.metrics = {"train": curve, "evaluate": {"accuracy": [0.982]}}
+        tags = {"champion": "true", "accuracy": "0.9820"}
+        version = {
+            "modelUri": "azureml://artifacts/x/y/model",
+            "modelType": "mlflow_model",
+            "flavors": {},
+            "tags": tags,
+        }
+        model = f"{double.workspace_id}/models/digits"
+        double.store.put(model, {"properties": {"latestVersion": "1"}})
+        double.store.put(f"{model}/versions/1", {"properties": version})
+        told = printed(execute(notebook, checkout, **double.environment))
+        assert double.unknown == [], "\n".join(map(str, double.unknown))
+        compute = double.store.get(f"{double.workspace_id}/computes/cpu-cluster")
+        assert compute["properties"]["properties"]["scaleSettings"]["maxNodeCount"] == 1
+        assert len(double.blobs.names("azureml-blobstore-digits")) > 1
+    assert f"workspace {double.workspace} in {double.location}" in told
+    assert "registered: True" in told and "version 1: 98.20% of the test digits, champion" in told
 
 
 @pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.name)

@@ -224,6 +224,9 @@ class _Node:
         return Binding("string", literal=str(value))
 
     def _path(self, name: str, uri: str, kind: str) -> str:
+        if uris.SHORT.fullmatch(str(uri)) and not Path(self.base, uri).exists():
+            # azure-ai-ml, reading a file, takes away an asset's "azureml:".
+            uri = f"azureml:{uri}"
         try:
             path = uris.resolve(self.workspace, str(uri), self.base, kind)
         except UserError as error:
