@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Follow a job of Azure ML to its end, and give up on one that only waits:    follow.sh NAME
+#
+# Exit code 0 if it completed, 1 otherwise. QUEUE_MINUTES is how long it may wait, POLL_SECONDS how often to look.
+# Azure lets a job that no quota has room for wait for ever without a word, so somebody has to look at the clock.
+set -euo pipefail
+
+name=$1
+patience=$((${QUEUE_MINUTES:-30} * 60))
+pause=${POLL_SECONDS:-20}
+summary=${GITHUB_STEP_SUMMARY:-/dev/null}
+
+status() {
+    az ml job show --name "$name" --query status --output tsv
+}
+
+# A pipeline counts as running while its steps wait for a node: then it is the steps that tell.
+moves() {
+    local steps
+    [[ $1 =~ ^(Running|Finalizing)$ ]] || return 1
+    steps=$(az ml job list --parent-job-name "$name" --query '[].status' --output tsv)
+    [[ -z $steps || $steps =~ Running|Finalizing ]]
+}
+
+give_up() {
+    az ml job cancel --name "$name" --output none
+    kill "$log" 2>/dev/null || true
+    echo "::error title=The queue never moved::$name waited ${QUEUE_MINUTES:-30} minutes for a node and was canceled"
+    tee -a "$summary" <<EXPLANATION
+### The queue never moved
+
+\`$name\` waited for a node for ${QUEUE_MINUTES:-30} minutes and was canceled. The usual reason is **quota**: Azure
+accepts a job that the subscription has no cores for, and lets it wait without a word.
+
+- What is left, by family of machines: \`az ml compute list-usage --output table\`. The cluster's family is in
+  \`aml/compute/cpu-cluster.yml\`; a limit of 0, or all in use, is it. Ask for more, or give the cluster another size.
+- Whether another job holds the only node: \`az ml job list --output table\`.
+- Whether the cluster is there and can grow: \`az ml compute show --name cpu-cluster\`.
+- The first job of a new environment waits for its image, 10 to 20 minutes: give it more with the variable
+  \`AZURE_QUEUE_MINUTES\`.
+EXPLANATION
+    exit 1
+}
+
+az ml job stream --name "$name" &
+log=$!
+waiting_since=$SECONDS
+until state=$(status) && [[ $state =~ ^(Completed|Failed|Canceled)$ ]]; do
+    [[ -n $state ]] # az has failed and said why
+    if moves "$state"; then
+        waiting_since=$SECONDS
+    elif ((SECONDS - waiting_since >= patience)); then
+        give_up
+    fi
+    sleep "$pause"
+done
+wait "$log" || true # the log's end is not the job's: its status is
+
+echo "$name: $state"
+[[ $state == Completed ]] || echo "::error title=$state::the job $name did not complete; its log is above"
+[[ $state == Completed ]]

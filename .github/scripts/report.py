@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Tell what became of a training job, in the summary of the workflow run:    report.py NAME
+
+A job that nobody follows any more (the workflow was canceled, or ran out of time) is canceled too. Only the Python and
+the `az` of a GitHub runner are needed.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+OVER = ("Completed", "Failed", "Canceled", "CancelRequested", "NotResponding")
+
+
+def az(*words: str) -> str:
+    """What `az ml job ...` prints. Raises CalledProcessError; az has then said why."""
+    return subprocess.run(["az", "ml", "job", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def verdict_of(name: str) -> dict[str, Any]:
+    """What the pipeline's step `register` wrote: accuracies, and whether the model is in the registry."""
+    with tempfile.TemporaryDirectory() as folder:
+        az("download", "--name", name, "--output-name", "verdict", "--download-path", folder)
+        found = next(Path(folder).rglob("verdict.json"))
+        return dict(json.loads(found.read_text(encoding="utf-8")))
+
+
+def told(verdict: dict[str, Any]) -> list[str]:
+    """The verdict as Markdown."""
+    model = f"{verdict['model_name']}:{verdict['version']}"
+    rows = [("accuracy", verdict["accuracy"]), ("champion's accuracy", verdict["champion_accuracy"])]
+    return [
+        f"**{'Registered as `' + model + '`' if verdict['registered'] else 'Not registered'}**: {verdict['reason']}",
+        "",
+        "| measured on the test digits | |",
+        "|---|---|",
+        *(f"| {name} | {value:.2%} |" for name, value in rows if value is not None),
+        *([f"| McNemar's p | {verdict['mcnemar_p']:.3g} |"] if verdict["mcnemar_p"] is not None else []),
+    ]
+
+
+def report(name: str) -> list[str]:
+    """Lines of Markdown."""
+    job = json.loads(az("show", "--name", name, "--output", "json"))
+    lines = [f"### Training: {job['status']}", ""]
+    if job["status"] not in OVER:
+        az("cancel", "--name", name, "--output", "none")
+        lines += ["Nobody followed it any more, so it was canceled.", ""]
+    if job["status"] == "Completed":
+        lines += [*told(verdict_of(name)), ""]
+    # What stands behind the question mark holds the subscription's id; the studio knows which workspace was open last.
+    place = ((job.get("services") or {}).get("Studio") or {}).get("endpoint", "").partition("?")[0]
+    links = [f"[Job `{name}`]({place})" if place else f"Job `{name}`"]
+    if {"GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA"} <= os.environ.keys():
+        commit = os.environ["GITHUB_SHA"]
+        address = f"{os.environ['GITHUB_SERVER_URL']}/{os.environ['GITHUB_REPOSITORY']}/commit/{commit}"
+        links.append(f"[commit `{commit[:12]}`]({address})")
+    return [*lines, ", ".join(links), ""]
+
+
+def main() -> int:
+    try:
+        text = "\n".join(report(sys.argv[1]))
+    except subprocess.CalledProcessError as error:
+        print(f"::error title=No report::{' '.join(error.cmd)} failed; what it said is above")
+        return 1
+    print(text)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

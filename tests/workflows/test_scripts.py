@@ -1,0 +1,217 @@
+"""The scripts of the workflows, each by itself: every turn they can take, with an `az` that answers from a table."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / ".github" / "scripts"
+
+
+class Machine:
+    """Runs a script in a folder of its own. `answers`: what `az` says to a command that begins so, one after the other
+    (the last one stays); a number is an exit code."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.answers = {}
+        self.summary = folder / "summary.md"
+        az = folder / "az"
+        az.write_text(f"#!{sys.executable}\n{AZ.format(folder=str(folder))}")
+        az.chmod(0o755)
+
+    def run(self, script, *arguments, **environment):
+        (self.folder / "answers.json").write_text(json.dumps(self.answers))
+        surroundings = {
+            "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}",
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+        }
+        surroundings |= {
+            "POLL_SECONDS": "0",
+            "AZURE_DEFAULTS_WORKSPACE": "mlw",
+            "AZURE_DEFAULTS_GROUP": "rg",
+            **environment,
+        }
+        command = [SCRIPTS / script, *arguments]
+        return subprocess.run(
+            command, env=os.environ | surroundings, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    @property
+    def asked(self):
+        return (self.folder / "asked").read_text()
+
+    @property
+    def told(self):
+        return self.summary.read_text() if self.summary.exists() else ""
+
+
+AZ = """
+import json, sys
+from pathlib import Path
+folder = Path({folder!r})
+words = " ".join(sys.argv[1:])
+with (folder / "asked").open("a") as file:
+    file.write(words + "\\n")
+answers = json.loads((folder / "answers.json").read_text())
+begin = max((key for key in answers if words.startswith(key)), key=len, default=None)
+if begin is None:
+    sys.exit(0)
+count = folder / begin.replace("/", "-")
+turn = int(count.read_text()) if count.exists() else 0
+count.write_text(str(turn + 1))
+answer = answers[begin][min(turn, len(answers[begin]) - 1)]
+if isinstance(answer, list):
+    print(answer[1], file=sys.stderr)
+    sys.exit(answer[0])
+print(answer)
+"""
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+# ---- follow.sh
+
+
+def test_a_job_that_completes_is_followed_to_its_end(machine):
+    machine.answers = {"ml job show": ["Queued", "Preparing", "Running", "Completed"], "ml job stream": ["epoch 1"]}
+    ran = machine.run("follow.sh", "job")
+    assert ran.returncode == 0, ran.stderr
+    assert "epoch 1" in ran.stdout
+    assert "cancel" not in machine.asked
+
+
+@pytest.mark.parametrize("state", ["Failed", "Canceled"])
+def test_a_job_that_ends_otherwise_is_an_error(machine, state):
+    machine.answers = {"ml job show": ["Running", state], "ml job stream": [[1, "the job failed"]]}
+    ran = machine.run("follow.sh", "job")
+    assert ran.returncode == 1
+    assert f"::error title={state}::" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("job", "steps"),
+    [("Queued", ""), ("Preparing", "NotStarted"), ("Running", "Queued\nNotStarted"), ("Running", "Completed\nQueued")],
+)
+def test_a_job_that_only_waits_is_given_up(machine, job, steps):
+    machine.answers = {"ml job show": [job], "ml job list": [steps]}
+    ran = machine.run("follow.sh", "job", QUEUE_MINUTES="0")
+    assert ran.returncode == 1
+    assert "::error title=The queue never moved::" in ran.stdout
+    assert "quota" in machine.told
+    assert "ml job cancel --name job" in machine.asked
+
+
+@pytest.mark.parametrize("steps", ["Completed\nRunning", "Finalizing\nQueued", ""])
+def test_a_job_that_moves_is_not(machine, steps):
+    machine.answers = {"ml job show": ["Running", "Running", "Completed"], "ml job list": [steps]}
+    ran = machine.run("follow.sh", "job", QUEUE_MINUTES="0")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "cancel" not in machine.asked
+
+
+def test_an_az_that_fails_ends_it(machine):
+    machine.answers = {"ml job show": [[1, "ERROR: AADSTS700024"]]}
+    ran = machine.run("follow.sh", "job")
+    assert ran.returncode == 1
+    assert "AADSTS700024" in ran.stderr
+
+
+# ---- report.py
+
+
+def test_a_job_that_nobody_follows_any_more_is_canceled(machine):
+    job = {
+        "status": "Running",
+        "services": {"Studio": {"endpoint": "https://ml.azure.com/runs/job?wsid=/subscriptions/x"}},
+    }
+    machine.answers = {"ml job show": [json.dumps(job)]}
+    assert machine.run("report.py", "job").returncode == 0
+    assert "ml job cancel --name job" in machine.asked
+    assert "Nobody followed it any more" in machine.told
+    assert "[Job `job`](https://ml.azure.com/runs/job)" in machine.told
+    assert "subscriptions" not in machine.told
+
+
+@pytest.mark.parametrize("status", ["Failed", "CancelRequested"])
+def test_a_job_that_is_over_is_left_alone(machine, status):
+    machine.answers = {"ml job show": [json.dumps({"status": status, "services": None})]}
+    assert machine.run("report.py", "job").returncode == 0
+    assert "cancel" not in machine.asked
+    assert f"### Training: {status}\n\nJob `job`" in machine.told
+
+
+def test_a_report_that_cannot_be_made_is_an_error_of_one_line(machine):
+    machine.answers = {"ml job show": [[1, "ERROR: no"]]}
+    ran = machine.run("report.py", "job")
+    assert (ran.returncode, ran.stderr) == (1, "ERROR: no\n")
+    assert "::error title=No report::az ml job show" in ran.stdout
+
+
+# ---- teardown.sh
+
+
+def endpoint(name, changed="2026-01-01T00:00:00"):
+    return f"{name}\t/subscriptions/x/{name}\t{changed}"
+
+
+def test_the_idle_go_and_the_others_stay(machine):
+    machine.answers = {
+        "ml online-endpoint list": [
+            "\n".join([endpoint("old"), endpoint("new", "9999-01-01"), endpoint("odd", "unknown")])
+        ],
+        "monitor metrics list --resource /subscriptions/x/old": ["0"],
+    }
+    ran = machine.run("teardown.sh", "idle", "24")
+    assert ran.returncode == 0, ran.stderr
+    assert "online-endpoint delete --name old" in machine.asked
+    assert machine.asked.count("delete") == 1
+    assert machine.told.count("kept") == 2
+
+
+@pytest.mark.parametrize("answer", [["3"], [[1, "(AuthorizationFailed)"]]])
+def test_an_endpoint_that_may_be_in_use_stays(machine, answer):
+    machine.answers = {"ml online-endpoint list": [endpoint("old")], "monitor metrics list": answer}
+    ran = machine.run("teardown.sh", "idle", "24")
+    assert ran.returncode == (0 if answer == ["3"] else 1)
+    assert "delete" not in machine.asked
+
+
+def test_no_endpoints_are_no_error(machine):
+    assert machine.run("teardown.sh", "idle", "1").returncode == 0
+    assert "delete" not in machine.asked
+
+
+@pytest.mark.parametrize("hours", ["", "0", "-1", "a day", "1.5"])
+def test_hours_are_checked(machine, hours):
+    ran = machine.run("teardown.sh", "idle", hours)
+    assert ran.returncode == 2
+    assert f"hours must be a whole number above 0, not '{hours}'" in ran.stdout
+
+
+def test_only_a_missing_workspace_is_nothing_to_do(machine):
+    machine.answers = {"ml workspace show": [[1, "ERROR: (ResourceNotFound) it was not found"]]}
+    assert machine.run("teardown.sh", "everything").returncode == 0
+    assert "nothing to take down" in machine.told
+    machine.answers = {"ml workspace show": [[1, "ERROR: (AuthorizationFailed) no"]]}
+    ran = machine.run("teardown.sh", "everything")
+    assert ran.returncode == 1
+    assert "AuthorizationFailed" in ran.stderr
+    assert "delete" not in machine.asked
+
+
+def test_a_vault_that_cannot_be_purged_is_told(machine):
+    machine.answers = {"ml workspace show": ["/subscriptions/x/vaults/kv"], "keyvault purge": [[1, "protected"]]}
+    assert machine.run("teardown.sh", "everything").returncode == 0
+    assert "Key Vault `kv` could not be purged" in machine.told
+    assert "workspace delete --name mlw --permanently-delete --yes" in machine.asked
+
+
+def test_the_argument_is_checked(machine):
+    assert machine.run("teardown.sh").returncode == 2

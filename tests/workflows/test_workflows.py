@@ -1,0 +1,72 @@
+"""What a reader, GitHub and an attacker would find in the workflows without running them."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from tests.workflows.conftest import ROOT, TOOLS, WORKFLOWS, jobs, tool, used
+
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.yml"))
+PATH = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
+CLOUD = ["infra", "teardown", "train"]
+
+
+def check(*words):
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_the_four():
+    assert NAMES == ["ci", "infra", "teardown", "train"]
+
+
+def test_actionlint_and_shellcheck_find_nothing():
+    actionlint = tool("actionlint")
+    shellcheck = shutil.which("shellcheck", path=PATH) or pytest.skip("shellcheck is neither in .tools/ nor on PATH")
+    check(actionlint, "-shellcheck", shellcheck)
+    check(shellcheck, *map(str, (ROOT / ".github" / "scripts").glob("*.sh")))
+
+
+def test_zizmor_finds_nothing():
+    check(tool("zizmor"), "--offline", "--no-progress", ".github")
+
+
+@pytest.mark.parametrize("schema", ["github-workflows", "dependabot"])
+def test_the_schema_is_kept(schema):
+    files = WORKFLOWS.glob("*.yml") if schema == "github-workflows" else [ROOT / ".github" / "dependabot.yml"]
+    check(tool("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *map(str, files))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_actions_are_pinned_by_commit_with_the_version_beside(name):
+    text = (WORKFLOWS / f"{name}.yml").read_text()
+    lines = [line for line in text.splitlines() if "uses:" in line]
+    assert len(lines) == len(used(name)) > 0
+    for line in lines:
+        assert re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
+
+
+@pytest.mark.parametrize("name", CLOUD)
+def test_azure_is_entered_by_oidc_and_by_nothing_else(name):
+    for job in jobs(name).values():
+        logins = [step for step in job["steps"] if step.get("uses", "").startswith("azure/login@")]
+        assert logins
+        for login in logins:
+            assert set(login["with"]) == {"client-id", "tenant-id", "subscription-id"}
+        assert job["environment"] == "azure", "the federated credential is for this environment"
+        assert job["permissions"]["id-token"] == "write"
+        assert set(job["permissions"]) <= {"contents", "id-token", "pull-requests"}
+
+
+def test_ci_wants_no_secret():
+    text = (WORKFLOWS / "ci.yml").read_text()
+    assert re.findall(r"secrets\.|vars\.|id-token", text) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_jobs_end_and_do_not_overtake_each_other(name):
+    assert "group" in yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text())["concurrency"]
+    assert all(job["timeout-minutes"] <= 90 for job in jobs(name).values())
