@@ -41,8 +41,10 @@ lint: install tools ## style, types, workflows, infrastructure, secrets
 	$(VENV)/mypy
 	$(VENV)/python infra/checker
 	PATH="$(CURDIR)/.tools/bin:$$PATH" .tools/bin/actionlint
+	.tools/bin/shellcheck .github/scripts/*.sh .ci/run
 	.tools/bin/zizmor --quiet --offline .github
 	.tools/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.tools/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 bench: install ## the measurements; DIGITS_DATA=DIR for the full sets
 	$(VENV)/python bench/training.py

@@ -45,11 +45,21 @@ def run(cmd: CLICommand, words: list[str]) -> None:
 def surroundings(environment: dict[str, str]) -> dict[str, str]:
     """`environment` with the stand-in first on PATH, the Python that runs it, and the target it is for."""
     path = [folder for folder in environment.get("PATH", os.defpath).split(os.pathsep) if Path(folder) != STAND_IN]
-    return environment | {
-        "PATH": os.pathsep.join([str(STAND_IN), *path]),
-        "AML_PYTHON": sys.executable,
-        target.VARIABLE: "azure" if target.is_azure() else "local",
+    place = target.place_flags()
+    named = {
+        "AZURE_DEFAULTS_GROUP": place.resource_group,
+        "AZURE_DEFAULTS_WORKSPACE": place.workspace,
+        "AZURE_SUBSCRIPTION_ID": place.subscription,
     }
+    return (
+        environment
+        | {name: value for name, value in named.items() if value}
+        | {
+            "PATH": os.pathsep.join([str(STAND_IN), *path]),
+            "AML_PYTHON": sys.executable,
+            target.VARIABLE: "azure" if target.is_azure() else "local",
+        }
+    )
 
 
 def commands(loader: CLICommandsLoader) -> None:

@@ -6,9 +6,12 @@ Every command gets its client here and nowhere else. Both clients have azure-ai-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amlocal.errors import UserError
+
+if TYPE_CHECKING:
+    from amlocal.cloud.place import Place
 
 TARGETS = ("local", "azure", "auto")
 VARIABLE = "AML_TARGET"
@@ -64,12 +67,19 @@ def client(workspace: str | None = None) -> Any:
 def azure(workspace: str | None = None) -> Any:
     """The workspace in Azure, for what is about Azure whatever the target."""
     from amlocal.cloud.connection import connect
-    from amlocal.cloud.place import Place, find
+    from amlocal.cloud.place import find
 
-    flags = Place(_choice.subscription, _choice.resource_group, _choice.workspace)
+    flags = place_flags()
     if workspace == ANY:
         return connect(replace(find(flags, whole=False), workspace=None))
     return connect(find(replace(flags, workspace=workspace or _choice.workspace)))
+
+
+def place_flags() -> "Place":
+    """What this command's own flags say of the place in Azure."""
+    from amlocal.cloud.place import Place
+
+    return Place(_choice.subscription, _choice.resource_group, _choice.workspace)
 
 
 def local() -> Any:
@@ -94,6 +104,6 @@ def leading(arguments: Sequence[str]) -> list[str]:
         moved, rest = [arguments[0]], list(arguments[1:])
     else:
         return list(arguments)
-    # Behind the words that name the command, before its flags, so that `exec -- CMD` keeps its own.
-    words = next((number for number, text in enumerate(rest) if text.startswith("-")), len(rest))
+    # Behind the words that name the command, before its flags, so that `exec CMD` keeps its own.
+    words = 1 if rest[0] == "exec" else next((n for n, text in enumerate(rest) if text.startswith("-")), len(rest))
     return rest[:words] + moved + rest[words:]
