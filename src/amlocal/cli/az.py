@@ -82,6 +82,7 @@ class Commands(CLICommandsLoader):
             c.argument("defaults", options_list=["--defaults", "-d"], **several)
             c.argument("list_defaults", options_list=["--list-defaults", "-l"])
             c.argument("tags", **several)
+            c.argument("namespace", options_list=["--namespace", "-n"])
         for noun in ("group create", "group show", "group exists", "group delete"):
             with ArgumentsContext(self, noun) as c:
                 c.argument("name", options_list=["--name", "-n", "--resource-group", "-g"])

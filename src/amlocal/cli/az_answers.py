@@ -35,6 +35,10 @@ def account() -> dict[str, Any]:
     }
 
 
+def signed_in_user() -> dict[str, Any]:
+    return {"displayName": "local", "id": NOBODY, "userPrincipalName": "local"}
+
+
 def login(
     service_principal: bool = False,
     identity: bool = False,
@@ -82,6 +86,10 @@ def configure(defaults: list[str] | None = None, list_defaults: bool = False, sc
         if "=" not in pair:
             raise UserError(f"configure: --defaults {pair}: expected NAME=VALUE")
     return [] if list_defaults else None
+
+
+def provider_register(namespace: str, wait: bool = False) -> None:
+    return None
 
 
 # ---- extensions and tools --------------------------------------------------------------------------------------------
@@ -238,7 +246,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "account list": account_list,
     "account set": account_set,
     "account get-access-token": account_token,
+    "ad signed-in-user show": signed_in_user,
     "configure": configure,
+    "provider register": provider_register,
     "extension add": extension_add,
     "extension update": extension_update,
     "extension show": extension_show,

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from amlocal.cloud.down import OVER
 from amlocal.cloud.refusal import quota_refusal
 from amlocal.errors import NotFound, UserError
 
 AZURE_VERSION = "azure_version"
 LOOK_SECONDS = 10.0
-OVER = ("Completed", "Failed", "Canceled", "NotResponding")
 MOVING = ("Running", "Finalizing", *OVER)
 REGISTERED = re.compile(r"(azureml:)?(?P<name>[\w.-]+)(@(?P<label>[\w.-]+)|:(?P<version>[\w.-]+))")
 Answer = dict[str, Any] | None
