@@ -49,7 +49,10 @@ def train(client: LocalMLClient) -> dict[str, Any]:
     say("Training", "aml/pipelines/training.yml")
     job = client.jobs.create_or_update(load("job", AML / "pipelines" / "training.yml"))
     client.jobs.stream(job.name)
-    return client.jobs.describe(job.name)
+    training = client.jobs.describe(job.name)
+    if training["status"] != "Completed":
+        raise UserError(f"training job {job.name} is {training['status']}; start anew to go on")
+    return training
 
 
 def deploy(client: LocalMLClient) -> dict[str, Any]:

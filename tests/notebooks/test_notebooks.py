@@ -3,12 +3,18 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import psutil
 import pytest
 from nbclient import NotebookClient
 from tests.cloud.double import Double
+
+from amlocal.endpoints.down import down
+from amlocal.workspace import Workspace
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 DATA_SCIENCE = NOTEBOOKS / "1_data_science.ipynb"
@@ -43,13 +49,14 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A folder `notebooks` in a copy of what the second notebook needs of the repository."""
+def checkout(tmp_path: Path) -> Iterator[Path]:
+    """A folder `notebooks` in a copy of what the second notebook needs of the repository; ends what is left there."""
     root = NOTEBOOKS.parent
     shutil.copytree(root / "aml", tmp_path / "aml")
     shutil.copytree(root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "amlocal"))
     (tmp_path / "notebooks").mkdir()
-    return tmp_path / "notebooks"
+    yield tmp_path / "notebooks"
+    down(Workspace(tmp_path / "notebooks" / ".amlocal"))
 
 
 def test_it_tells_the_first_phase_and_what_came_of_it(executed: nbformat.NotebookNode) -> None:
@@ -69,14 +76,23 @@ def test_running_it_shows_no_noise(executed: nbformat.NotebookNode) -> None:
     assert noise(executed) == []
 
 
-def test_the_second_phase_runs_here(checkout: Path) -> None:
+def test_the_second_phase_runs_here(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AMLOCAL_HOME", raising=False)
     notebook = execute(nbformat.read(CLOUD, as_version=4), checkout, TF_ENABLE_ONEDNN_OPTS="1")  # which is faster
     told = printed(notebook)
     assert "registered: True" in told and "reaches the threshold of 97.00%" in told
     assert percentages(told, "test digits, champion")[0] > 97
     assert "registered: False" in told and "below the threshold" in told and "version 1 stays champion" in told
-    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) == 1
+    [right] = re.findall(r"(\d+) of 20 answers right", told)
+    assert int(right) >= 18
+    assert "blue: Succeeded" in told and "/score {'blue': 100}" in told and "endpoints left: none" in told
+    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) == 2
     assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
+    collected = checkout / ".amlocal" / "datastores" / "workspaceblobstore" / "modelDataCollector"
+    assert {path.name for path in collected.glob("digits-*/blue/*")} >= {"request", "response"}
+    # The supervisor sees for itself that there is nothing left to do.
+    _, alive = psutil.wait_procs(processes_of(checkout / ".amlocal"), timeout=15)
+    assert alive == []
 
 
 def test_the_second_phase_runs_in_azure_with_one_cell_changed(checkout: Path) -> None:
@@ -105,13 +121,30 @@ def test_the_second_phase_runs_in_azure_with_one_cell_changed(checkout: Path) ->
         model = f"{double.workspace_id}/models/digits"
         double.store.put(model, {"properties": {"latestVersion": "1"}})
         double.store.put(f"{model}/versions/1", {"properties": version})
+        asked = []
+
+        def answer(deployment: str, body: Any) -> dict[str, Any]:
+            """Two of each class, sure of all, the last one wrong."""
+            asked.append((deployment, body))
+            predictions = [index // 2 for index in range(19)] + [4]
+            probabilities = [[float(digit == prediction) for digit in range(10)] for prediction in predictions]
+            return {"predictions": predictions, "probabilities": probabilities}
+
+        double.endpoints.answer = answer
         told = printed(execute(notebook, checkout, **double.environment))
         assert double.unknown == [], "\n".join(map(str, double.unknown))
         compute = double.store.get(f"{double.workspace_id}/computes/cpu-cluster")
         assert compute["properties"]["properties"]["scaleSettings"]["maxNodeCount"] == 1
         assert len(double.blobs.names("azureml-blobstore-digits")) > 1
+        [(deployment, body)] = asked
+        assert deployment == "blue" and [len(row) for row in body["input_data"]] == [784] * 20
+        [made] = [one for one in double.requests if one.method == "PUT" and one.path.endswith("/deployments/blue")]
+        assert made.body["properties"]["model"].endswith("/models/digits/versions/1")
+        left = [path for path in double.store.resources if "/onlineendpoints/" in path.lower()]
+        assert left == [], "what is left of the endpoint is paid for"
     assert f"workspace {double.workspace} in {double.location}" in told
     assert "registered: True" in told and "version 1: 98.20% of the test digits, champion" in told
+    assert "19 of 20 answers right" in told and "endpoints left: none" in told
 
 
 @pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.name)
@@ -131,6 +164,15 @@ def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 def printed(notebook: nbformat.NotebookNode) -> str:
     return "".join(output.text for output in outputs(notebook) if output.output_type == "stream")
+
+
+def processes_of(workspace: Path) -> list[psutil.Process]:
+    """The endpoints' processes: all of them name the workspace in their command."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(workspace) in argument for argument in process.info["cmdline"] or ())
+    ]
 
 
 def percentages(told: str, word: str) -> list[float]:
