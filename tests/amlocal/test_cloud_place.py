@@ -102,12 +102,12 @@ def test_the_variable_chooses_and_a_flag_wins(
 ) -> None:
     monkeypatch.setenv("AMLOCAL_HOME", str(tmp_path / "w"))
     monkeypatch.setenv(target.VARIABLE, "azure")
-    assert main(["down"]) == 1
-    assert "`aml down` is about the workspace of this folder" in capsys.readouterr().err
+    assert main(["up"]) == 1
+    assert "`aml up` is about the workspace of this folder" in capsys.readouterr().err
     assert main(["job", "list", "--target", "local"]) == 0
     monkeypatch.setenv(target.VARIABLE, "mars")
     assert main(["job", "list"]) == 1
-    assert capsys.readouterr().err == "ERROR: AML_TARGET=mars: no such target; it is one of local, azure\n"
+    assert capsys.readouterr().err == "ERROR: AML_TARGET=mars: no such target; it is one of local, azure, auto\n"
 
 
 def test_what_would_be_ignored_is_refused_in_azure(capsys: pytest.CaptureFixture[str]) -> None:
