@@ -44,14 +44,18 @@ def told(verdict: dict[str, Any]) -> list[str]:
 
 
 def report(name: str) -> list[str]:
-    """Lines of Markdown."""
+    """Lines of Markdown; the version, if one was registered, among the step's outputs."""
     job = json.loads(az("show", "--name", name, "--output", "json"))
     lines = [f"### Training: {job['status']}", ""]
     if job["status"] not in OVER:
         az("cancel", "--name", name, "--output", "none")
         lines += ["Nobody followed it any more, so it was canceled.", ""]
     if job["status"] == "Completed":
-        lines += [*told(verdict_of(name)), ""]
+        verdict = verdict_of(name)
+        lines += [*told(verdict), ""]
+        if verdict["registered"] and (outputs := os.environ.get("GITHUB_OUTPUT")):
+            with Path(outputs).open("a", encoding="utf-8") as file:
+                file.write(f"version={verdict['version']}\n")  # for the job that has it deployed
     # What stands behind the question mark holds the subscription's id; the studio knows which workspace was open last.
     place = ((job.get("services") or {}).get("Studio") or {}).get("endpoint", "").partition("?")[0]
     links = [f"[Job `{name}`]({place})" if place else f"Job `{name}`"]

@@ -20,6 +20,7 @@ F4 = Size("Standard_F4s_v2", "standardFSv2Family", 4)
         (Size("Standard_NC24ads_A100_v4", "standardNCADSA100v4Family", 24), 1, 24),
         (Size("Standard_NC80adis_H100_v5", "standardNCADSH100v5Family", 80), 2, 160),
         (Size("Standard_ND96amsr_A100_v4", "standardNDAMSv4A100Family", 96), 1, 96),
+        (Size("Standard_ND96asr_v4", "standardNDASv4_A100Family", 96), 1, 96),
         (Size("Standard_ND40rs_v2", "standardNDv2Family", 40), 1, 40),
         (Size("Standard_ND96isr_H100_v5", "standardNDSH100v5Family", 96), 1, 96),
         (Size("Standard_NC4as_T4_v3", "standardNCASv3_T4Family", 4), 1, 8),  # a GPU alone exempts nobody

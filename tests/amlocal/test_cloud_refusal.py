@@ -42,6 +42,12 @@ def test_every_known_wording(message: str) -> None:
     assert quota_refusal(Refused(message))
 
 
+@pytest.mark.parametrize("where", ["for subscription {}. Ask for more", "at /subscriptions/{}/providers/x"])
+def test_no_subscription_s_id_is_told(where: str) -> None:
+    told = quota_refusal(Refused(f"Endpoint Quota reached for subscription {where.format(SUBSCRIPTION)}"))
+    assert told and SUBSCRIPTION not in told and "***" in told
+
+
 def test_details_are_read_too() -> None:
     error = Refused("The request is invalid.")
     detail = type("Detail", (), {"code": "OutOfQuota", "message": "Not enough cluster CPU quota."})()

@@ -52,9 +52,11 @@ def aml(
 def test_a_cluster_and_a_deployment_tell_their_price_first(aml: Callable[..., tuple[Any, str]]) -> None:
     _, err = aml("compute create -f aml/compute/cpu-cluster.yml")
     price = "0.250 EUR an hour, 182.50 a month"
-    assert f"Cost: each node of cpu-cluster, Standard_F4s_v2: {price}; 0 to 1 of them." in err
+    assert f"Cost: each of the 0 to 1 nodes of cpu-cluster, Standard_F4s_v2: {price}." in err
     assert "min_instances" not in err
-    _, err = aml("compute create -f aml/compute/cpu-cluster.yml --min-instances 1")
+    _, err = aml("compute create -f aml/compute/cpu-cluster.yml", code=1)
+    assert "compute cpu-cluster exists already" in err  # which Azure would replace by another
+    _, err = aml("compute create -f aml/compute/cpu-cluster.yml --name kept --min-instances 1")
     assert "min_instances is 1: so many nodes are paid for at all times" in err
     aml("online-endpoint create -f aml/endpoints/digits/endpoint.yml")
     _, err = aml(
@@ -76,6 +78,7 @@ def test_without_a_price_no_figure_is_shown(aml: Callable[..., tuple[Any, str]],
 
 def test_down_takes_what_carries_the_tag_and_nothing_else(aml: Callable[..., tuple[Any, str]], double: Double) -> None:
     aml("compute create -f aml/compute/cpu-cluster.yml")
+    aml("compute create -f aml/compute/cpu-cluster.yml --name kept --min-instances 1")
     aml("online-endpoint create -f aml/endpoints/digits/endpoint.yml")
     aml("online-endpoint create --name somebody-elses")
     double.jobs.script = ["Running"]
@@ -84,7 +87,9 @@ def test_down_takes_what_carries_the_tag_and_nothing_else(aml: Callable[..., tup
     _, err = aml("down", code=1)  # nobody is there to be asked
     assert "endpoint digits  (no deployments, costs nothing)" in err and "job mine  (Running)" in err
     assert "other" not in err and "add --yes" in err
-    assert aml("down --yes")[0] == ["endpoint digits", "job mine"]
+    assert "cluster kept  (keeps 1 nodes)" in err
+    assert aml("down --yes")[0] == ["endpoint digits", "job mine", "cluster kept"]
+    assert aml("compute show -n kept --query min_instances")[0] == 0
     assert [each["name"] for each in aml("online-endpoint list")[0]] == ["somebody-elses"]
     assert aml("job show -n mine --query status")[0] == "Canceled"
     assert aml("job show -n other --query status")[0] == "Running"

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -189,7 +190,7 @@ def test_when_the_endpoint_itself_was_refused_its_deployments_come_here(aml: Aml
     assert answer["fallback_reason"] == "endpoint digits is on this machine, not in Azure"
 
 
-def test_throttled_and_cut_connections_are_azure_s_own_to_mend(aml: Aml, double: Double, here: list[str]) -> None:
+def test_a_throttled_request_is_azure_s_own_to_mend(aml: Aml, double: Double, here: list[str]) -> None:
     aml("online-endpoint create -f endpoint.yml --target azure")
     double.endpoints.refuse("throttled", times=1)
     assert aml(CREATE)[0]["target"] == "azure" and here == []
@@ -234,6 +235,53 @@ def test_a_job_that_no_quota_has_room_for_is_not_even_queued(aml: Aml, double: D
     assert aml(SUBMIT)[0]["status"] == "Completed"
     assert aml.outcome()["reason"] == "1 x Standard_F4s_v2 needs 4 cores, and standardFSv2Family has 0 left"
     assert aml("job list --target azure")[0] == []
+
+
+@pytest.mark.usefixtures("job")
+def test_a_node_that_idles_takes_the_job_though_no_core_is_left(aml: Aml, double: Double) -> None:
+    double.resources.usage["standardFSv2Family"] = (4, 4)
+    double.workspaces.idle_nodes = 1
+    answer, _ = aml(SUBMIT.replace(" --stream", ""))
+    assert (answer["target"], answer["fallback_reason"]) == ("azure", None)
+
+
+class Jobs:
+    """Azure's jobs as `require_node` sees them: at each look a pipeline's status, and its steps'."""
+
+    def __init__(self, *looks: tuple[str, list[str]]) -> None:
+        self.looks = iter(looks)
+        self.canceled: list[str] = []
+        self.steps: list[str] = []
+        self.jobs = self
+
+    def get(self, name: str) -> Any:
+        status, self.steps = next(self.looks)
+        return SimpleNamespace(name=name, type="pipeline", status=status)
+
+    def list(self, parent_job_name: str) -> list[Any]:
+        return [None, *(SimpleNamespace(status=status) for status in self.steps)]
+
+    def begin_cancel(self, name: str) -> Any:
+        self.canceled.append(name)
+        return SimpleNamespace(result=lambda: None)
+
+
+def test_a_pipeline_has_a_node_when_a_step_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when Azure calls it running, nor when its first steps were reused."""
+    monkeypatch.setattr(fallback, "LOOK_SECONDS", 0.0)
+    waiting = [("Running", []), ("Running", ["Queued"]), ("Running", ["Completed", "Queued"])]
+    jobs = Jobs(*waiting, ("Running", ["Completed", "Running"]))
+    fallback.require_node(jobs, "p", 1, lambda _: None)
+    assert next(jobs.looks, None) is None and jobs.canceled == []
+    jobs = Jobs(*waiting)
+    with pytest.raises(fallback.NoRoom, match="job p waited 0 minutes for a node and was canceled"):
+        fallback.require_node(jobs, "p", 0, lambda _: None)
+    assert jobs.canceled == ["p"]
+
+
+def test_auto_has_to_wait(aml: Aml) -> None:
+    _, err = aml(CREATE + " --no-wait", code=1)
+    assert "--no-wait: with --target auto the command has to wait" in err
 
 
 def test_auto_is_for_what_creates(aml: Aml) -> None:

@@ -39,6 +39,12 @@ def sent(double, method, end):
     return [request for request in double.requests if request.method == method and request.path.endswith(end)]
 
 
+def deployed(runner):
+    """What GitHub was asked to run then."""
+    asked = runner.folder / "gh"
+    return asked.read_text() if asked.exists() else ""
+
+
 def test_it_trains_on_this_machine(local):
     ran = local("train", "workflow_dispatch", inputs={"schedule": "baseline"})
     assert ran.green, ran.log
@@ -46,6 +52,7 @@ def test_it_trains_on_this_machine(local):
     assert "### Training: Completed" in ran.summary
     assert "**Registered as `digits:1`**" in ran.summary
     assert "| accuracy | " in ran.summary
+    assert deployed(local) == "workflow run deploy.yml --ref main --raw-field version=1\n"
 
 
 def test_a_push_trains_in_azure(cloud):
@@ -64,6 +71,7 @@ def test_a_push_trains_in_azure(cloud):
     assert job.body["properties"]["inputs"]["schedule"]["value"] == "small"
     assert len(job.body["properties"]["tags"]["commit"]) == 40
     assert sent(double, "PUT", "/environments/digits-training/versions/1")
+    assert deployed(runner) == "workflow run deploy.yml --ref main --raw-field version=3\n"
     assert ran.leaks(double) == []
 
 
@@ -74,6 +82,7 @@ def test_a_training_that_fails_in_azure_is_red(cloud):
     assert not ran.green
     assert "### Training: Failed" in ran.summary
     assert "::error title=Failed::the job train-1-1 did not complete" in ran.log
+    assert deployed(runner) == ""
     assert ran.leaks(double) == []
 
 

@@ -147,6 +147,24 @@ def test_a_job_that_is_over_is_left_alone(machine, status):
     assert f"### Training: {status}\n\nJob `job`" in machine.told
 
 
+@pytest.mark.parametrize(("registered", "output"), [(True, "version=3\n"), (False, "")])
+def test_only_a_registered_model_is_named_for_deployment(machine, registered, output):
+    verdict = {"registered": registered, "reason": "measured", "model_name": "digits", "version": 3, "accuracy": 0.98}
+    verdict |= {"champion_accuracy": None, "mcnemar_p": None}
+    (machine.folder / "verdict.json").write_text(json.dumps(verdict))
+    machine.answers = {"ml job show": [json.dumps({"status": "Completed"})]}
+    # What the job's output would be downloaded to is the folder that holds the verdict already.
+    (machine.folder / "sitecustomize.py").write_text(
+        "import contextlib, tempfile\n"
+        f"tempfile.TemporaryDirectory = lambda: contextlib.nullcontext({str(machine.folder)!r})\n"
+    )
+    outputs = machine.folder / "outputs"
+    outputs.touch()
+    ran = machine.run("report.py", "job", PYTHONPATH=str(machine.folder), GITHUB_OUTPUT=str(outputs))
+    assert ran.returncode == 0, ran.stderr
+    assert outputs.read_text() == output
+
+
 def test_a_report_that_cannot_be_made_is_an_error_of_one_line(machine):
     machine.answers = {"ml job show": [[1, "ERROR: no"]]}
     ran = machine.run("report.py", "job")

@@ -11,7 +11,7 @@ from tests.workflows.conftest import ROOT, TOOLS, WORKFLOWS, jobs, tool, used
 
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.yml"))
 PATH = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
-CLOUD = ["infra", "teardown", "train"]
+CLOUD = ["deploy", "infra", "teardown", "train"]
 
 
 def check(*words):
@@ -19,8 +19,8 @@ def check(*words):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_there_are_the_four():
-    assert NAMES == ["ci", "infra", "teardown", "train"]
+def test_there_are_the_five():
+    assert NAMES == ["ci", "deploy", "infra", "teardown", "train"]
 
 
 def test_actionlint_and_shellcheck_find_nothing():
@@ -51,14 +51,28 @@ def test_actions_are_pinned_by_commit_with_the_version_beside(name):
 
 @pytest.mark.parametrize("name", CLOUD)
 def test_azure_is_entered_by_oidc_and_by_nothing_else(name):
+    signed_in = 0
     for job in jobs(name).values():
         logins = [step for step in job["steps"] if step.get("uses", "").startswith("azure/login@")]
-        assert logins
+        if not logins:
+            assert "id-token" not in job["permissions"] and "secrets." not in str(job)
+            continue
+        signed_in += 1
         for login in logins:
             assert set(login["with"]) == {"client-id", "tenant-id", "subscription-id"}
         assert job["environment"] == "azure", "the federated credential is for this environment"
         assert job["permissions"]["id-token"] == "write"
         assert set(job["permissions"]) <= {"contents", "id-token", "pull-requests"}
+    assert signed_in
+
+
+def test_the_traffic_moves_after_an_approval_only():
+    chosen = jobs("deploy")
+    assert chosen["approval"]["environment"] == "production"
+    assert chosen["approval"]["permissions"] == {}
+    switching = {name for name, job in chosen.items() for step in job["steps"] if "deploy.py switch" in str(step)}
+    assert switching == {"production"}
+    assert "approval" in chosen["production"]["needs"]
 
 
 def test_ci_wants_no_secret():

@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import json
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -181,7 +182,9 @@ def error_line(error: BaseException) -> str:
 def _in_one_line(message: str) -> str:
     """Without what Azure says twice (`(Code) Text`, then `Code: Code` and `Message: Text`) and its wrapped lines."""
     if "failed to retrieve a token from the included credentials" in message:
-        return "not signed in to Azure: run `az login`; --debug shows what else was tried"
+        reason = re.search(r"AADSTS\d+: [^.\n]*", message)
+        said = f" ({reason[0]})" if reason else ""
+        return f"not signed in to Azure{said}: run `az login`; --debug shows what else was tried"
     if message.startswith("Exception : "):  # azure-ai-ml's, of a job that failed: Azure's answer as JSON
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return " ".join(json.loads(message.removeprefix("Exception : "))["error"]["message"].split())

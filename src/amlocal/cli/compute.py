@@ -11,6 +11,7 @@ from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, prices_file, shared
 from amlocal.cli.printing import described, described_all, finished, note
 from amlocal.cli.specs import load
+from amlocal.errors import UserError
 
 COLUMNS = "[].{Name:name, Type:type, Size:size, MinInstances:min_instances, MaxInstances:max_instances}"
 
@@ -53,6 +54,9 @@ def create(
     if target.is_azure():
         from amlocal.cloud.costs import tell_cluster
 
+        if any(each.name == entity.name for each in compute.list()):
+            # Azure would take it for another one, without the identity and the tags that the deployment gave it.
+            raise UserError(f"compute {entity.name} exists already; change it with `az ml compute update`")
         tell_cluster(client, entity, Path(prices) if prices else None, lambda text: note(cmd.cli_ctx, text))
     return finished(compute, compute.begin_create_or_update(entity), no_wait)
 

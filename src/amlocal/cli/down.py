@@ -1,5 +1,7 @@
 """`aml down` and `aml up`, additions to `az ml`: stop all that runs of a workspace, and start its endpoints again."""
 
+import sys
+
 from knack.arguments import ArgumentsContext
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
@@ -31,12 +33,13 @@ def _down_in_azure(cmd: CLICommand, tag: str, yes: bool) -> list[str]:
     azure = target.client()
     found = running(azure, key, value)
     for each in found:
-        note(cmd.cli_ctx, f"{each}  ({each.detail})")
+        print(f"{each}  ({each.detail})", file=sys.stderr)  # also with --only-show-errors: it is what is asked about
     if not found:
         note(cmd.cli_ctx, f"Nothing in workspace {azure.workspace_name} that is tagged {tag} runs or waits.")
         return []
     try:
-        agreed = yes or prompt_y_n("Delete these endpoints with their deployments, cancel these jobs?", default="n")
+        question = "Delete these endpoints with their deployments, cancel these jobs, let these clusters shrink?"
+        agreed = yes or prompt_y_n(question, default="n")
     except NoTTYException:
         raise UserError("nobody is there to be asked whether all of this may go; add --yes") from None
     if not agreed:

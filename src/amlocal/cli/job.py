@@ -39,46 +39,58 @@ def create(
         return client.jobs.create_or_update(load("job", file, overrides), **options)
 
     if target.is_auto():
-        jobs, job = _submit_where_there_is_room(cmd, file, overrides, submitted, queue_minutes if stream else None)
+        client, job, outcome = _submit_where_there_is_room(
+            cmd, file, overrides, submitted, queue_minutes if stream else None
+        )
     else:
-        client = target.client()
-        jobs, job = client.jobs, submitted(client)
+        client, outcome = target.client(), {}
+        job = submitted(client)
+    jobs = client.jobs
     if save_as:
         _save(created(jobs, job), save_as)
     if web:
         _open_in_browser(cmd, created(jobs, job))
     if stream:
-        _stream_own_job(cmd, jobs, job.name)
+        _stream_own_job(cmd, jobs, job.name, target.is_azure() or outcome.get("target") == "azure")
         if not cmd.cli_ctx.invocation.data["output_asked_for"]:
             return None
-        return described(jobs, job.name)
-    return created(jobs, job)
+        return described(jobs, job.name) | outcome
+    return created(jobs, job) | outcome
 
 
 def _submit_where_there_is_room(
     cmd: CLICommand, file: str, overrides: list[dict[str, Any]], submitted: Any, queue_minutes: float | None
-) -> tuple[Any, Any]:
-    """(the operations of the client that has it, the job)"""
+) -> tuple[Any, Any, dict[str, Any]]:
+    """(the client that has it, the job, {"target", "fallback_reason"})"""
     from pathlib import Path
 
     from amlocal.cloud import fallback
 
-    azure, local, made = target.azure(), target.local(), {}
+    azure, local = target.azure(), target.local()
+    made: dict[str, Any] = {}
 
     def say(text: str) -> None:
         note(cmd.cli_ctx, text)
 
     def in_azure() -> None:
         fallback.require_cores(azure, Path(file), overrides, say)
-        made["job"] = azure.jobs, submitted(azure)
+        made.update(client=azure, job=submitted(azure))
         if queue_minutes is not None:
-            fallback.require_node(azure, made["job"][1].name, queue_minutes, say)
+            try:
+                fallback.require_node(azure, made["job"].name, queue_minutes, say)
+            except KeyboardInterrupt:
+                _goes_on(cmd, made["job"].name)
+                raise
 
     def here(_: str) -> None:
-        made["job"] = local.jobs, submitted(local)
+        made.update(client=local, job=submitted(local))
 
-    fallback.either(in_azure, here, say)
-    return made["job"]
+    outcome = fallback.either(in_azure, here, say)
+    return made["client"], made["job"], outcome
+
+
+def _goes_on(cmd: CLICommand, name: str) -> None:
+    note(cmd.cli_ctx, f"Job {name} goes on in Azure; `aml job cancel -n {name} --target azure` ends it.")
 
 
 def show(cmd: CLICommand, name: str, web: bool = False) -> dict[str, Any]:
@@ -133,7 +145,7 @@ def validate(cmd: CLICommand, file: str, params_override: list[dict[str, Any]] |
     return {"result": "Failed", "errors": errors}
 
 
-def _stream_own_job(cmd: CLICommand, jobs: Any, name: str) -> None:
+def _stream_own_job(cmd: CLICommand, jobs: Any, name: str, in_azure: bool) -> None:
     """Stream a job this command has started; interrupted, take the job down too.
 
     In the cloud the job goes on, as az has it; on a laptop nobody expects anything to run after Ctrl-C.
@@ -143,8 +155,8 @@ def _stream_own_job(cmd: CLICommand, jobs: Any, name: str) -> None:
         with termination_as_interrupt(), contextlib.redirect_stdout(sys.stderr if data_follows else sys.stdout):
             jobs.stream(name)
     except KeyboardInterrupt:
-        if target.is_azure():
-            note(cmd.cli_ctx, f"Job {name} goes on in Azure; `aml --target azure job cancel -n {name}` ends it.")
+        if in_azure:
+            _goes_on(cmd, name)
             raise
         print(f"Interrupted: canceling job {name}, so that nothing is left running.", file=sys.stderr, flush=True)
         try:
@@ -153,7 +165,11 @@ def _stream_own_job(cmd: CLICommand, jobs: Any, name: str) -> None:
             print(f"ERROR: job {name} was not canceled: {error}; see `aml job show -n {name}`", file=sys.stderr)
         raise
     except BrokenPipeError:
-        note(cmd.cli_ctx, f"Nobody reads the log any more; job {name} goes on (`aml job cancel -n {name}` ends it).")
+        where = " --target azure" if in_azure else ""
+        note(
+            cmd.cli_ctx,
+            f"Nobody reads the log any more; job {name} goes on (`aml job cancel -n {name}{where}` ends it).",
+        )
         raise
 
 

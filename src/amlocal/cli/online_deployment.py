@@ -9,7 +9,7 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, positive, prices_file, shared
-from amlocal.cli.online_endpoint import changed, everything_is_local
+from amlocal.cli.online_endpoint import changed, everything_is_local, refuse_no_wait
 from amlocal.cli.printing import note, plain
 from amlocal.cli.specs import load
 from amlocal.errors import UserError
@@ -52,23 +52,29 @@ def create(
     prices: str | None = None,
 ) -> dict[str, Any] | None:
     overrides = [*(params_override or []), *given(name=name, endpoint_name=endpoint_name)]
-    if target.is_azure() or target.is_auto():
-        from amlocal.cloud.costs import tell_deployment
-
-        entity = load(KIND, file, overrides)
-        tell_deployment(target.azure(), entity, Path(prices) if prices else None, lambda text: note(cmd.cli_ctx, text))
     if target.is_auto():
-        return _create_where_there_is_room(cmd, file, overrides, all_traffic)
-    return _create(cmd, target.client(), file, overrides, all_traffic, no_wait)
+        refuse_no_wait(no_wait)
+        return _create_where_there_is_room(cmd, file, overrides, all_traffic, prices)
+    client = target.client()
+    if target.is_azure():
+        _tell_cost(cmd, client, load(KIND, file, overrides), prices)
+    return _create(cmd, client, file, overrides, all_traffic, no_wait)
+
+
+def _tell_cost(cmd: CLICommand, azure: Any, entity: Any, prices: str | None) -> None:
+    from amlocal.cloud.costs import tell_deployment
+
+    tell_deployment(azure, entity, Path(prices) if prices else None, lambda text: note(cmd.cli_ctx, text))
 
 
 def _create_where_there_is_room(
-    cmd: CLICommand, file: str, overrides: list[dict[str, Any]], all_traffic: bool
+    cmd: CLICommand, file: str, overrides: list[dict[str, Any]], all_traffic: bool, prices: str | None
 ) -> dict[str, Any] | None:
     from amlocal.cloud import fallback
 
     azure, local = target.azure(), target.local()
     entity = load(KIND, file, overrides)
+    _tell_cost(cmd, azure, entity, prices)
 
     def say(text: str) -> None:
         note(cmd.cli_ctx, text)
@@ -153,7 +159,8 @@ def delete(name: str, endpoint_name: str, no_wait: bool = False) -> None:
 
 
 def get_logs(name: str, endpoint_name: str, lines: int = 5000, container: str = "inference-server") -> None:
-    print(target.client().online_deployments.get_logs(name, endpoint_name, lines), end="")
+    more = {"container_type": container} if target.is_azure() else {}  # here there is one log
+    print(target.client().online_deployments.get_logs(name, endpoint_name, lines, **more), end="")
 
 
 def _described(deployments: Any, name: str, endpoint_name: str) -> dict[str, Any]:
@@ -203,7 +210,7 @@ def arguments(loader: CLICommandsLoader) -> None:
             "container",
             options_list=["--container", "-c"],
             choices=["inference-server", "storage-initializer"],
-            help="Accepted and ignored: there is one log.",
+            help="Whose log. Local target: there is one log.",
         )
 
 

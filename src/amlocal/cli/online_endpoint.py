@@ -28,12 +28,20 @@ def create(
     if target.is_auto():
         from amlocal.cloud.fallback import either
 
+        refuse_no_wait(no_wait)
+
         return either(
             lambda: _create(target.azure(), file, overrides),
             lambda _: _create(target.local(), file, overrides),
             lambda text: note(cmd.cli_ctx, text),
         )
     return _create(target.client(), file, overrides, no_wait)
+
+
+def refuse_no_wait(no_wait: bool) -> None:
+    """Raises UserError: with `--target auto` somebody has to wait for what Azure says."""
+    if no_wait:
+        raise UserError("--no-wait: with --target auto the command has to wait and see whether Azure refuses")
 
 
 def _create(

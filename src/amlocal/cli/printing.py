@@ -28,7 +28,8 @@ def described_all(operations: Any, limit: int | None = None, **filters: Any) -> 
     given = {key: value for key, value in filters.items() if value is not None}
     if hasattr(operations, "describe_all"):
         return list(islice(operations.describe_all(**given), limit))
-    return [plain(entity) for entity in islice(operations.list(**given), limit)]
+    # azure-ai-ml gives None for a job that it cannot read.
+    return [plain(entity) for entity in islice(filter(None, operations.list(**given)), limit)]
 
 
 def view(include_archived: bool, archived_only: bool) -> str | None:

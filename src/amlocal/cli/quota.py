@@ -14,6 +14,7 @@ from amlocal.errors import UserError
 if TYPE_CHECKING:
     from amlocal.cloud.quota import Finding, Limit, Need, Size
 
+DOES_NOT_FIT = 3
 ROWS = "limits[].{Limit:name, Used:used, Allowed:limit, Left:left}"
 CHECKED = "[{Machines:need.instance_type, Instances:need.instance_count, Cores:need.cores, Left:left, Fits:fits}]"
 
@@ -56,7 +57,7 @@ def check(
     side_by_side = quota.rollout(need, limits) if need.managed else None
     smaller = [] if finding.fits else quota.fitting(need, sizes, limits)
     places = subscription.allowed_locations()
-    cmd.cli_ctx.invocation.data["exit_code"] = 0 if finding.fits else 1
+    cmd.cli_ctx.invocation.data["exit_code"] = 0 if finding.fits else DOES_NOT_FIT
     if cmd.cli_ctx.invocation.data["output_asked_for"]:
         return {
             "allowed_locations": places,
@@ -163,7 +164,7 @@ examples:
 helps["quota check"] = """
 type: command
 short-summary: Tell whether a deployment, a cluster or a job fits, and what would if it does not.
-long-summary: Exit code 0 if it fits, 1 if not.
+long-summary: Exit code 0 if it fits, 3 if not, 1 if that could not be found out.
 examples:
   - name: Before deploying
     text: aml quota check -f aml/endpoints/digits/blue.yml

@@ -1,10 +1,12 @@
 """azure-ai-ml's MLClient for a workspace in Azure, signed in as az is."""
 
 import sys
+import time
 from typing import Any
 
 from amlocal.cloud.place import Place
 
+REFRESH_SECONDS = 300
 CLI_SECONDS = 30  # `az account get-access-token` starts slowly
 POLLING_SECONDS = 5.0  # where Azure does not say when to ask again; azure-core would wait for 30
 
@@ -42,6 +44,26 @@ def credential() -> Any:
     """
     from azure.identity import AzureCliCredential, ChainedTokenCredential, DefaultAzureCredential
 
-    return ChainedTokenCredential(
-        AzureCliCredential(process_timeout=CLI_SECONDS), DefaultAzureCredential(exclude_cli_credential=True)
+    return Kept(
+        ChainedTokenCredential(
+            AzureCliCredential(process_timeout=CLI_SECONDS), DefaultAzureCredential(exclude_cli_credential=True)
+        )
     )
+
+
+class Kept:
+    """A credential that asks once for each scope while the token is good.
+
+    azure-ai-ml has a client per service, each asks for itself, and `az account get-access-token` takes a second.
+    """
+
+    def __init__(self, credential: Any) -> None:
+        self._credential = credential
+        self._tokens: dict[tuple[Any, ...], Any] = {}
+
+    def get_token(self, *scopes: str, **more: Any) -> Any:
+        asked = (scopes, tuple(sorted(more.items())))
+        token = self._tokens.get(asked)
+        if token is None or token.expires_on - time.time() < REFRESH_SECONDS or more.get("claims"):
+            token = self._tokens[asked] = self._credential.get_token(*scopes, **more)
+        return token

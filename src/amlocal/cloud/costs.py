@@ -22,9 +22,10 @@ def tell_cluster(azure: Any, cluster: Any, prices: Path | None, say: Say) -> Non
     if getattr(cluster, "type", "") != "amlcompute":
         return
     low = str(cluster.tier).lower().replace("_", "") == "lowpriority"
-    price = _price(azure, str(cluster.size), low, prices)
-    say(f"Cost: each node of {cluster.name}, {cluster.size}: {_told(price, 1)}; 0 to {cluster.max_instances} of them.")
-    if least := int(cluster.min_instances or 0):
+    price, least = _price(azure, str(cluster.size), low, prices), int(cluster.min_instances or 0)
+    nodes = f"{least} to {cluster.max_instances} nodes"
+    say(f"Cost: each of the {nodes} of {cluster.name}, {cluster.size}: {_told(price, 1)}.")
+    if least:
         say(f"min_instances is {least}: so many nodes are paid for at all times, idle ones too.")
 
 

@@ -28,7 +28,7 @@ def running(azure: Any, tag: str, value: str) -> list[Running]:
                 for deployment in azure.online_deployments.list(endpoint.name)
             ]
             found.append(Running("endpoint", endpoint.name, ", ".join(machines) or "no deployments, costs nothing"))
-    for job in azure.jobs.list():
+    for job in filter(None, azure.jobs.list()):  # None: one that azure-ai-ml cannot read
         if (job.tags or {}).get(tag) == value and job.status not in OVER:
             found.append(Running("job", job.name, str(getattr(job.status, "value", job.status))))
     for cluster in azure.compute.list(compute_type="AmlCompute"):
@@ -48,6 +48,6 @@ def stop(azure: Any, found: list[Running]) -> None:
         else:
             cluster = azure.compute.get(each.name)
             cluster.min_instances = 0
-            pollers.append(azure.compute.begin_create_or_update(cluster))
+            pollers.append(azure.compute.begin_update(cluster))
     for poller in pollers:
         poller.result()

@@ -18,7 +18,7 @@ from amlocal.errors import NotFound, UserError
 
 AZURE_VERSION = "azure_version"
 LOOK_SECONDS = 10.0
-MOVING = ("Running", "Finalizing", *OVER)
+HAS_NODE = ("Running", "Finalizing")
 REGISTERED = re.compile(r"(azureml:)?(?P<name>[\w.-]+)(@(?P<label>[\w.-]+)|:(?P<version>[\w.-]+))")
 Answer = dict[str, Any] | None
 
@@ -90,14 +90,15 @@ def require_node(azure: Any, name: str, minutes: float, say: Callable[[str], Non
     """Wait until a job has a node. Raises NoRoom, with the job canceled, if it has had none for so many minutes.
 
     Azure accepts a job that no quota has room for and lets it wait for ever without a word. A pipeline counts as
-    running while its steps wait: then it is the steps that tell.
+    running while its steps wait, and a step that is reused completes without a node: only a step that runs has one.
     """
     say(f"Waiting for a node for job {name}, up to {minutes:g} minutes ...")
     waiting_since = time.monotonic()
     while True:
         job = azure.jobs.get(name)
-        steps = [step.status for step in azure.jobs.list(parent_job_name=name)]
-        if any(status in MOVING for status in steps or [job.status]) or job.status in OVER:
+        alone = job.type != "pipeline"
+        running = [job] if alone else [step for step in azure.jobs.list(parent_job_name=name) if step]
+        if job.status in OVER or any(each.status in HAS_NODE for each in running):
             return
         if time.monotonic() - waiting_since >= minutes * 60:
             azure.jobs.begin_cancel(name).result()

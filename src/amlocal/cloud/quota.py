@@ -4,7 +4,7 @@ Pure: it is given Azure's answers and returns findings. The rules, from Microsof
 
 - A managed deployment takes ceil(1.2 x instances) times the cores of its size: Azure keeps 20 % more for upgrades, in
   whole instances. A few sizes with GPUs are exempt, no other is.
-- A cluster takes the cores of each node that runs; a job needs those of its nodes.
+- A cluster takes the cores of each node that runs; a job needs those of the nodes that are yet to start for it.
 - Both count against the family of the size and against the region's total; low priority has a total of its own only.
 """
 
@@ -17,7 +17,9 @@ DEDICATED = "Total Cluster Dedicated Regional vCPUs"
 LOW_PRIORITY = "Total Cluster LowPriority Regional vCPUs"
 
 # NC A100 v4, NC H100 v5, ND A100 v4, NDv2 and ND H100 v5, by the names of their sizes.
-EXEMPT = re.compile(r"standard_(nc\d+ads_a100_v4|nc\d+adi?s_h100_v5|nd\d+(am)?sr_a100_v4|nd\d+rs_v2|nd\d+isr_h100_v5)")
+EXEMPT = re.compile(
+    r"standard_(nc\d+ads_a100_v4|nc\d+adi?s_h100_v5|nd\d+(asr|amsr_a100)_v4|nd\d+rs_v2|nd\d+isr_h100_v5)"
+)
 
 
 @dataclass(frozen=True)

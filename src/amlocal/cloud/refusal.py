@@ -57,4 +57,5 @@ def _unwrapped(text: str) -> str:
 def _sentence(text: str, at: int) -> str:
     """The part of a message that speaks of quota, without subscription ids and what comes before and behind."""
     part = re.split(r'["\]}]|Please see', text[at:])[0].strip(" .")
-    return re.sub(r"\s*in SubscriptionId \S+?(?=\.| |$)", "", part)
+    part = re.sub(r"\s*in SubscriptionId \S+?(?=\.| |$)", "", part)
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "***", part, flags=re.IGNORECASE)

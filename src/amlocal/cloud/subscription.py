@@ -44,7 +44,8 @@ class Subscription:
 
         path = f"/subscriptions/{self.client.subscription_id}/providers/Microsoft.Authorization/policyAssignments"
         allowed: list[str] | None = None
-        for assignment in get(self.client, path, POLICIES).get("value", []):
+        # Of the subscription and what is above it; not of single groups.
+        for assignment in get(self.client, path, POLICIES, **{"$filter": "atScope()"}).get("value", []):
             for name, parameter in (assignment.get("properties", {}).get("parameters") or {}).items():
                 value = parameter.get("value")
                 if "allowedlocations" in name.lower() and isinstance(value, list):
@@ -75,6 +76,12 @@ def need_of(subscription: Subscription, file: Path | None, instance_type: str | 
     if not compute:
         raise UserError(f"{file}: neither a deployment (endpoint_name), a compute (size) nor a job (compute)")
     cluster = subscription.client.compute.get(str(compute).removeprefix("azureml:"))
+    if str(getattr(cluster, "type", "")).lower() != "amlcompute":
+        raise UserError(f"{file}: compute {cluster.name} is not a cluster, so its cores are not counted here")
     nodes = count or int((spec.get("resources") or {}).get("instance_count") or 1)
+    # A node that idles after the last job is used already, and takes the next one.
+    nodes_now = map(vars, subscription.client.compute.list_nodes(cluster.name))  # in Azure's own names, as with usage
+    idle = sum(node.get("nodeState", node.get("node_state")) == "idle" for node in nodes_now)
+    nodes = max(0, nodes - idle)
     low = str(cluster.tier).lower().replace("_", "") == "lowpriority"
     return Need(subscription.size(instance_type or cluster.size), nodes, managed=False, low_priority=low)

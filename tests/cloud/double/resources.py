@@ -161,7 +161,9 @@ class Resources:
     # -- quota -------------------------------------------------------------------------------------------------------
 
     def policies(self, request: Request, subscription: str) -> Any:
-        """As Azure for Students has one: "Allowed resource deployment regions"."""
+        """As Azure for Students has one: "Allowed resource deployment regions". Unasked, those of groups come too."""
+        if request.query.get("$filter") != "atScope()":
+            raise Refusal(501, "NotImplemented", "policies are looked up with $filter=atScope()")
         if self.allowed_locations is None:
             return {"value": []}
         scope = f"/subscriptions/{subscription}"

@@ -53,6 +53,8 @@ class Workspaces:
         double.route("GET", place + "/schedules")(self.list_schedules)
         double.route("POST", place + "/datastores/{name}/listSecrets")(self.secrets)
         double.route("GET", place + "/{kind}/{name}/versions")(self.list_versions)
+        double.route("POST", place + "/computes/{name}/listNodes")(self.list_nodes)
+        self.idle_nodes = 0  # of every cluster
         double.route("POST", place + "/codes/{name}/versions/{version}/startPendingUpload")(self.start_upload)
 
     def id_of(self, name: str, group: str | None = None) -> str:
@@ -183,6 +185,9 @@ class Workspaces:
         if datastore["properties"]["credentials"]["credentialsType"] == "None":
             raise Refusal(400, "UserError", f"Datastore {name} has no secrets: it is accessed by identity.")
         return {"secretsType": "Sas", "sasToken": "sv=2024&sr=c&sp=racwdl&sig=double"}
+
+    def list_nodes(self, request: Request, **_: str) -> Any:
+        return {"nodes": [{"nodeId": f"tvmps_{number}", "nodeState": "idle"} for number in range(self.idle_nodes)]}
 
     # -- computes and schedules: operations that are over at the first poll ------------------------------------------
 

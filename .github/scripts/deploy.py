@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Put a registered model behind the endpoint, beside the one that serves, and let it take over:
+
+    deploy.py create [VERSION]     the colour that does not serve, at 0 % of the traffic, and its smoke test
+    deploy.py switch COLOUR        all traffic to it; back to the former if it does not know its digits there
+    deploy.py withdraw COLOUR      it was not wanted: its log, and it is gone
+
+Which colour serves is asked of the endpoint. Where Azure has no quota `create` deploys on this machine, tests it there
+and takes it down. Every step is an `aml` command that the log shows as it can be typed. Run it with the project's own
+Python, in the repository's root.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from amlocal.cli import main as run
+
+ENDPOINT = "digits"
+COLOURS = ("blue", "green")
+SPECS = "aml/endpoints/digits"
+
+
+class Failed(Exception):
+    """Why this ends red, in words that everybody may read."""
+
+
+def aml(line: str, target: str = "azure") -> tuple[int, str]:
+    """Run an `aml` command in this process, where the SDK is imported once; its exit code and what it prints."""
+    words = [*shlex.split(line), "--target", target]
+    print(f"\n$ aml {shlex.join(words)}", flush=True)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = run(words)
+    return code, printed.getvalue()
+
+
+def ask(line: str, target: str = "azure") -> Any:
+    """The JSON that an `aml` command answers. Raises Failed; the command has then said why."""
+    code, answer = aml(f"{line} --output json", target)
+    if code:
+        raise Failed(f"`aml {line}` ended with exit code {code}; the log says why")
+    return json.loads(answer or "null")
+
+
+def tell(text: str) -> None:
+    """A line for the log and for the summary of the workflow run."""
+    print(text, flush=True)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+
+def serving(endpoint: dict[str, Any]) -> str | None:
+    """The colour that has all the traffic; None if nothing has any. Raises Failed for what is neither."""
+    shares = {name: share for name, share in endpoint["traffic"].items() if share}
+    if not shares:
+        return None
+    if len(shares) > 1 or not shares.keys() <= set(COLOURS):
+        raise Failed(f"the traffic goes to {shares}; give all of it to blue or to green, then deploy again")
+    return next(iter(shares))
+
+
+def smoke(target: str, colour: str | None = None) -> str:
+    """Have a deployment, or the endpoint as its users ask it, read digits; what came of it. Raises Failed."""
+    digits, labels = typical_digits()
+    asked = f"online-endpoint invoke --name {ENDPOINT}" + (f" --deployment-name {colour}" if colour else "")
+    with tempfile.TemporaryDirectory() as folder:
+        request = Path(folder, "request.json")
+        request.write_text(json.dumps({"input_data": digits}), encoding="utf-8")
+        answer = ask(f"{asked} --request-file {shlex.quote(str(request))}", target)
+    try:
+        read = json.loads(answer)["predictions"]
+    except (TypeError, ValueError, KeyError):
+        raise Failed("smoke test failed: the answer has no predictions") from None
+    if read != labels:
+        raise Failed(f"smoke test failed: shown the digits {labels}, it read {read}")
+    return f"read {len(labels)} of {len(labels)} test digits right"
+
+
+def typical_digits() -> tuple[list[list[int]], list[int]]:
+    """Of each class the test digit that is most like all the others, which every usable model knows; with labels."""
+    import numpy as np
+
+    from digits import data
+
+    test = data.embedded("mnist", "test")
+    pixels = test.images.reshape(len(test), -1).astype(float)
+    chosen = []
+    for label in range(10):
+        mine = np.flatnonzero(test.labels == label)
+        chosen.append(mine[np.linalg.norm(pixels[mine] - pixels[mine].mean(axis=0), axis=1).argmin()])
+    return test.images[chosen].reshape(10, -1).tolist(), test.labels[chosen].tolist()
+
+
+def create(version: str) -> None:
+    endpoint = next((each for each in ask("online-endpoint list") if each["name"] == ENDPOINT), None)
+    former = serving(endpoint) if endpoint else None
+    colour = "green" if former == "blue" else "blue"
+    spec = f"{SPECS}/{colour}.yml"
+    tell(f"### Deployment of `{colour}`{f' beside `{former}`' if former else ''}\n")
+    _, quota = aml(f"quota check --file {spec}")  # does it fit? Whatever the answer, Azure has the last word
+    for line in quota.splitlines() or ["The quota could not be looked up."]:
+        tell(f"- {line}")
+    if endpoint is None:
+        ask(f"online-endpoint create --file {SPECS}/endpoint.yml", "auto")
+    elif any(each["name"] == colour for each in ask(f"online-deployment list --endpoint-name {ENDPOINT}")):
+        delete(colour)  # left by a run that came to no end
+    model = f"azureml:digits:{version}" if version else "azureml:digits@latest"
+    made = ask(f"online-deployment create --file {spec} --set {shlex.quote(f'model={model}')}", "auto")
+    output("colour", colour)
+    if made["target"] == "local":
+        try_here(colour, made["fallback_reason"], former)
+        return
+    try:
+        tell(f"- `{colour}` is up, with no traffic: it {smoke('azure', colour)}")
+    except Failed:
+        withdraw(colour)
+        raise
+
+
+def try_here(colour: str, reason: str, former: str | None) -> None:
+    """The smoke test of a deployment that Azure had no quota for and that this machine has."""
+    try:
+        result = smoke("local", colour)
+    finally:
+        aml("down", "local")
+    print(f"::warning title=No quota in Azure::{reason}. Deployed and tested on the runner instead.")
+    tell(f"- **Azure has no quota**: {reason}")
+    tell(f"- Deployed on the runner instead, from the same file: it {result}")
+    tell(f"- In Azure {f'`{former}` serves on' if former else 'nothing serves'}. What to do: docs/quota.md\n")
+
+
+def switch(colour: str) -> None:
+    former = serving(ask(f"online-endpoint show --name {ENDPOINT}"))
+    if former == colour:
+        tell(f"`{colour}` has all traffic already.\n")
+        return
+    tell(f"### Traffic to `{colour}`\n")
+    try:
+        traffic(colour, former)
+        tell(f"- `{colour}` has all traffic: it {smoke('azure')}")
+    except Failed:
+        traffic(former, colour)
+        tell(f"- Back: {f'`{former}` has all traffic' if former else 'nothing has traffic'}")
+        withdraw(colour)
+        raise
+    if former:
+        delete(former)  # it would be paid for on and on, and hold the quota of the next one
+        tell(f"- `{former}` is deleted; to go back, deploy the version of the model that it had\n")
+
+
+def traffic(to: str | None, away: str | None) -> None:
+    """All traffic to one colour, or to none."""
+    shares = {away: 0} | {to: 100}
+    text = " ".join(f"{name}={share}" for name, share in shares.items() if name)
+    ask(f"online-endpoint update --name {ENDPOINT} --traffic {shlex.quote(text)}")
+
+
+def withdraw(colour: str) -> None:
+    """Remove what is not wanted, after showing its log: nobody can look at it later."""
+    _, log = aml(f"online-deployment get-logs --name {colour} --endpoint-name {ENDPOINT} --lines 200")
+    print(log)
+    delete(colour)
+    tell(f"- `{colour}` is deleted; the log above has its last lines\n")
+
+
+def delete(colour: str) -> None:
+    ask(f"online-deployment delete --name {colour} --endpoint-name {ENDPOINT} --yes")
+
+
+def output(name: str, value: str) -> None:
+    """For the jobs that follow."""
+    if outputs := os.environ.get("GITHUB_OUTPUT"):
+        with Path(outputs).open("a", encoding="utf-8") as file:
+            file.write(f"{name}={value}\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="deploy.py")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("create").add_argument("version", nargs="?", default="")
+    for verb in ("switch", "withdraw"):
+        verbs.add_parser(verb).add_argument("colour", choices=COLOURS)
+    given = parser.parse_args(argv)
+    try:
+        if given.verb == "create":
+            create(given.version)
+        else:
+            {"switch": switch, "withdraw": withdraw}[given.verb](given.colour)
+    except Failed as error:
+        print(f"::error title=Not deployed::{error}")
+        tell(f"\n**Not deployed**: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
