@@ -173,14 +173,14 @@ module workflowsDeploy 'modules/deployer.bicep' = if (workflows && workflowsMayD
   }
 }
 
-// What workflows and people feed on; the names are the variables they set. Subscription and tenant are not among them: `az account show` knows
-// them, and outputs are printed.
-output AZURE_LOCATION string = location
-output AZURE_RESOURCE_GROUP string = group.name
-output AZURE_WORKSPACE string = workspace.outputs.workspaceName
-output AZURE_COMPUTE string = workspace.outputs.clusterName
-output AZURE_STORAGE_ACCOUNT string = stores.outputs.storageName
-output AZURE_KEY_VAULT string = stores.outputs.vaultName
-output AZURE_CONTAINER_REGISTRY string = stores.outputs.registryName
-output AZURE_JOBS_IDENTITY string = workspace.outputs.jobsIdentityName
-output AZURE_CLIENT_ID string = workflows ? github!.outputs.clientId : ''
+// What workflows and people feed on. Subscription and tenant are not among them: `az account show` knows them, and outputs are printed.
+// In camel case because ARM answers AZURE_CLIENT_ID as azurE_CLIENT_ID (Azure/bicep#9360), and a query for it finds nothing.
+output location string = location
+output resourceGroup string = group.name
+output workspace string = workspace.outputs.workspaceName
+output compute string = workspace.outputs.clusterName
+output storageAccount string = stores.outputs.storageName
+output keyVault string = stores.outputs.vaultName
+output containerRegistry string = stores.outputs.registryName
+output jobsIdentity string = workspace.outputs.jobsIdentityName
+output clientId string = workflows ? github!.outputs.clientId : ''

@@ -18,6 +18,7 @@ import os
 import shlex
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,10 @@ def create(version: str) -> None:
         tell(f"- {line}")
     if endpoint is None:
         ask(f"online-endpoint create --file {SPECS}/endpoint.yml", "auto")
-    elif any(each["name"] == colour for each in ask(f"online-deployment list --endpoint-name {ENDPOINT}")):
+    else:
+        # So that `teardown` sees that somebody works with it, though nobody asks it yet.
+        ask(f"online-endpoint update --name {ENDPOINT} --set tags.deployed={int(time.time())}")
+    if endpoint and any(each["name"] == colour for each in ask(f"online-deployment list --endpoint-name {ENDPOINT}")):
         delete(colour)  # left by a run that came to no end
     model = f"azureml:digits:{version}" if version else "azureml:digits@latest"
     made = ask(f"online-deployment create --file {spec} --set {shlex.quote(f'model={model}')}", "auto")

@@ -33,7 +33,8 @@ give_up() {
 accepts a job that the subscription has no cores for, and lets it wait without a word.
 
 - What is left, by family of machines: \`az ml compute list-usage --output table\`. The cluster's family is in
-  \`aml/compute/cpu-cluster.yml\`; a limit of 0, or all in use, is it. Ask for more, or give the cluster another size.
+  \`aml/compute/cpu-cluster.yml\`; a limit of 0, or all in use, is it. Ask for more; or delete the cluster
+  (\`az ml compute delete --name cpu-cluster\`), set the variable \`AZURE_VM_SIZE\`, and run \`infra\` again.
 - Whether another job holds the only node: \`az ml job list --output table\`.
 - Whether the cluster is there and can grow: \`az ml compute show --name cpu-cluster\`.
 - The first job of a new environment waits for its image, 10 to 20 minutes: give it more with the variable
@@ -45,8 +46,14 @@ EXPLANATION
 az ml job stream --name "$name" &
 log=$!
 waiting_since=$SECONDS
+failures=0
 until state=$(status) && [[ $state =~ ^(Completed|Failed|Canceled)$ ]]; do
-    [[ -n $state ]] # az has failed and said why
+    if [[ -z $state ]]; then # az has said why; once is no reason to give up hours of training
+        ((++failures < 5)) || exit 1
+        sleep "$pause"
+        continue
+    fi
+    failures=0
     if moves "$state"; then
         waiting_since=$SECONDS
     elif ((SECONDS - waiting_since >= patience)); then

@@ -90,7 +90,7 @@ def test_a_deployment_answers_with_the_outputs_of_the_bicep(ask: Callable[..., r
     operation = accepted.headers["Azure-AsyncOperation"]
     assert [requests.get(operation, timeout=10).json()["status"] for _ in range(2)] == ["Running", "Succeeded"]
     outputs = ask("GET", PLACE).json()["properties"]["outputs"]
-    assert outputs["AZURE_WORKSPACE"]["value"] == "mlw-second"
+    assert outputs["workspace"]["value"] == "mlw-second"
     bicep = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
     assert list(outputs) == re.findall(r"^output (\w+)", bicep, re.MULTILINE)
     changes = ask("POST", PLACE + "/whatIf", deployment(name="second")).json()["properties"]["changes"]
@@ -108,7 +108,7 @@ def test_what_a_deleted_group_leaves_behind(ask: Callable[..., requests.Response
 
     workspace = "/resourceGroups/rg-second/providers/Microsoft.MachineLearningServices/workspaces/mlw-second"
     assert deploy() == ""
-    vault = ask("GET", PLACE).json()["properties"]["outputs"]["AZURE_KEY_VAULT"]["value"]
+    vault = ask("GET", PLACE).json()["properties"]["outputs"]["keyVault"]["value"]
     assert ask("DELETE", "/resourceGroups/rg-second").status_code == 202
     assert ask("HEAD", "/resourceGroups/rg-second").status_code == 404
     assert "recover or purge existing key vault" in deploy()

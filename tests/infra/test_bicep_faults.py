@@ -178,8 +178,8 @@ FAULTS = {
     ),
     "output of the wrong type": (
         "main.bicep",
-        "output AZURE_LOCATION string",
-        "output AZURE_LOCATION int",
+        "output location string",
+        "output location int",
         "expected int",
     ),
     "unknown target scope": ("budget.bicep", "'subscription'", "'subscriptions'", "did you mean 'subscription'?"),

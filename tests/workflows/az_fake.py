@@ -87,6 +87,7 @@ def what_if(arguments):
     for change in changes:
         if change["changeType"] not in arguments.exclude_change_types:
             print(f"  + {change['resourceId']}")
+    print(f'      properties.tenantId: "{os.environ.get("TENANT")}"')  # as the real one, of a vault
 
 
 def metrics(arguments):

@@ -16,6 +16,7 @@ def test_a_pull_request_is_told_what_would_change(azure):
     [comment] = ran.comments
     assert comment.startswith("### What `infra/student.bicepparam` would change\n```\n")
     assert "+ /subscriptions/***/resourceGroups/rg-digits/providers/Microsoft.Storage/storageAccounts/" in comment
+    assert 'properties.tenantId: "***"' in comment
     assert (runner.folder / "gh").read_text().split()[:3] == ["pr", "comment", "7"]
     assert not [request for request in double.requests if request.method == "PUT"], "a plan changes nothing"
     assert ran.leaks(double) == []

@@ -116,7 +116,15 @@ def test_a_job_that_moves_is_not(machine, steps):
     assert "cancel" not in machine.asked
 
 
-def test_an_az_that_fails_ends_it(machine):
+def test_an_az_that_fails_once_ends_nothing(machine):
+    gone = [1, "ERROR: Connection aborted"]
+    machine.answers = {"ml job show": ["Running", gone, gone, gone, gone, "Running", gone, "Completed"]}
+    ran = machine.run("follow.sh", "job")
+    assert ran.returncode == 0, ran.stderr
+    assert "cancel" not in machine.asked
+
+
+def test_an_az_that_fails_and_fails_ends_it(machine):
     machine.answers = {"ml job show": [[1, "ERROR: AADSTS700024"]]}
     ran = machine.run("follow.sh", "job")
     assert ran.returncode == 1

@@ -132,15 +132,15 @@ class Deployments:
             (f"{workspace}/computes/cpu-cluster", {"location": location, "properties": cluster}),
         ]
         outputs = {
-            "AZURE_LOCATION": location,
-            "AZURE_RESOURCE_GROUP": f"rg-{name}",
-            "AZURE_WORKSPACE": f"mlw-{name}",
-            "AZURE_COMPUTE": "cpu-cluster",
-            "AZURE_STORAGE_ACCOUNT": f"st{name}{suffix}",
-            "AZURE_KEY_VAULT": f"kv-{name}-{suffix}",
-            "AZURE_CONTAINER_REGISTRY": f"cr{name}{suffix}",
-            "AZURE_JOBS_IDENTITY": f"id-{name}-jobs",
-            "AZURE_CLIENT_ID": client,
+            "location": location,
+            "resourceGroup": f"rg-{name}",
+            "workspace": f"mlw-{name}",
+            "compute": "cpu-cluster",
+            "storageAccount": f"st{name}{suffix}",
+            "keyVault": f"kv-{name}-{suffix}",
+            "containerRegistry": f"cr{name}{suffix}",
+            "jobsIdentity": f"id-{name}-jobs",
+            "clientId": client,
         }
         return resources, {name: {"type": "String", "value": value} for name, value in outputs.items()}
 
