@@ -24,6 +24,7 @@ install: .venv/installed ## create .venv/ with everything the project needs
 tools: .tools/installed ## create .tools/ with what checks workflows and infrastructure (npm for Azure's Bicep types)
 
 .tools/installed: requirements-tools.lock .venv/installed
+	@command -v npm >/dev/null || { echo "npm is not there: Azure's resource types come as an npm package; install Node.js"; exit 1; }
 	$(PYTHON) -m venv .tools
 	$(VENV)/uv pip install --quiet --python .tools --require-hashes --requirement requirements-tools.lock
 	npm install --silent --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix .tools/node $(BICEP_TYPES)
@@ -35,7 +36,7 @@ demo: install ## train, gate, register, deploy, 100 days of traffic, the reports
 test: install ## every test
 	$(VENV)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
-lint: install tools ## style, types, workflows, infrastructure, secrets
+lint: install tools ## style, types, workflows, infrastructure
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy

@@ -82,6 +82,57 @@ def test_an_endpoint_through_its_life(aml: Callable[..., str]) -> None:
     assert json.loads(aml("online-endpoint list")) == []
 
 
+def test_assets_with_their_files(aml: Callable[..., str], double: Double, tmp_path: Path) -> None:
+    (tmp_path / "digits.csv").write_text("7,1\n")
+    made = json.loads(aml(f"data create --name sample --version 1 --path {tmp_path}/digits.csv --type uri_file"))
+    assert made["name"] == "sample" and made["path"].startswith("azureml://")
+    assert any(name.endswith("digits.csv") for name in double.blobs.names("azureml-blobstore-digits"))
+    assert json.loads(aml("component create -f aml/components/prepare.yml --query name"))
+    assert json.loads(aml("component list --query length(@)")) == 1
+    aml("model create --name digits --version 1 --path aml/endpoints/digits")
+    assert json.loads(aml("model show -n digits --label latest --query version")) == "1"
+    aml(f"model download -n digits -v 1 -p {tmp_path}/downloaded")
+    assert list((tmp_path / "downloaded").rglob("blue.yml"))
+
+
+def test_a_command_job_and_its_outputs(aml: Callable[..., str], double: Double, tmp_path: Path) -> None:
+    aml("compute create -f aml/compute/cpu-cluster.yml")
+    (tmp_path / "job.yml").write_text(
+        "command: python hello.py\ncode: code\nenvironment: {image: ubuntu}\ncompute: azureml:cpu-cluster\n"
+    )
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "hello.py").write_text("print('hello')\n")
+    assert aml(f"job create -f {tmp_path}/job.yml --name hello --query status -o tsv") in ("Running\n", "Queued\n")
+    assert "hello.py" in str([request.path for request in double.requests])
+    aml("job stream -n hello")
+    aml(f"job download -n hello -p {tmp_path}/out --all")
+    assert (tmp_path / "out").is_dir()
+
+
+def test_asking_an_endpoint(aml: Callable[..., str], double: Double, tmp_path: Path) -> None:
+    aml("online-endpoint create -f aml/endpoints/digits/endpoint.yml")
+    aml("model create --name digits --version 1 --path aml/endpoints/digits")
+    aml("online-deployment create -f aml/endpoints/digits/blue.yml --all-traffic")
+    double.endpoints.answer = lambda deployment, body: {"predictions": body["input_data"], "by": deployment}
+    (tmp_path / "request.json").write_text('{"input_data": [3]}')
+    answer = json.loads(json.loads(aml(f"online-endpoint invoke -n digits -r {tmp_path}/request.json")))
+    assert answer == {"predictions": [3], "by": "blue"}
+    aml("online-endpoint regenerate-keys -n digits --key-type secondary")
+
+
+def test_a_schedule(aml: Callable[..., str], double: Double, tmp_path: Path) -> None:
+    aml("compute create -f aml/compute/cpu-cluster.yml")
+    (tmp_path / "nightly.yml").write_text(
+        "name: nightly\ntrigger: {type: cron, expression: '0 3 * * *'}\n"
+        f"create_job: {ROOT / 'aml' / 'pipelines' / 'training.yml'}\n"
+    )
+    assert json.loads(aml(f"schedule create -f {tmp_path}/nightly.yml"))["trigger"]["expression"] == "0 3 * * *"
+    assert aml("schedule list --query [].name -o tsv") == "nightly\n"
+    assert json.loads(aml("schedule disable -n nightly"))["is_enabled"] is False
+    aml("schedule delete -n nightly --yes")
+    assert json.loads(aml("schedule list")) == []
+
+
 def test_what_is_not_there_is_one_line(aml: Callable[..., str]) -> None:
     aml("compute show -n nothing", fails="was not found")
     aml("job show -n nothing", fails="nothing")
