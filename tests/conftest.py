@@ -20,3 +20,11 @@ def _same_environment_afterwards() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+# What takes longest, so that it does not begin when the other worker has nothing left to do.
+FIRST = ("notebooks", "test_demo.py", "workflows", "test_mlflow_jobs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not any(name in item.path.parts for name in FIRST))
