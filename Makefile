@@ -58,5 +58,5 @@ lock: install ## resolve the dependencies again
 
 clean: ## stop what runs here and remove what was made here
 	-@test ! -x $(VENV)/aml || $(VENV)/aml down
-	rm -rf .venv .tools .amlocal .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov mlruns mlflow.db downloaded traffic
+	rm -rf .venv .tools .amlocal .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov mlruns mlflow.db downloaded from-azure traffic
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -60,7 +60,7 @@ def register(
                 )
         version = None
         fingerprint = lite.fingerprint(model / lite.FILE)
-        if champion is not None and champion.tags.get(registry.FINGERPRINT) == fingerprint:
+        if judged.passed and champion is not None and champion.tags.get(registry.FINGERPRINT) == fingerprint:
             version = int(champion.version)
             judged = replace(judged, passed=False, reason=f"it is version {version}, the champion, already")
         elif judged.passed:

@@ -1,5 +1,6 @@
 """`aml mlflow ui` serves the workspace's store and leaves nothing behind."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -27,6 +28,15 @@ def test_a_port_in_use_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> 
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert err.startswith(f"ERROR: port {port} on 127.0.0.1 cannot be used") and "--port" in err
+
+
+def test_the_port_that_is_taken_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # then somebody else has it, which is as good
+            stack.enter_context(socket.create_server(("127.0.0.1", 5000)))
+        assert main(["mlflow", "ui"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("ERROR: port 5000 on 127.0.0.1 cannot be used") and "in use" in err
 
 
 def test_an_impossible_port_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:

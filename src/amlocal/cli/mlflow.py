@@ -37,7 +37,7 @@ def ui(cmd: CLICommand, port: int = 5000, host: str = "127.0.0.1") -> None:
         print(workspace.shown_uri)
         note(cmd.cli_ctx, "MLFLOW_TRACKING_URI names a server that has its own pages: open this address.")
         return
-    port = _free_port(host, port)
+    port = _free_port(host, int(port))  # knack's default is an int of its own kind, which sockets do not take
     workspace.create()
     command = [sys.executable, *SERVER, "--backend-store-uri", store]
     command += ["--artifacts-destination", workspace.artifacts.as_uri()]

@@ -95,14 +95,19 @@ def local_only(command: str) -> None:
         raise UserError(f"`aml {command}` is about the workspace of this folder; leave out --target")
 
 
+# The global flags, which az takes anywhere.
+SWITCHES = ("--debug", "--verbose", "--only-show-errors")
+VALUED = ("--target", "--output", "-o", "--query", "--subscription", "--resource-group", "-g", "--workspace-name", "-w")
+
+
 def leading(arguments: Sequence[str]) -> list[str]:
-    """The arguments with a `--target` that stands before the noun moved behind it, where knack looks for flags."""
-    first = arguments[:1]
-    if first == ["--target"] and len(arguments) > 2:
-        moved, rest = list(arguments[:2]), list(arguments[2:])
-    elif first and first[0].startswith("--target=") and len(arguments) > 1:
-        moved, rest = [arguments[0]], list(arguments[1:])
-    else:
+    """The arguments with the global flags that stand before the noun moved behind it, where knack looks for them."""
+    moved, rest = [], list(arguments)
+    while rest and rest[0].partition("=")[0] in (*SWITCHES, *VALUED):
+        moved.append(rest.pop(0))
+        if moved[-1] in VALUED and rest:
+            moved.append(rest.pop(0))
+    if not rest or rest[0].startswith("-"):
         return list(arguments)
     # Behind the words that name the command, before its flags, so that `exec CMD` keeps its own.
     words = 1 if rest[0] == "exec" else next((n for n, text in enumerate(rest) if text.startswith("-")), len(rest))

@@ -55,9 +55,9 @@ def find(
     if not place.subscription:
         place = replace(place, subscription=_current_subscription(settings))
     for value, what, flag, other in (
+        (place.subscription, "subscription", "--subscription", "`az login`, or AZURE_SUBSCRIPTION_ID"),
         (place.resource_group, "resource group", "--resource-group", "`az configure --defaults group=NAME`"),
         (place.workspace, "workspace", "--workspace-name", "`az configure --defaults workspace=NAME`"),
-        (place.subscription, "subscription", "--subscription", "`az login`, or AZURE_SUBSCRIPTION_ID"),
     ):
         if not value and (whole or what == "subscription"):
             raise UserError(f"no {what}: give {flag}, or {other}, or a config.json of the workspace in this folder")
