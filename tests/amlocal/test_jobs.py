@@ -62,13 +62,12 @@ def processes_of(client: LocalMLClient) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and (
-                root in process.cmdline() or process.environ().get("AMLOCAL_HOME") == root
-            ):
+            ours = root in process.cmdline() or process.environ().get("AMLOCAL_HOME") == root
+            if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
-    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return found
 
 
 def test_a_pipeline_runs_reports_and_is_reused(client, spec, run):
@@ -210,11 +209,20 @@ def test_kill_9_of_the_runner(client, spec, run):
 @pytest.mark.parametrize("victim", ["lifeline.py", "bash"])
 def test_kill_9_of_a_step(client, spec, finish, victim):
     name = running(client, spec)
-    for process in processes_of(client):
-        program = Path(process.cmdline()[0]).name
-        lifeline = any(part.endswith("lifeline.py") for part in process.cmdline())
-        if (victim == "lifeline.py" and lifeline) or (program == victim and not lifeline):
-            process.kill()
+
+    def is_victim(process: psutil.Process) -> bool:
+        try:
+            command = process.cmdline()
+        except psutil.NoSuchProcess:
+            return False  # one that was on its way out, or a zombie that nobody has waited for yet
+        lifeline = any(part.endswith("lifeline.py") for part in command)
+        program = Path(command[0]).name if command else ""
+        return lifeline if victim == "lifeline.py" else program == victim and not lifeline
+
+    victims = [process for process in processes_of(client) if is_victim(process)]
+    assert victims
+    for process in victims:
+        process.kill()
     record = finish(name)
     assert record.status == "Failed"
     assert "exit code 137" in record.error
