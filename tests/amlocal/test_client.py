@@ -173,3 +173,10 @@ def test_downloading_what_is_not_there(client, spec, run, tmp_path):
     record = run(spec("command: echo hi\nenvironment: {image: a}\n"))
     with pytest.raises(NotFound, match='has no output "model"; it has artifacts'):
         client.jobs.download(record.name, download_path=tmp_path, output_name="model")
+
+
+def test_nothing_is_archived_here(client, tmp_path):
+    client.data.create_or_update(Data(name="digits", path=str(tmp_path)))
+    assert len(client.data.describe_all()) == 1
+    for operations in (client.data, client.models, client.jobs):
+        assert operations.describe_all(list_view_type="ArchivedOnly") == []
