@@ -52,7 +52,7 @@ def check(
     client = target.azure(workspace=target.ANY if location and not file else None)
     subscription = Subscription(client, location)
     need = need_of(subscription, Path(file) if file else None, instance_type, instance_count)
-    limits, sizes = subscription.limits(), subscription.sizes()
+    limits, sizes = subscription.limits(), subscription.sizes
     finding = quota.check(need, limits)
     side_by_side = quota.rollout(need, limits) if need.managed else None
     smaller = [] if finding.fits else quota.fitting(need, sizes, limits)

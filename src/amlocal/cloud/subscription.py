@@ -25,12 +25,13 @@ class Subscription:
         # Its entities leave current_value empty; what Azure said stands in their __dict__.
         return limits_of(vars(usage) for usage in self.client.compute.list_usage(location=self.location))
 
+    @cached_property
     def sizes(self) -> list[Size]:
         return sizes_of(vars(size) for size in self.client.compute.list_sizes(location=self.location))
 
     def size(self, name: str) -> Size:
         """Raises UserError for a size that the region does not offer."""
-        for size in self.sizes():
+        for size in self.sizes:
             if size.name.lower() == name.lower():
                 return size
         raise UserError(f"{name}: no such size in {self.location}; `az ml compute list-sizes -o table` lists them")
