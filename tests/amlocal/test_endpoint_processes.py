@@ -21,9 +21,10 @@ import psutil
 import pytest
 
 from amlocal.cli import main
-from amlocal.client import LocalMLClient, entity
+from amlocal.client import LocalMLClient
 from amlocal.endpoints.down import down, up
 from amlocal.errors import UserError
+from amlocal.operations.common import entity
 from amlocal.processes import find
 
 ECHO = """

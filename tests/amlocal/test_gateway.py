@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from amlocal.client import LocalMLClient, entity
+from amlocal.client import LocalMLClient
 from amlocal.endpoints.connection import MAX_BODY
 from amlocal.endpoints.down import down
 from amlocal.errors import UserError
+from amlocal.operations.common import entity
 
 SCRIPT = """
 import json, os, time

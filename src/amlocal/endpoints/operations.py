@@ -20,7 +20,7 @@ from amlocal.processes import end, find, port_is_free
 from amlocal.workspace import Workspace, disk_errors
 
 if TYPE_CHECKING:
-    from amlocal.client import Poller
+    from amlocal.operations.common import Poller
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
 MOST_DEPLOYMENTS = 20
@@ -36,8 +36,8 @@ class OnlineEndpointOperations:
 
     def begin_create_or_update(self, endpoint: Any, *, local: bool = False) -> "Poller":
         """Create an endpoint, or give it another description, tags, properties and traffic; returns when it serves."""
-        from amlocal.client import Poller
         from amlocal.endpoints.plan import check_name
+        from amlocal.operations.common import Poller
 
         name = check_name("endpoint", endpoint.name)
         if str(endpoint.auth_mode or "key").lower() != "key":
@@ -113,7 +113,7 @@ class OnlineEndpointOperations:
         return int(wanted)
 
     def get(self, name: str, *, local: bool = False) -> Any:
-        from amlocal.client import missing
+        from amlocal.operations.common import missing
 
         try:
             return self._entity(self.store.get(name))
@@ -132,7 +132,7 @@ class OnlineEndpointOperations:
 
     def begin_delete(self, name: str | None = None, *, local: bool = False) -> "Poller":
         """End and remove an endpoint with its deployments and keys; what it collected stays."""
-        from amlocal.client import Poller, missing
+        from amlocal.operations.common import Poller, missing
 
         try:
             endpoint = self.store.get(str(name))
@@ -154,7 +154,7 @@ class OnlineEndpointOperations:
         return self.store.keys(name)
 
     def begin_regenerate_keys(self, name: str, *, key_type: str = "primary") -> "Poller":
-        from amlocal.client import Poller
+        from amlocal.operations.common import Poller
 
         self.store.regenerate(name, key_type)
         return Poller(None)
@@ -275,8 +275,8 @@ class OnlineDeploymentOperations:
         A replaced deployment serves until the new one is ready, and goes on serving if that fails.
         Raises UserError when the deployment is not sound or its script does not load.
         """
-        from amlocal.client import Poller
         from amlocal.endpoints.plan import check_name, resolve
+        from amlocal.operations.common import Poller
 
         name = check_name("deployment", deployment.name)
         endpoint = self.store.get(check_name("endpoint", deployment.endpoint_name))
@@ -348,7 +348,7 @@ class OnlineDeploymentOperations:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def get(self, name: str, endpoint_name: str, *, local: bool | None = False) -> Any:
-        from amlocal.client import entity, missing
+        from amlocal.operations.common import entity, missing
 
         try:
             deployment = self.store.deployment(name, endpoint_name)
@@ -372,7 +372,7 @@ class OnlineDeploymentOperations:
 
     def begin_delete(self, name: str, endpoint_name: str, *, local: bool | None = False) -> "Poller":
         """End and remove a deployment. Raises UserError while it has traffic, as on Azure."""
-        from amlocal.client import Poller, missing
+        from amlocal.operations.common import Poller, missing
 
         try:
             deployment = self.store.deployment(name, endpoint_name)
