@@ -50,6 +50,7 @@ lint: install tools ## style, types, workflows, infrastructure
 bench: install ## the measurements; DIGITS_DATA=DIR for the full sets
 	$(VENV)/python bench/training.py
 	$(VENV)/python bench/serving.py
+	$(VENV)/python bench/commands.py
 
 lock: install ## resolve the dependencies again
 	$(VENV)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements.lock

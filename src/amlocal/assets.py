@@ -1,9 +1,9 @@
-"""Data, environments, components and compute that somebody has given a name: `aml <kind> create|show|list`."""
+"""What somebody has given a name: data, environments, components (with versions), compute and datastores (without)."""
 
 import getpass
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,29 @@ from typing import Any, Literal
 from amlocal.errors import NotFound, UserError
 from amlocal.workspace import Workspace, read_json, write_json
 
-Kind = Literal["data", "environment", "component", "compute"]
+Kind = Literal["data", "environment", "component", "compute", "datastore"]
+UNVERSIONED = ("compute", "datastore")
+
+# Every workspace of Azure's has these.
+BUILT_IN_DATASTORES = (
+    "workspaceblobstore",
+    "workspacefilestore",
+    "workspaceworkingdirectory",
+    "workspaceartifactstore",
+)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+
+# azure-ai-ml's ListViewType.
+ACTIVE, ARCHIVED, ALL = "ActiveOnly", "ArchivedOnly", "All"
+View = str
+
+# What of a version may change once it is there; everything else is what the version is.
+MUTABLE: dict[str, tuple[str, ...]] = {
+    "data": ("description", "properties", "tags"),
+    "environment": ("description", "properties", "tags"),
+    "component": ("description", "display_name", "properties", "tags"),
+}
 
 
 def now() -> str:
@@ -32,12 +52,20 @@ def creation_context() -> dict[str, str]:
 
 def version_key(version: str) -> tuple[int, int, str]:
     """Sorts versions: numbers as numbers, below words."""
-    return (0, int(version), "") if version.isdecimal() else (1, 0, version)
+    return (0, int(version), version) if version.isdecimal() else (1, 0, version)
+
+
+def next_version(taken: Iterator[str]) -> str:
+    """One more than the highest number among `taken`."""
+    return str(max((int(version) for version in taken if version.isdecimal()), default=0) + 1)
 
 
 @dataclass(frozen=True)
 class Assets:
-    """The named things of one kind in a workspace; each version is one file, written once."""
+    """The named things of one kind in a workspace.
+
+    Each version is one file, `<name>/<version>.json`; `<name>/.archived.json` says which of them `list` hides.
+    """
 
     workspace: Workspace
     kind: Kind
@@ -46,11 +74,15 @@ class Assets:
     def folder(self) -> Path:
         return self.workspace.assets / self.kind
 
+    @property
+    def versioned(self) -> bool:
+        return self.kind not in UNVERSIONED
+
     def create(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Keep `spec` under its `name` and `version` (none: one more than the highest number); returns it as kept.
 
-        The same content again is no error, as in `az ml`; another content under a version that is taken is. Compute has
-        no versions and is replaced. Raises UserError.
+        The same content again is no error, as in `az ml`, and brings description, tags and the like up to date;
+        another content under a version that is taken is. What has no versions is replaced. Raises UserError.
         """
         name = str(spec.get("name") or "")
         if not NAME.fullmatch(name):
@@ -58,36 +90,67 @@ class Assets:
                 f'{self.kind} name "{name}": use letters, digits, "-", "_" and ".", beginning with a letter or digit'
             )
         with self.workspace.lock(self.kind):
-            if self.kind == "compute":
-                version = "compute"
-            else:
-                version = str(spec.get("version") or self._next_version(name))
+            if self.versioned:
+                version = str(spec.get("version") or next_version(path.stem for path in self._files(name)))
                 if not NAME.fullmatch(version):
                     raise UserError(f'{self.kind} "{name}": version "{version}" is not a word or a number')
                 spec = {**spec, "version": version}
+            else:
+                version = self.kind
             path = self.folder / name / f"{version}.json"
-            if path.exists() and self.kind != "compute":
+            context = creation_context()
+            if path.exists():
                 kept = read_json(path)
-                if {**kept, "creation_context": None} == {**spec, "creation_context": None}:
-                    return kept
-                raise UserError(
-                    f'{self.kind} "{name}", version {version}, exists with another content; give a higher version'
-                )
+                context = kept["creation_context"]
+                if self.versioned:
+                    spec = self._brought_up_to_date(kept, spec)
+                    if spec == kept:
+                        return kept
             path.parent.mkdir(parents=True, exist_ok=True)
-            spec = {**spec, "creation_context": creation_context()}
+            spec = {**spec, "creation_context": context}
             write_json(path, spec)
             return spec
 
+    def _brought_up_to_date(self, kept: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+        changing = (*MUTABLE[self.kind], "creation_context")
+
+        def content(of: dict[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in of.items() if key not in changing and value is not None}
+
+        if content(kept) != content(spec):
+            raise UserError(
+                f'{self.kind} "{kept["name"]}", version {kept["version"]}, exists with another content;'
+                " give a higher version"
+            )
+        changed = {key: spec[key] for key in MUTABLE[self.kind] if spec.get(key)}
+        return {**kept, **changed}
+
+    def revise(
+        self, name: str, wanted: Mapping[str, Any], version: str | None = None, label: str | None = None
+    ) -> dict[str, Any]:
+        """Make the version read as `wanted`, which differs in what may change only. Raises NotFound, UserError."""
+        with self.workspace.lock(self.kind):
+            kept = self.get(name, version, label)
+            refuse_changes(f'{self.kind} "{name}"', kept, wanted, MUTABLE[self.kind])
+            revised = {**wanted, "tags": texts(wanted.get("tags"))}
+            write_json(self.folder / name / f"{kept['version']}.json", revised)
+            return revised
+
     def get(self, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
-        """One version; with neither version nor label the latest. Raises NotFound."""
+        """One version, archived or not; with neither version nor label the latest that is not. Raises NotFound."""
         if label not in (None, "latest"):
             raise NotFound(f'{self.kind} "{name}": label "{label}" is not known; only "latest" is')
-        versions = list(self.versions(name))
+        versions = list(self.versions(name, ALL))
         if not versions:
-            remedy = f"aml {self.kind} create -f FILE" + ("" if self.kind == "compute" else f"; aml {self.kind} list")
+            remedy = f"aml {self.kind} create -f FILE" + (f"; aml {self.kind} list" if self.versioned else "")
             raise NotFound(f'{self.kind} "{name}" is not in this workspace ({self.workspace.root}); see `{remedy}`')
         if version is None:
-            return versions[0]
+            active = next(self.versions(name), None) if self.versioned else versions[0]
+            if active is None:
+                raise NotFound(
+                    f'{self.kind} "{name}": every version is archived; give one, or `aml {self.kind} restore -n {name}`'
+                )
+            return active
         for spec in versions:
             if spec.get("version") == str(version):
                 return spec
@@ -99,20 +162,107 @@ class Assets:
         self.get(name)
         shutil.rmtree(self.folder / name)
 
-    def versions(self, name: str) -> Iterator[dict[str, Any]]:
-        """Every version of one name, the latest created first."""
-        found = [read_json(path) for path in (self.folder / name).glob("[!.]*.json")]
+    def versions(self, name: str, view: View = ACTIVE) -> Iterator[dict[str, Any]]:
+        """The versions of one name, the latest created first."""
+        hidden = self._archived(name)
+        found = [spec for spec in map(read_json, self._files(name)) if in_view(hidden.holds(spec), view)]
         yield from sorted(
             found,
             key=lambda spec: (spec["creation_context"]["created_at"], version_key(spec.get("version", "0"))),
             reverse=True,
         )
 
-    def latest(self) -> Iterator[dict[str, Any]]:
+    def latest(self, view: View = ACTIVE) -> Iterator[dict[str, Any]]:
         """The latest version of every name, by name."""
         for folder in sorted(self.folder.glob("*")):
-            yield from list(self.versions(folder.name))[:1]
+            yield from list(self.versions(folder.name, view))[:1]
 
-    def _next_version(self, name: str) -> str:
-        numbers = [int(path.stem) for path in (self.folder / name).glob("*.json") if path.stem.isdecimal()]
-        return str(max(numbers, default=0) + 1)
+    def archive(
+        self, name: str, version: str | None = None, label: str | None = None, archived: bool = True
+    ) -> dict[str, Any]:
+        """Hide a version, or without one everything called `name`, from `list`; with `archived` False show it again."""
+        with self.workspace.lock(self.kind):
+            spec = self.get(name, version, label) if version or label else next(self.versions(name, ALL), None)
+            if spec is None:
+                spec = self.get(name)  # raises
+            hidden = self._archived(name)
+            if version or label:
+                if hidden.all and not archived:
+                    raise UserError(
+                        f'{self.kind} "{name}" is archived as a whole, no version of it can be restored by itself;'
+                        f" see `aml {self.kind} restore -n {name}`"
+                    )
+                hidden = hidden.with_version(str(spec["version"]), archived)
+            else:
+                hidden = Hidden(archived, hidden.versions)
+            write_json(self.folder / name / ".archived.json", {"all": hidden.all, "versions": sorted(hidden.versions)})
+            return spec
+
+    def _files(self, name: str) -> Iterator[Path]:
+        return (self.folder / name).glob("[!.]*.json")
+
+    def _archived(self, name: str) -> "Hidden":
+        path = self.folder / name / ".archived.json"
+        if not path.exists():
+            return Hidden()
+        kept = read_json(path)
+        return Hidden(kept["all"], frozenset(kept["versions"]))
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Which versions of a name are archived. all: the whole of it, whatever is said of each version."""
+
+    all: bool = False
+    versions: frozenset[str] = frozenset()
+
+    def holds(self, spec: Mapping[str, Any]) -> bool:
+        return self.all or str(spec.get("version")) in self.versions
+
+    def with_version(self, version: str, archived: bool) -> "Hidden":
+        return Hidden(self.all, self.versions | {version} if archived else self.versions - {version})
+
+
+def in_view(archived: bool, view: View) -> bool:
+    """Whether something is listed that is archived, or is not."""
+    return view == ALL or archived == (view == ARCHIVED)
+
+
+def view_of(list_view_type: Any) -> View:
+    """azure-ai-ml's ListViewType, or its text, as text."""
+    return str(getattr(list_view_type, "value", list_view_type) or ACTIVE)
+
+
+def refuse_changes(
+    what: str, before: Mapping[str, Any], after: Mapping[str, Any], mutable: tuple[str, ...]
+) -> dict[str, Any]:
+    """What differs between the two, by its key. Raises UserError when that is more than may change."""
+    changed = {key: after.get(key) for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)}
+    for key in changed:
+        if key not in mutable:
+            raise UserError(f"{what}: {key} cannot be changed; what can is {', '.join(mutable)}")
+    return changed
+
+
+def texts(tags: Mapping[str, Any] | None) -> dict[str, str]:
+    """Tags are texts, whatever was written: `--set tags.run=1` is "1"."""
+    return {str(key): value if isinstance(value, str) else str(value) for key, value in (tags or {}).items()}
+
+
+def register_output(
+    workspace: Workspace, name: str, version: str | None, kind: str, path: Path | str, job: str
+) -> dict[str, Any]:
+    """Give an output of the job called `job` a name of its own, as its spec asks; returns the asset as `show` does.
+
+    A model type (custom_model, ...) becomes a model, everything else a data asset that stays where the job wrote it.
+    Raises UserError when the version is taken.
+    """
+    if kind.endswith("_model"):
+        from amlocal import models
+        from amlocal.jobs.record import JobStore
+
+        model = {"name": name, "version": version, "type": kind}
+        return models.create(workspace, model, Path(path), JobStore(workspace).read(job).run_id)
+    spec: dict[str, Any] = {"name": name, "version": version, "type": kind, "path": str(path)}
+    spec["properties"] = {"jobName": job}
+    return Assets(workspace, "data").create({key: value for key, value in spec.items() if value is not None})

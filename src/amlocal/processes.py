@@ -13,7 +13,9 @@ from amlocal.errors import UserError
 from amlocal.workspace import disk_errors, read_json, write_json
 
 
-def spawn(command: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def spawn(
+    command: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str], stdin: int = subprocess.DEVNULL
+) -> "subprocess.Popen[bytes]":
     """Start a process out of this terminal's reach; what it prints is appended to `log`."""
     detached: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
@@ -22,7 +24,7 @@ def spawn(command: Sequence[str], log: Path, cwd: Path, environment: Mapping[str
     )
     with disk_errors(log), log.open("ab") as output:
         return subprocess.Popen(
-            command, cwd=cwd, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, **detached
+            command, cwd=cwd, env=dict(environment), stdin=stdin, stdout=output, stderr=output, **detached
         )
 
 

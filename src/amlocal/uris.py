@@ -1,52 +1,95 @@
-"""What a path in a spec points at on this disk: `azureml:name:1`, `azureml://...`, `runs:/...`, or a plain path."""
+"""What a path in a spec points at: `azureml:name:1`, `azureml://...`, `runs:/...`, `https://...`, or a plain path."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
-from amlocal.assets import Assets
+from amlocal import remote
+from amlocal.assets import BUILT_IN_DATASTORES, Assets
 from amlocal.errors import NotFound, UserError
 from amlocal.workspace import Workspace, read_json
 
-DATASTORE = re.compile(r"azureml://(?:.*/)?datastores/(?P<store>[^/]+)/paths/(?P<path>.*)")
-JOB_OUTPUT = re.compile(r"azureml://(?:.*/)?jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths/(?P<path>.*))?")
-ASSET = re.compile(r"azureml:(?!//)(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))?")
+# The long forms name the subscription, the group and the workspace first; here there is one.
+_PLACE = r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/(?:.*/)?workspaces/[^/]+/)?"
+DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
+JOB_OUTPUT = re.compile(_PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths/(?P<path>.*))?")
+ASSET = re.compile(r"azureml:(?![/])(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))?")
+ARM = re.compile(
+    r"(?:azureml:)?/{0,2}(?:subscriptions|locations)/.+/workspaces/[^/]+/"
+    r"(?P<kind>data|models|environments|components)/(?P<name>[^/]+)"
+    r"(?:/versions/(?P<version>[^/]+)|/labels/(?P<label>[^/]+))?"
+)
+RUN = re.compile(r"runs:/+(?P<run>[^/]+)(?:/(?P<path>.*))?")
+REMOTE = remote.SCHEMES
 SHORT = re.compile(r"[\w.-]{2,}(:|@)[\w.-]+")  # name:version, name@label; one letter before a colon is a drive
+REGISTRY = re.compile(r"azureml://registries/(?P<registry>[^/]+)/.*")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A reference to something registered. kind: data, models, environments or components, if the reference says it."""
+
+    name: str
+    version: str | None = None
+    label: str | None = None
+    kind: str | None = None
+
+
+def named(reference: str) -> Named | None:
+    """`azureml:NAME:VERSION`, `azureml:NAME@LABEL`, `azureml:NAME` or an ARM id; None for anything else."""
+    if match := ARM.fullmatch(reference):
+        return Named(match["name"], match["version"], match["label"], match["kind"])
+    if match := ASSET.fullmatch(reference):
+        return Named(match["name"], match["version"], match["label"])
+    return None
 
 
 def resolve(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_folder") -> Path:
-    """The file or folder that `uri` means; a relative path counts from `base`.
+    """The file or folder that `uri` means; a relative path counts from `base`. What is remote is fetched.
 
     asset_type: an `azureml:name:version` is a model when this is one of the model types, else a data asset.
     Raises UserError or NotFound; the path returned exists.
     """
-    path = _resolve(workspace, uri, base, asset_type)
-    if not path.exists():
-        raise NotFound(f"{uri}: no such file or folder" + ("" if str(path) == uri else f" ({path})"))
-    return path
+    found = locate(workspace, uri, base, asset_type)
+    return remote.fetch(workspace, found) if isinstance(found, str) else found
 
 
-def _resolve(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Path:
+def locate(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_folder") -> Path | str:
+    """As `resolve`, but what is remote stays an address (of https) and is not fetched."""
+    found = _located(workspace, uri, base, asset_type)
+    if isinstance(found, str):
+        remote.refuse_folder(found, asset_type)
+        return remote.https_form(found)
+    if not found.exists():
+        raise NotFound(f"{uri}: no such file or folder" + ("" if str(found) == uri else f" ({found})"))
+    return found
+
+
+def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Path | str:
     if match := DATASTORE.fullmatch(uri):
-        return below(workspace.datastore(match["store"]), match["path"], uri)
+        return below(datastore(workspace, match["store"], uri), unquote(match["path"]), uri)
     if match := JOB_OUTPUT.fullmatch(uri):
         return _job_output(workspace, uri, match["job"], match["output"], match["path"])
-    if uri.startswith("runs:/"):
+    if match := RUN.fullmatch(uri):
         from amlocal.models import download
 
-        return download(workspace, uri)
-    if uri.startswith(("http://", "https://", "wasbs://", "abfss://", "adl://")):
-        raise UserError(
-            f"{uri}: remote data is not read here; download it and give the path, e.g. `--set inputs.NAME.path=FOLDER`"
-        )
-    if match := ASSET.fullmatch(uri):
-        if asset_type.endswith("_model"):
+        return download(workspace, f"runs:/{run_id(workspace, match['run'])}/{match['path'] or ''}")
+    if uri.startswith(REMOTE):
+        return uri
+    if asset := named(uri):
+        if asset_type.endswith("_model") or asset.kind == "models":
             from amlocal.models import local_path
 
-            return local_path(workspace, match["name"], match["version"], match["label"])
-        spec = Assets(workspace, "data").get(match["name"], match["version"], match["label"])
-        return resolve(workspace, spec["path"], base, spec.get("type", "uri_folder"))
+            return local_path(workspace, asset.name, asset.version, asset.label)
+        spec = Assets(workspace, "data").get(asset.name, asset.version, asset.label)
+        return locate(workspace, spec["path"], base, spec.get("type", "uri_folder"))
+    if REGISTRY.fullmatch(uri):
+        raise UserError(
+            f"{uri}: registries exist in Azure only; download it there (`az ml model download --registry-name ...`)"
+            " and give the local path"
+        )
     if uri.startswith("azureml:"):
         raise UserError(
             f"{uri}: not understood; use azureml:NAME:VERSION, azureml://datastores/STORE/paths/PATH or"
@@ -63,6 +106,24 @@ def below(folder: Path, relative: str, uri: str) -> Path:
     if not path.is_relative_to(folder.resolve()):
         raise UserError(f"{uri}: leads out of {folder}")
     return path
+
+
+def datastore(workspace: Workspace, name: str, uri: str) -> Path:
+    """The folder that stands for a datastore. Raises NotFound for one that nobody has made."""
+    if name in BUILT_IN_DATASTORES or (workspace.assets / "datastore" / name).is_dir():
+        return workspace.datastore(name)
+    raise NotFound(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
+
+
+def run_id(workspace: Workspace, run: str) -> str:
+    """MLflow's run id of what `runs:/...` names: a job's name, as in Azure, or the id itself. Raises UserError."""
+    record = workspace.jobs / run / "job.json"
+    if not record.exists():
+        return run
+    found = read_json(record)["run_id"]
+    if not found:
+        raise UserError(f'runs:/{run}: job "{run}" has no run yet; see `aml job show -n {run}`')
+    return str(found)
 
 
 def _job_output(workspace: Workspace, uri: str, job: str, output: str, path: str | None) -> Path:

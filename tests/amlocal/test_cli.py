@@ -22,6 +22,9 @@ class FakeOperations:
         self.stream_ends_with: BaseException | None = None
         self.problems: dict[str, str] = {}
 
+    def get_ready(self) -> None:
+        """Nothing has to be started for a fake."""
+
     def create_or_update(self, entity: Any, **options: Any) -> Any:
         self.calls.append(("create", entity, options))
         self.entities.append({"name": "brave_ant", "version": "1", "status": "Running", "inputs": {"lr": 0.1}})
@@ -305,6 +308,7 @@ def test_a_client_that_only_has_entities_is_printed_too(aml: Aml, monkeypatch: p
         get=lambda name: Entity(name=name, status="Completed"),
         list=lambda **filters: iter([Entity(name="a"), Entity(name="b")]),
         create_or_update=lambda job: Entity(name="c"),
+        get_ready=lambda: None,
     )
     monkeypatch.setattr(target, "client", lambda: SimpleNamespace(jobs=operations))
     assert json.loads(aml("job", "show", "-n", "x")[1]) == {"name": "x", "status": "Completed"}

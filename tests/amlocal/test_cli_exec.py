@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +121,10 @@ def test_az_ml_is_aml(run):
         ("group exists -n g", "true"),
         ("group delete -n g --yes --no-wait", ""),
         ("version --query extensions.ml -o tsv", "2.0.0"),
+        ("--only-show-errors account show --query state -o tsv", "Enabled"),
+        ("configure -l --query [?name=='group'].value -o tsv", "local"),
+        ("config get --query defaults[?name=='location'].value -o tsv", "local"),
+        ("group show --query location -o tsv", "local"),
     ],
 )
 def test_what_a_step_asks_is_answered(run, words, answer):
@@ -144,11 +149,69 @@ def test_a_deployment_needs_its_files(run, tmp_path):
     assert (ran.returncode, "--template-file" in ran.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("words", ["network vnet create", "group list", "account show --nmae x"])
-def test_what_it_does_not_know_it_refuses(run, words):
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ml job list -o json",
+        "--only-show-errors ml job list -o json",
+        "-o json ml job list --max-results=5 --only-show-errors",
+        "ml --output json job list --subscription s -g g -w w",
+    ],
+)
+def test_az_ml_whatever_its_form(run, words):
     ran = run("az", *words.split())
-    assert ran.returncode == 2
+    assert (ran.stdout, ran.returncode) == ("[]\n", 0), ran.stderr
+
+
+def test_az_says_its_version(run):
+    ran = run("az", "--version")
+    assert ran.returncode == 0
+    assert ran.stdout.startswith("azure-cli 2.0.0 (the stand-in of aml exec)")
+
+
+def test_defaults_are_remembered(run, tmp_path):
+    assert run("az", "configure", "--defaults", "group=g1", "workspace=w1").returncode == 0
+    assert run("az", "config", "set", "defaults.location=mars").returncode == 0
+
+    def told(words):
+        return run("az", *words.split(), "-o", "tsv").stdout.strip()
+
+    assert told("configure --list-defaults --query [].value") == "g1\nmars\nw1"
+    assert told("config get defaults.workspace --query value") == "w1"
+    assert told("group show --query [name,location]") == "g1\nmars"
+    ran = run("az", "config", "get", "defaults.nope")
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize("words", ["network vnet create", "storage account show -n x", "group list", "acr"])
+def test_what_it_does_not_know_it_says(run, words):
+    ran = run("az", *words.split(), env={"PATH": os.pathsep.join(_without_az())})
+    assert ran.returncode == 1
+    command = " ".join(["az", *words.split(" -")[0].split()])
+    assert f"`{command}` is not emulated here, and there is no Azure CLI on PATH" in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the az behind it is a shell script")
+def test_what_it_does_not_know_goes_to_the_next_az(run, tmp_path):
+    real = tmp_path / "bin" / "az"
+    real.parent.mkdir()
+    real.write_text('#!/bin/sh\necho "real $* [$PYTHONPATH]"\nexit 3\n')
+    real.chmod(0o755)
+    path = {"PATH": f"{real.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": ""}
+    ran = run("az", "network", "vnet", "show", "--name", "a b", env=path)
+    assert (ran.stdout.strip(), ran.returncode) == ("real network vnet show --name a b []", 3)
+    ran = run("az", "account", "show", "--query", "state", "-o", "tsv", env=path)
+    assert ran.stdout.strip() == "Enabled"
+
+
+def test_a_wrong_flag_is_a_usage_error(run):
+    ran = run("az", "account", "show", "--nmae", "x")
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (2, 1)
+
+
+def _without_az():
+    return [folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "az").exists()]
 
 
 # ---- az, where the target is Azure

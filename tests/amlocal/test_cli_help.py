@@ -29,25 +29,6 @@ def test_every_command_has_a_summary_and_an_example(command: str, capsys: pytest
     assert "Examples" in out and f"        aml {command}" in out
 
 
-def test_the_promised_verbs_are_there() -> None:
-    promised = [f"job {verb}" for verb in ("create", "show", "list", "stream", "download", "cancel", "validate")]
-    promised += [
-        f"{noun} {verb}"
-        for noun in ("model", "data", "environment", "component", "compute")
-        for verb in ("create", "show", "list")
-    ]
-    promised += ["model download", "compute delete", "compute list-usage", "mlflow ui", "doctor", "down", "up", "exec"]
-    promised += ["quota show", "quota check"]
-    promised += [f"workspace {verb}" for verb in ("create", "show", "list", "delete")]
-    promised += [f"schedule {verb}" for verb in ("create", "show", "list", "enable", "disable", "delete")]
-    promised += [
-        f"online-endpoint {verb}"
-        for verb in ["create", "show", "list", "update", "delete", "invoke", "get-credentials", "regenerate-keys"]
-    ]
-    promised += [f"online-deployment {verb}" for verb in ("create", "show", "list", "update", "delete", "get-logs")]
-    assert sorted(promised) == all_commands()
-
-
 def test_additions_are_called_additions(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out

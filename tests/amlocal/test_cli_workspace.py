@@ -72,7 +72,8 @@ def test_assets_from_files_and_from_flags(capsys: pytest.CaptureFixture[str], wo
     assert aml(capsys, "component create -f greet.yml --version 3 --query version -o tsv") == "3"
     assert aml(capsys, "component show -n greet -l latest --query name -o tsv") == "greet"
     aml(capsys, "data create -n letters --path job.yml --type uri_file -d words")
-    assert Path(aml(capsys, "data show -n letters -v 1 --query path -o tsv")) == workspace / "job.yml"
+    kept = Path(aml(capsys, "data show -n letters -v 1 --query path -o tsv"))
+    assert kept.read_text() == (workspace / "job.yml").read_text() and kept.is_relative_to(workspace / ".amlocal")
     aml(capsys, "environment create -n small -i python:3.11 --tags a=b")
     assert "small" in aml(capsys, "environment list -o table")
     aml(capsys, "compute create -n cpu-cluster -t AmlCompute --size Standard_F4s_v2 --max-instances 1")

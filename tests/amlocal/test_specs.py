@@ -4,7 +4,8 @@ import pytest
 
 from amlocal.errors import UserError
 from amlocal.specs import load
-from amlocal.specs.plan import Plan, plan
+from amlocal.specs.plan import Plan
+from amlocal.specs.planner import plan
 
 PIPELINE = """
 type: pipeline

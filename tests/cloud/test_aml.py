@@ -133,6 +133,38 @@ def test_a_schedule(aml: Callable[..., str], double: Double, tmp_path: Path) -> 
     assert json.loads(aml("schedule list")) == []
 
 
+def test_assets_are_changed_archived_and_restored(aml: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "digits.csv").write_text("7,1\n")
+    aml(f"data create --name sample --version 1 --path {tmp_path}/digits.csv --type uri_file")
+    changed = json.loads(aml("data update -n sample -v 1 --set tags.a=b description=words"))
+    assert (changed["tags"], changed["description"]) == ({"a": "b"}, "words")
+    aml("model create --name digits --version 1 --path aml/endpoints/digits")
+    assert json.loads(aml("model update -n digits -v 1 --set tags.a=b --query tags")) == {"a": "b"}
+    for noun, name in (("data", "sample"), ("model", "digits")):
+        names = f"{noun} list -n {name} --query [].version -o tsv"
+        aml(f"{noun} archive -n {name} -v 1")
+        assert aml(names) == ""
+        aml(f"{noun} restore -n {name} -v 1")
+        assert aml(names) == "1\n"
+
+
+def test_jobs_and_compute_are_changed(aml: Callable[..., str], double: Double) -> None:
+    aml("compute create -f aml/compute/cpu-cluster.yml")
+    assert json.loads(aml("compute update -n cpu-cluster --max-instances 3 --query max_instances")) == 3
+    aml("job create -f aml/pipelines/training.yml --set name=first")
+    aml("job archive -n first")
+    assert aml("job list --query [].name -o tsv") == ""
+    aml("job restore -n first")
+    assert aml("job list --query [].name -o tsv") == "first\n"
+    changed = json.loads(aml("job update -n first --set tags.a=b display_name=Shown"))
+    assert (changed["tags"]["a"], changed["display_name"]) == ("b", "Shown")
+
+
+def test_datastores(aml: Callable[..., str]) -> None:
+    assert "workspaceblobstore" in aml("datastore list --query [].name -o tsv")
+    assert json.loads(aml("datastore show -n workspaceblobstore --query type")) == "azure_blob"
+
+
 def test_what_is_not_there_is_one_line(aml: Callable[..., str]) -> None:
     aml("compute show -n nothing", fails="was not found")
     aml("job show -n nothing", fails="nothing")

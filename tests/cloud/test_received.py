@@ -58,7 +58,7 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     project = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "aml", project / "aml")
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("mnist", "devanagari", "japanese"):
+    for name in ("mnist", "devanagari", "japanese", "batch"):
         (project / "data" / name).mkdir(parents=True)
         (project / "data" / name / f"{name}.npz").write_bytes(b"digits")
     with started(tmp_path_factory.mktemp("double")) as double:

@@ -118,6 +118,31 @@ def test_the_four_components_run(outputs: Path) -> None:
     assert told["total"] == 100 and told["accuracy"] == verdict["accuracy"]
 
 
+def test_batch_scoring_runs(bare_python, environment, code, outputs: Path, tmp_path: Path) -> None:
+    """As Azure's engine does it: the entry script by its path, in a process that knows no more."""
+    script = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("score_batch", "digits/score_batch.py")
+entry = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(entry)
+files, sys.argv[1:] = sys.argv[3:], sys.argv[1:3]
+entry.init()
+print(len(entry.run(files)))
+"""
+    arguments = ["--model", str(outputs / "model"), str(outputs / "data" / "test.npz")]
+    # -P: the current folder is not on the path, and the script must find its package all the same.
+    done = subprocess.run(
+        [str(bare_python), "-P", "-c", script, *arguments],
+        cwd=code,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["100"]
+
+
 def test_the_model_alone_loads_and_predicts(bare_python, environment, outputs: Path, tmp_path: Path) -> None:
     shutil.copytree(outputs / "model", tmp_path / "model")
     script = """

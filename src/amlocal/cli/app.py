@@ -28,7 +28,7 @@ from knack.output import OutputProducer
 from knack.parser import CLICommandParser
 from knack.util import CLIError, CommandResultItem
 
-from amlocal.cli import target
+from amlocal.cli import target, unemulated
 from amlocal.cli.arguments import nothing_ignored
 
 NOUNS = (
@@ -38,6 +38,7 @@ NOUNS = (
     "environment",
     "component",
     "compute",
+    "datastore",
     "online_endpoint",
     "online_deployment",
     "workspace",
@@ -47,6 +48,7 @@ NOUNS = (
     "doctor",
     "down",
     "exec",
+    "validate",
 )
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 
@@ -249,6 +251,9 @@ def _escape_as_json(error: UnicodeError) -> tuple[str, int]:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; see `amlocal.cli.main`."""
     arguments = target.leading(sys.argv[1:] if arguments is None else arguments)
+    if command := unemulated.command_of(arguments):
+        print(f"ERROR: {unemulated.answer(command)}", file=sys.stderr)
+        return 1
     # Where stdout is not UTF-8 (Windows: cp1252), what it cannot hold is printed as JSON escapes: still valid JSON.
     codecs.register_error("aml-json", _escape_as_json)
     if hasattr(sys.stdout, "reconfigure"):

@@ -1,7 +1,7 @@
 """`az`, as `aml exec` lets a command find it: `az ml` is `aml`; the rest answers as a script or a workflow expects.
 
 With `--target azure` that rest is none of our business: it goes to the next `az` on PATH, Azure's own. Locally
-`az_answers` answers.
+`az_answers` answers, and what it does not know goes to that `az` too, if there is one.
 """
 
 import os
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import takewhile
 from typing import Any
 
 from knack.arguments import ArgumentsContext
@@ -20,21 +20,26 @@ from knack.events import EVENT_PARSER_GLOBAL_CREATE
 from amlocal.cli import target
 from amlocal.cli.app import Parser, Settings, error_line
 from amlocal.cli.az_answers import COMMANDS
-from amlocal.cli.exec import STAND_IN
+from amlocal.cli.exec import PYTHON, STAND_IN, without
+from amlocal.cli.unemulated import command_of
 from amlocal.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one `az` command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["ml"]:
+    flags, rest = target.split_leading(words)
+    in_azure = os.environ.get(target.VARIABLE) == "azure"
+    if rest[:1] == ["ml"] and not (in_azure and command_of(rest[1:])):
         from amlocal.cli.app import run
 
-        return run(words[1:])
+        return run([*flags, *rest[1:]])
     try:
-        if os.environ.get(target.VARIABLE) == "azure":
-            return hand_on(words)
-        return Az().invoke(words)
+        if in_azure:
+            return hand_on(words, "is for the Azure CLI, which is not on PATH", "or leave out --target azure")
+        if not answered(rest):
+            return hand_on(words, "is not emulated here, and there is no Azure CLI on PATH", "if it is needed")
+        return Az().invoke([*rest, *flags])
     except UserError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
@@ -42,18 +47,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return leave.code if isinstance(leave.code, int) else 1
 
 
-def hand_on(words: list[str]) -> int:
-    """Have the next `az` on PATH do it. Raises UserError if there is none."""
-    rest = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder) != STAND_IN]
-    program = shutil.which("az", path=os.pathsep.join(rest))
+def answered(words: list[str]) -> bool:
+    """Whether the stand-in knows the command, or the group of commands, that these words begin with."""
+    named = " ".join(takewhile(lambda word: not word.startswith("-"), words))
+    return not named or any(
+        f"{named} ".startswith(f"{command} ") or f"{command} ".startswith(f"{named} ") for command in COMMANDS
+    )
+
+
+def hand_on(words: list[str], problem: str, remedy: str) -> int:
+    """Have the next `az` on PATH do it, as it would without `aml exec`; without one raise UserError saying so."""
+    path = os.pathsep.join(without(STAND_IN, os.environ.get("PATH", os.defpath)))
+    program = shutil.which("az", path=path)
     if program is None:
-        raise UserError(
-            f"`az {' '.join(words[:2])}` is for the Azure CLI, which is not on PATH (only `az ml` is answered "
-            "without it); install it from https://aka.ms/installazurecli, or leave out --target azure"
-        )
+        command = " ".join(["az", *takewhile(lambda word: not word.startswith("-"), words[:3])])
+        raise UserError(f"`{command}` {problem}; install it from https://aka.ms/installazurecli, {remedy}")
+    # The Azure CLI is a Python program, which is not to find our MLClient.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(without(PYTHON, os.environ.get("PYTHONPATH", "")))}
     if os.name != "nt":
-        os.execv(program, [program, *words])  # noqa: S606 (no shell is wanted)
-    return subprocess.call([program, *words])
+        os.execve(program, [program, *words], environment)  # noqa: S606 (no shell is wanted)
+    return subprocess.call([program, *words], env=environment)
 
 
 class Commands(CLICommandsLoader):
@@ -86,16 +99,13 @@ class Commands(CLICommandsLoader):
         for noun in ("group create", "group show", "group exists", "group delete"):
             with ArgumentsContext(self, noun) as c:
                 c.argument("name", options_list=["--name", "-n", "--resource-group", "-g"])
+        with ArgumentsContext(self, "config get") as c:
+            c.positional("key", nargs="?")
+        with ArgumentsContext(self, "config set") as c:
+            c.positional("key_value", nargs="+")
         with ArgumentsContext(self, "account") as c:
             c.argument("name", options_list=["--name", "-n"])
         super().load_arguments(command)
-
-
-class StandInParser(Parser):
-    def _check_value(self, action: Any, value: Any) -> None:
-        if action.dest in ("_command", "_subcommand") and value not in action.choices:
-            self.error(f"the stand-in has no {value}; with --target azure the Azure CLI itself is asked")
-        super()._check_value(action, value)
 
 
 class Az(CLI):
@@ -106,7 +116,7 @@ class Az(CLI):
             config_env_var_prefix="AZURE",
             out_file=sys.stdout,
             config_cls=Settings,
-            parser_cls=StandInParser,
+            parser_cls=Parser,
             commands_loader_cls=Commands,
         )
         self.register_event(EVENT_PARSER_GLOBAL_CREATE, _add_subscription)

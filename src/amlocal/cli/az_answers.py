@@ -1,10 +1,11 @@
 """What the stand-in for `az` answers where the target is local: as a script or a workflow's step expects.
 
-There is nobody to sign in to and nothing to provision, so these commands change nothing; what they do not do they say
-on stderr. They take az's flags, fail where az would fail for a reason that is to be seen here (a file that is not
-there), and return what az prints, so that `--query` and `-o` work.
+There is nobody to sign in to and nothing to provision, so these commands change nothing but the defaults that
+`az configure` is told; what they do not do they say on stderr. They take az's flags, fail where az would fail for a
+reason that is to be seen here (a file that is not there), and return what az prints, so that `--query` and `-o` work.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -82,10 +83,71 @@ def account_token(
 
 
 def configure(defaults: list[str] | None = None, list_defaults: bool = False, scope: str = "global") -> Any:
+    told = dict(pair.partition("=")[::2] for pair in defaults or [])
     for pair in defaults or []:
         if "=" not in pair:
             raise UserError(f"configure: --defaults {pair}: expected NAME=VALUE")
-    return [] if list_defaults else None
+    if told:
+        remember(told)
+    return listed_defaults() if list_defaults else None
+
+
+def config_get(key: str | None = None, local: bool = False) -> Any:
+    if key is None:
+        return {"defaults": listed_defaults()}
+    section, _, name = key.partition(".")
+    if section != "defaults":
+        raise UserError(f"config get {key}: the stand-in keeps defaults.NAME only")
+    found = [each for each in listed_defaults() if not name or each["name"] == name]
+    if name and not found:
+        raise UserError(f"config get {key}: it is not set; `az config set {key}=VALUE` sets it")
+    return found[0] if name else found
+
+
+def config_set(key_value: list[str], local: bool = False) -> None:
+    for pair in key_value:
+        if "=" not in pair:
+            raise UserError(f"config set {pair}: expected SECTION.NAME=VALUE")
+    remember(
+        {
+            key.removeprefix("defaults."): value
+            for key, _, value in (pair.partition("=") for pair in key_value)
+            if key.startswith("defaults.")
+        }
+    )
+
+
+def defaults_file() -> Path:
+    from amlocal.workspace import Workspace
+
+    return Workspace.find().root / "az.json"
+
+
+def known_defaults() -> dict[str, str]:
+    """What `az configure --defaults` was last told in this workspace, and for the rest what is true of it."""
+    from amlocal.workspace import Workspace, read_json
+
+    file = defaults_file()
+    told = read_json(file) if file.exists() else {}
+    named = {"group": "AZURE_DEFAULTS_GROUP", "workspace": "AZURE_DEFAULTS_WORKSPACE"}
+    asked = {name: os.environ[variable] for name, variable in named.items() if os.environ.get(variable)}
+    return {"group": "local", "location": "local", "workspace": Workspace.find().name} | asked | told
+
+
+def listed_defaults() -> list[dict[str, str]]:
+    source = str(defaults_file())
+    return [{"name": name, "source": source, "value": value} for name, value in known_defaults().items()]
+
+
+def remember(told: dict[str, str]) -> None:
+    """Keep defaults for the next command; an empty value forgets one, as in az."""
+    from amlocal.workspace import Workspace, read_json, write_json
+
+    workspace = Workspace.find()
+    with workspace.lock("az"):
+        file = defaults_file()
+        kept = (read_json(file) if file.exists() else {}) | told
+        write_json(file, {name: value for name, value in kept.items() if value})
 
 
 def provider_register(namespace: str, wait: bool = False) -> None:
@@ -169,8 +231,9 @@ def group_create(name: str, location: str, tags: list[str] | None = None) -> dic
     return group(name, location)
 
 
-def group_show(name: str) -> dict[str, Any]:
-    return group(name)
+def group_show(name: str | None = None) -> dict[str, Any]:
+    known = known_defaults()
+    return group(name or known["group"], known["location"])
 
 
 def group_exists(name: str) -> bool:
@@ -247,6 +310,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "account set": account_set,
     "account get-access-token": account_token,
     "ad signed-in-user show": signed_in_user,
+    "config get": config_get,
+    "config set": config_set,
     "configure": configure,
     "provider register": provider_register,
     "extension add": extension_add,

@@ -1,4 +1,4 @@
-"""`aml component`: register, show and list components."""
+"""`aml component`: register, change, archive, show and list components."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from knack.commands import CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import assets, target
-from amlocal.cli.arguments import given, ignored, no_registry, shared
+from amlocal.cli.arguments import given, ignored, shared
 from amlocal.cli.printing import described
 
 COLUMNS = "[].{Name:name, Version:version || latest_version, Type:type, DisplayName:display_name}"
@@ -36,24 +36,27 @@ def list_all(
     return assets.list_all(target.client().components, name, max_results, include_archived, archived_only)
 
 
+archive, restore, update = assets.verbs("component")
+
+
 def commands(loader: CLICommandsLoader) -> None:
     with CommandGroup(loader, "component", "amlocal.cli.component#{}") as group:
         group.command("create", "create")
         group.command("show", "show")
         group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("update", "update")
+        group.command("archive", "archive")
+        group.command("restore", "restore")
 
 
 def arguments(loader: CLICommandsLoader) -> None:
     shared(loader, "component", "component", "components")
+    assets.arguments(loader, "component", "component")
     with ArgumentsContext(loader, "component create") as c:
         ignored(c, "--skip-validation", value=False)
-    with ArgumentsContext(loader, "component list") as c:
-        c.argument("name", help="Name of the component. If provided, all its versions will be returned.")
-    for verb in ("create", "show", "list"):
-        with ArgumentsContext(loader, f"component {verb}") as c:
-            no_registry(c)
 
 
+helps.update(assets.texts("component", "component", "its description, display name and tags"))
 helps["component"] = """
 type: group
 short-summary: Manage Azure ML components.

@@ -1,4 +1,4 @@
-"""`aml compute`: register, show and list compute targets."""
+"""`aml compute`: register, change, show, list, start and stop compute targets."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, prices_file, shared
-from amlocal.cli.printing import described, described_all, finished, note
+from amlocal.cli.printing import described, described_all, finished, note, plain
 from amlocal.cli.specs import load
+from amlocal.cli.updates import Changes, changed, update_arguments
 from amlocal.errors import UserError
 
 COLUMNS = "[].{Name:name, Type:type, Size:size, MinInstances:min_instances, MaxInstances:max_instances}"
@@ -70,6 +71,56 @@ def list_all(max_results: int | None = None, type: str | None = None) -> list[di
     return [one for one in targets if not type or str(one.get("type")).lower() == type][:max_results]
 
 
+def update(
+    name: str,
+    min_instances: int | None = None,
+    max_instances: int | None = None,
+    idle_time_before_scale_down: int | None = None,
+    tags: dict[str, str] | None = None,
+    changes: Changes | None = None,
+    no_wait: bool = False,
+) -> dict[str, Any] | None:
+    flags = given(
+        min_instances=min_instances,
+        max_instances=max_instances,
+        idle_time_before_scale_down=idle_time_before_scale_down,
+        tags=tags,
+    )
+    told = changed(target.client().compute, name, changes, flags, "begin_update")
+    return None if no_wait else told
+
+
+def start(name: str, no_wait: bool = False) -> None:
+    _wait(target.client().compute.begin_start(name), no_wait)
+
+
+def stop(name: str, no_wait: bool = False) -> None:
+    _wait(target.client().compute.begin_stop(name), no_wait)
+
+
+def restart(name: str, no_wait: bool = False) -> None:
+    _wait(target.client().compute.begin_restart(name), no_wait)
+
+
+def _wait(poller: Any, no_wait: bool) -> None:
+    if not no_wait:
+        poller.result()
+
+
+def list_nodes(name: str) -> list[dict[str, Any]]:
+    compute = target.client().compute
+    if hasattr(compute, "nodes"):  # without azure-ai-ml, which takes seconds
+        return compute.nodes(name)
+    return [plain(node) for node in compute.list_nodes(name)]
+
+
+def list_sizes(location: str | None = None, type: str | None = None) -> list[dict[str, Any]]:
+    compute = target.client().compute
+    if hasattr(compute, "sizes"):
+        return compute.sizes()
+    return [plain(size) for size in compute.list_sizes(location=location, compute_type=type)]
+
+
 def delete(name: str, no_wait: bool = False) -> None:
     deletion = target.client().compute.begin_delete(name)
     if not no_wait:
@@ -105,11 +156,30 @@ def commands(loader: CLICommandsLoader) -> None:
         group.command("show", "show")
         group.command("list", "list_all", table_transformer=COLUMNS)
         group.command("delete", "delete", confirmation="Are you sure you want to delete this compute target?")
+        group.command("update", "update")
+        group.command("start", "start")
+        group.command("stop", "stop")
+        group.command("restart", "restart")
+        group.command("list-nodes", "list_nodes")
+        group.command("list-sizes", "list_sizes")
         group.command("list-usage", "list_usage", table_transformer=USAGE_COLUMNS)
 
 
 def arguments(loader: CLICommandsLoader) -> None:
     shared(loader, "compute", "compute target", "compute targets")
+    update_arguments(loader, "compute update")
+    for verb in ("create", "update"):
+        with ArgumentsContext(loader, f"compute {verb}") as c:
+            c.argument("min_instances", type=int, help="The minimum number of nodes to use on the cluster. Default: 0.")
+            c.argument("max_instances", type=int, help="The maximum number of nodes to use on the cluster. Default: 4.")
+            c.argument(
+                "idle_time_before_scale_down",
+                options_list=["--idle-time-before-scale-down", "-d"],
+                type=int,
+                help="Node idle time in seconds before scaling down the cluster. Default: 120.",
+            )
+            ignored(c, "--identity-type")
+            ignored(c, "--user-assigned-identities", "-i")
     with ArgumentsContext(loader, "compute create") as c:
         c.argument("name", help="Name of the compute target. Required if --file/-f is not provided.")
         c.argument(
@@ -121,24 +191,14 @@ def arguments(loader: CLICommandsLoader) -> None:
         )
         c.argument("size", help="VM size to use for the compute target.")
         c.argument("tier", choices=["dedicated", "low_priority"], help="VM priority tier.")
-        c.argument("min_instances", type=int, help="The minimum number of nodes to use on the cluster. Default: 0.")
-        c.argument("max_instances", type=int, help="The maximum number of nodes to use on the cluster. Default: 4.")
-        c.argument(
-            "idle_time_before_scale_down",
-            options_list=["--idle-time-before-scale-down", "-d"],
-            type=int,
-            help="Node idle time in seconds before scaling down the cluster. Default: 120.",
-        )
         prices_file(c)
         for flags in (
             ("--admin-password",),
             ("--admin-username",),
             ("--enable-node-public-ip",),
-            ("--identity-type",),
             ("--ssh-key-value",),
             ("--ssh-public-access-enabled", "-p"),
             ("--subnet",),
-            ("--user-assigned-identities", "-i"),
             ("--user-object-id",),
             ("--user-tenant-id",),
             ("--vnet-name",),
@@ -147,6 +207,8 @@ def arguments(loader: CLICommandsLoader) -> None:
     with ArgumentsContext(loader, "compute") as c:
         c.argument("location", options_list=["--location", "-l"], help="Location. Default: the workspace's.")
         no_wait(c)
+    with ArgumentsContext(loader, "compute list-sizes") as c:
+        c.argument("type", options_list=["--type", "-t"], help="The type of compute target.")
     with ArgumentsContext(loader, "compute list") as c:
         c.argument(
             "type",
@@ -171,6 +233,38 @@ examples:
     text: >
       aml compute create --name cpu-cluster --size Standard_F4s_v2
       --min-instances 0 --max-instances 1 --type AmlCompute
+"""
+helps["compute update"] = """
+type: command
+short-summary: Update a compute target.
+examples:
+  - name: Let a cluster have more nodes
+    text: aml compute update --name cpu-cluster --max-instances 8
+"""
+for _verb in ("start", "stop", "restart"):
+    helps[f"compute {_verb}"] = f"""
+type: command
+short-summary: {_verb.capitalize()} a ComputeInstance target.
+long-summary: Here it changes what is remembered of its state.
+examples:
+  - name: {_verb.capitalize()} a compute instance
+    text: aml compute {_verb} --name my-instance
+"""
+helps["compute list-nodes"] = """
+type: command
+short-summary: List node details for a compute target.
+long-summary: There is one, this machine.
+examples:
+  - name: List the nodes
+    text: aml compute list-nodes --name cpu-cluster
+"""
+helps["compute list-sizes"] = """
+type: command
+short-summary: List the VM sizes available.
+long-summary: There is one, this machine; with --target azure it is Azure's answer.
+examples:
+  - name: List the sizes
+    text: aml compute list-sizes -o table
 """
 helps["compute delete"] = """
 type: command

@@ -1,4 +1,4 @@
-"""`aml data`: register, show and list data assets."""
+"""`aml data`: register, change, archive, show and list data assets."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from knack.commands import CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import assets, target
-from amlocal.cli.arguments import given, ignored, no_registry, shared
+from amlocal.cli.arguments import given, ignored, shared
 from amlocal.cli.printing import described
 
 COLUMNS = "[].{Name:name, Version:version || latest_version, Type:type, Path:path}"
@@ -39,15 +39,22 @@ def list_all(
     return assets.list_all(target.client().data, name, max_results, include_archived, archived_only)
 
 
+archive, restore, update = assets.verbs("data")
+
+
 def commands(loader: CLICommandsLoader) -> None:
     with CommandGroup(loader, "data", "amlocal.cli.data#{}") as group:
         group.command("create", "create")
         group.command("show", "show")
         group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("update", "update")
+        group.command("archive", "archive")
+        group.command("restore", "restore")
 
 
 def arguments(loader: CLICommandsLoader) -> None:
     shared(loader, "data", "data asset", "data assets")
+    assets.arguments(loader, "data", "data asset")
     with ArgumentsContext(loader, "data create") as c:
         c.argument("description", options_list=["--description", "-d"])
         c.argument("path", options_list=["--path", "-p"], help="Path to the data asset, can be local or remote.")
@@ -60,13 +67,9 @@ def arguments(loader: CLICommandsLoader) -> None:
         ignored(c, "--datastore")
         ignored(c, "--no-wait", value=False)
         ignored(c, "--skip-validation", value=False)
-    with ArgumentsContext(loader, "data list") as c:
-        c.argument("name", help="Name of the data asset. If provided, all its versions will be returned.")
-    for verb in ("create", "show", "list"):
-        with ArgumentsContext(loader, f"data {verb}") as c:
-            no_registry(c)
 
 
+helps.update(assets.texts("data", "data asset", "its description and tags"))
 helps["data"] = """
 type: group
 short-summary: Manage Azure ML data assets.

@@ -1,4 +1,4 @@
-"""`aml environment`: register, show and list environments."""
+"""`aml environment`: register, change, archive, show and list environments."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from knack.commands import CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import assets, target
-from amlocal.cli.arguments import given, ignored, no_registry, shared
+from amlocal.cli.arguments import given, ignored, shared
 from amlocal.cli.printing import described
 
 COLUMNS = "[].{Name:name, Version:version || latest_version, Image:image, Description:description}"
@@ -53,15 +53,22 @@ def list_all(
     return assets.list_all(target.client().environments, name, max_results, include_archived, archived_only)
 
 
+archive, restore, update = assets.verbs("environment")
+
+
 def commands(loader: CLICommandsLoader) -> None:
     with CommandGroup(loader, "environment", "amlocal.cli.environment#{}") as group:
         group.command("create", "create")
         group.command("show", "show")
         group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("update", "update")
+        group.command("archive", "archive")
+        group.command("restore", "restore")
 
 
 def arguments(loader: CLICommandsLoader) -> None:
     shared(loader, "environment", "environment", "environments")
+    assets.arguments(loader, "environment", "environment")
     with ArgumentsContext(loader, "environment create") as c:
         c.argument(
             "image",
@@ -86,13 +93,9 @@ def arguments(loader: CLICommandsLoader) -> None:
         c.argument("os_type", choices=["linux", "windows"], help="Type of operating system. Default: linux.")
         ignored(c, "--datastore")
         ignored(c, "--no-wait", value=False)
-    with ArgumentsContext(loader, "environment list") as c:
-        c.argument("name", help="Name of the environment. If provided, all its versions will be returned.")
-    for verb in ("create", "show", "list"):
-        with ArgumentsContext(loader, f"environment {verb}") as c:
-            no_registry(c)
 
 
+helps.update(assets.texts("environment", "environment", "its description and tags"))
 helps["environment"] = """
 type: group
 short-summary: Manage Azure ML environments.

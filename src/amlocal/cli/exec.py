@@ -1,7 +1,8 @@
-"""`aml exec -- CMD`: run a command that believes it has the Azure CLI. An addition to the verbs of `az ml`.
+"""`aml exec -- CMD`: run a command that believes it has the Azure CLI and SDK. An addition to the verbs of `az ml`.
 
 A folder with an `az` of ours goes first on PATH, so that a script or a workflow's step written for Azure runs here
-unchanged; `amlocal.cli.az` says what that `az` answers.
+unchanged; `amlocal.cli.az` says what that `az` answers. A folder with a `sitecustomize.py` goes first on PYTHONPATH, so
+that a Python program finds its `MLClient` here; `amlocal.standin` says what changes.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from amlocal.cli import target
 from amlocal.errors import UserError
 
 STAND_IN = Path(__file__).with_name("standin")  # holds `az` and, for Windows, `az.cmd`
+PYTHON = STAND_IN / "python"  # holds `sitecustomize.py`
 
 
 def run(cmd: CLICommand, words: list[str]) -> None:
@@ -43,8 +45,13 @@ def run(cmd: CLICommand, words: list[str]) -> None:
 
 
 def surroundings(environment: dict[str, str]) -> dict[str, str]:
-    """`environment` with the stand-in first on PATH, the Python that runs it, and the target it is for."""
-    path = [folder for folder in environment.get("PATH", os.defpath).split(os.pathsep) if Path(folder) != STAND_IN]
+    """`environment` with the stand-ins first on PATH and PYTHONPATH, the Python that runs them, and their target.
+
+    Where the target is Azure, Python's own modules do: there PYTHONPATH has no stand-in.
+    """
+    modules = without(PYTHON, environment.get("PYTHONPATH", ""))
+    if not target.is_azure():
+        modules = [str(PYTHON), *modules]
     place = target.place_flags()
     named = {
         "AZURE_DEFAULTS_GROUP": place.resource_group,
@@ -55,11 +62,17 @@ def surroundings(environment: dict[str, str]) -> dict[str, str]:
         environment
         | {name: value for name, value in named.items() if value}
         | {
-            "PATH": os.pathsep.join([str(STAND_IN), *path]),
+            "PATH": os.pathsep.join([str(STAND_IN), *without(STAND_IN, environment.get("PATH", os.defpath))]),
+            "PYTHONPATH": os.pathsep.join(modules),
             "AML_PYTHON": sys.executable,
             target.VARIABLE: "azure" if target.is_azure() else "local",
         }
     )
+
+
+def without(folder: Path, path: str) -> list[str]:
+    """The folders of a search path, but this one."""
+    return [each for each in path.split(os.pathsep) if each and Path(each) != folder]
 
 
 def commands(loader: CLICommandsLoader) -> None:
@@ -74,13 +87,17 @@ def arguments(loader: CLICommandsLoader) -> None:
 
 helps["exec"] = """
 type: command
-short-summary: Run a command that finds an `az` which answers from here (an addition to `az ml`).
+short-summary: Run a command that finds an `az` and an `MLClient` which answer from here (an addition to `az ml`).
 long-summary: >
   `az ml ...` is `aml ...`; login, account, configure, extension, group, deployment and bicep answer as a script
-  expects. With --target azure, `az ml` drives Azure and everything else is the Azure CLI's own.
+  expects, and what is left goes to the Azure CLI if there is one. In Python, azure.ai.ml's MLClient is the workspace of
+  this folder, and azure.identity's credentials ask nobody. With --target azure, `az ml` drives Azure and everything
+  else is the Azure CLI's and the SDK's own.
 examples:
   - name: Run a script that was written for Azure
     text: aml exec -- bash submit.sh
+  - name: Run a Python program, or a notebook, that was written for azure-ai-ml
+    text: aml exec -- python train.py
   - name: Ask the stand-in itself
     text: aml exec -- az account show --query name -o tsv
 """

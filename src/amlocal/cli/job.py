@@ -1,4 +1,4 @@
-"""`aml job`: create, show, list, stream, download, cancel and validate jobs."""
+"""`aml job`: create, show, list, change, stream, download, cancel and validate jobs."""
 
 import contextlib
 import sys
@@ -13,6 +13,7 @@ from amlocal.cli.arguments import given, shared
 from amlocal.cli.interrupt import termination_as_interrupt
 from amlocal.cli.printing import created, described, described_all, note, view
 from amlocal.cli.specs import load
+from amlocal.cli.updates import Changes, changed, update_arguments
 from amlocal.errors import UserError
 
 COLUMNS = (
@@ -44,6 +45,8 @@ def create(
         )
     else:
         client, outcome = target.client(), {}
+        if not target.is_azure():
+            client.jobs.get_ready()
         job = submitted(client)
     jobs = client.jobs
     if save_as:
@@ -110,6 +113,28 @@ def list_all(
     limit = None if all_results == "true" else max_results
     which = view(include_archived, archived_only)
     return described_all(target.client().jobs, limit, parent_job_name=parent_job_name, list_view_type=which)
+
+
+def update(cmd: CLICommand, name: str, web: bool = False, changes: Changes | None = None) -> dict[str, Any]:
+    job = changed(target.client().jobs, name, changes)
+    if web:
+        _open_in_browser(cmd, job)
+    return job
+
+
+def archive(name: str) -> None:
+    target.client().jobs.archive(name)
+
+
+def restore(name: str) -> None:
+    target.client().jobs.restore(name)
+
+
+def show_services(name: str, node_index: int = 0) -> dict[str, Any]:
+    jobs = target.client().jobs
+    if hasattr(jobs, "services"):  # without azure-ai-ml, which takes seconds
+        return jobs.services(name)
+    return {service: vars(instance) for service, instance in (jobs.show_services(name, node_index) or {}).items()}
 
 
 def stream(name: str) -> None:
@@ -210,6 +235,10 @@ def commands(loader: CLICommandsLoader) -> None:
         group.command("create", "create")
         group.command("show", "show")
         group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("update", "update")
+        group.command("archive", "archive")
+        group.command("restore", "restore")
+        group.command("show-services", "show_services")
         group.command("stream", "stream")
         group.command("download", "download")
         group.command("cancel", "cancel")
@@ -220,6 +249,14 @@ def arguments(loader: CLICommandsLoader) -> None:
     shared(loader, "job", "job", "jobs")
     with ArgumentsContext(loader, "job") as c:
         c.argument("web", options_list=["--web", "-e"], help="Show the job's run details in a web browser.")
+    update_arguments(loader, "job update")
+    with ArgumentsContext(loader, "job show-services") as c:
+        c.argument(
+            "node_index",
+            options_list=["--node-index", "-i"],
+            type=int,
+            help="The index of the node whose services are asked for. Default: 0.",
+        )
     with ArgumentsContext(loader, "job create") as c:
         c.argument(
             "save_as",
@@ -295,6 +332,37 @@ examples:
     text: aml job list --parent-job-name my-pipeline -o table
   - name: List all the jobs status in a workspace using --query argument to execute a JMESPath query.
     text: aml job list --query "[].{Name:name,Jobstatus:status}" --output table
+"""
+helps["job update"] = """
+type: command
+short-summary: Update a job.
+long-summary: What can be updated is its display name, description, experiment name, tags and properties.
+examples:
+  - name: Give a job a tag and another name to be shown
+    text: aml job update --name my-job-id --set tags.owner=me display_name="Second try"
+"""
+helps["job archive"] = """
+type: command
+short-summary: Archive a job.
+long-summary: Hides it from `aml job list`; it can still be used. Only jobs that have ended can be archived.
+examples:
+  - name: Archive a job
+    text: aml job archive --name my-job-id
+"""
+helps["job restore"] = """
+type: command
+short-summary: Restore an archived job.
+examples:
+  - name: Restore an archived job
+    text: aml job restore --name my-job-id
+"""
+helps["job show-services"] = """
+type: command
+short-summary: Show services of a job per node.
+long-summary: Services are started in Azure only; here they are listed as what they are, not started.
+examples:
+  - name: Show the services of a job
+    text: aml job show-services --name my-job-id
 """
 helps["job stream"] = """
 type: command

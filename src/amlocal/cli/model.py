@@ -1,4 +1,4 @@
-"""`aml model`: register, show, list and download models."""
+"""`aml model`: register, change, archive, show, list and download models."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from knack.help_files import helps
 from amlocal.cli import assets, target
 from amlocal.cli.arguments import given, ignored, no_registry, shared
 from amlocal.cli.printing import described, note
+from amlocal.cli.updates import Changes, changed
 
 COLUMNS = "[].{Name:name, Version:version || latest_version, Type:type, Created:creation_context.created_at}"
 
@@ -44,6 +45,19 @@ def list_all(
     return [model for model in models if not stage or model.get("stage") == stage][:max_results]
 
 
+archive, restore, _ = assets.verbs("model")
+
+
+def update(
+    name: str,
+    version: str | None = None,
+    label: str | None = None,
+    stage: str | None = None,
+    changes: Changes | None = None,
+) -> dict[str, Any]:
+    return changed(target.client().models, name, changes, given(stage=stage), version=version, label=label)
+
+
 def download(cmd: CLICommand, name: str, version: str, download_path: str = ".") -> None:
     target.client().models.download(name, version, download_path=download_path)
     note(cmd.cli_ctx, f"Downloaded model {name}, version {version}, into {download_path}")
@@ -54,11 +68,19 @@ def commands(loader: CLICommandsLoader) -> None:
         group.command("create", "create")
         group.command("show", "show")
         group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("update", "update")
+        group.command("archive", "archive")
+        group.command("restore", "restore")
         group.command("download", "download")
 
 
 def arguments(loader: CLICommandsLoader) -> None:
     shared(loader, "model", "model", "models")
+    assets.arguments(loader, "model", "model")
+    with ArgumentsContext(loader, "model update") as c:
+        c.argument("stage", options_list=["--stage", "-s"], help="Stage of the model.")
+    with ArgumentsContext(loader, "model download") as c:
+        no_registry(c)
     with ArgumentsContext(loader, "model create") as c:
         c.argument(
             "path",
@@ -76,13 +98,10 @@ def arguments(loader: CLICommandsLoader) -> None:
         ignored(c, "--datastore")
         ignored(c, "--no-wait", value=False)
     with ArgumentsContext(loader, "model list") as c:
-        c.argument("name", help="Name of the model. If provided, all its versions will be returned.")
         c.argument("stage", options_list=["--stage", "-s"], help="Stage of the model.")
-    for verb in ("create", "show", "list", "download"):
-        with ArgumentsContext(loader, f"model {verb}") as c:
-            no_registry(c)
 
 
+helps.update(assets.texts("model", "model", "its description, tags and stage"))
 helps["model"] = """
 type: group
 short-summary: Manage Azure ML models.

@@ -12,6 +12,7 @@ from amlocal.cli.arguments import given, ignored, no_wait, positive, prices_file
 from amlocal.cli.online_endpoint import changed, everything_is_local, refuse_no_wait
 from amlocal.cli.printing import note, plain
 from amlocal.cli.specs import load
+from amlocal.cli.updates import Changes, update_arguments
 from amlocal.errors import UserError
 
 COLUMNS = (
@@ -133,16 +134,16 @@ def update(
     file: str | None = None,
     name: str | None = None,
     endpoint_name: str | None = None,
-    params_override: list[dict[str, Any]] | None = None,
+    changes: Changes | None = None,
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
     deployments = target.client().online_deployments
-    overrides = list(params_override or [])
+    changes = changes or Changes()
     if file:
-        entity = load(KIND, file, [*overrides, *given(name=name, endpoint_name=endpoint_name)])
+        entity = load(KIND, file, [*changes.overrides(), *given(name=name, endpoint_name=endpoint_name)])
         _described(deployments, entity.name, entity.endpoint_name)  # it must be there
     elif name and endpoint_name:
-        entity = changed(KIND, _described(deployments, name, endpoint_name), overrides, FIELDS)
+        entity = changed(KIND, _described(deployments, name, endpoint_name), changes, FIELDS)
     else:
         raise UserError("update: name the deployment with --name and --endpoint-name, or give a --file that does")
     change = deployments.begin_create_or_update(entity)
@@ -197,6 +198,12 @@ def arguments(loader: CLICommandsLoader) -> None:
     for verb in ("create", "update"):
         with ArgumentsContext(loader, f"online-deployment {verb}") as c:
             ignored(c, "--skip-script-validation", value=False)
+            ignored(c, "--local-enable-gpu")
+            ignored(c, "--vscode-debug")
+    for verb in ("create", "show", "update"):
+        with ArgumentsContext(loader, f"online-deployment {verb}") as c:
+            ignored(c, "--web", value=False)
+    update_arguments(loader, "online-deployment update")
     with ArgumentsContext(loader, "online-deployment create") as c:
         c.argument(
             "all_traffic",
@@ -204,6 +211,7 @@ def arguments(loader: CLICommandsLoader) -> None:
             help="Sets endpoint traffic 100% to this deployment after successful creation.",
         )
         prices_file(c)
+        ignored(c, "--package-model", value=False)
     with ArgumentsContext(loader, "online-deployment get-logs") as c:
         c.argument("lines", options_list=["--lines", "-l"], type=positive, help="The maximum number of lines to tail.")
         c.argument(

@@ -10,6 +10,7 @@ from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, shared
 from amlocal.cli.printing import described, described_all, finished, note
 from amlocal.cli.specs import load
+from amlocal.cli.updates import Changes, update_arguments
 from amlocal.errors import UserError
 
 COLUMNS = "[].{Name:name, Auth:auth_mode, Health:health.status, Address:scoring_uri, Traffic:to_string(traffic)}"
@@ -22,6 +23,7 @@ def create(
     name: str | None = None,
     auth_mode: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
+    local: str = "false",
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
     overrides = [*(params_override or []), *given(name=name, auth_mode=auth_mode)]
@@ -35,7 +37,14 @@ def create(
             lambda _: _create(target.local(), file, overrides),
             lambda text: note(cmd.cli_ctx, text),
         )
-    return _create(target.client(), file, overrides, no_wait)
+    return _create(target.client(), file, overrides, no_wait, **_local(local))
+
+
+def _local(local: str) -> dict[str, bool]:
+    """Azure's local endpoints, for trying something out, ask for no key and have no traffic rules. Raises UserError."""
+    if local == "true" and target.is_azure():
+        raise UserError("--local: leave out --target azure; everything is local without it")
+    return {"local": True} if local == "true" else {}
 
 
 def refuse_no_wait(no_wait: bool) -> None:
@@ -45,13 +54,13 @@ def refuse_no_wait(no_wait: bool) -> None:
 
 
 def _create(
-    client: Any, file: str | None, overrides: list[dict[str, Any]], no_wait: bool = False
+    client: Any, file: str | None, overrides: list[dict[str, Any]], no_wait: bool = False, **options: Any
 ) -> dict[str, Any] | None:
     endpoints = client.online_endpoints
     entity = load(KIND, file, overrides)
     if any(each["name"] == entity.name for each in described_all(endpoints)):
         raise UserError(f"endpoint {entity.name} exists already; change it with `aml online-endpoint update`")
-    return finished(endpoints, endpoints.begin_create_or_update(entity), no_wait)
+    return finished(endpoints, endpoints.begin_create_or_update(entity, **options), no_wait)
 
 
 def show(name: str) -> dict[str, Any]:
@@ -67,25 +76,26 @@ def update(
     name: str | None = None,
     traffic: list[str] | None = None,
     mirror_traffic: list[str] | None = None,
-    params_override: list[dict[str, Any]] | None = None,
+    changes: Changes | None = None,
+    local: str = "false",
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
+    options = _local(local)
     endpoints = target.client().online_endpoints
-    overrides = list(params_override or [])
-    if traffic:
-        overrides.append({"traffic": shares(traffic)})
-    if mirror_traffic:
-        overrides.append({"mirror_traffic": shares(mirror_traffic)})
-    entity = load(KIND, file, [*overrides, *given(name=name)]) if file else None
+    changes = changes or Changes()
+    flags = given(
+        traffic=shares(traffic) if traffic else None, mirror_traffic=shares(mirror_traffic) if mirror_traffic else None
+    )
+    entity = load(KIND, file, [*changes.overrides(), *flags, *given(name=name)]) if file else None
     name = entity.name if entity else name
     if not name:
         raise UserError("update: name the endpoint with --name, or give a --file that does")
     now = described(endpoints, name)
     if entity is None:
-        entity = changed(KIND, now, overrides, FIELDS)
+        entity = changed(KIND, now, changes, FIELDS, flags)
     elif not entity.traffic:  # a file says nothing of what deployments get
         entity.traffic, entity.mirror_traffic = now["traffic"], entity.mirror_traffic or now.get("mirror_traffic")
-    return finished(endpoints, endpoints.begin_create_or_update(entity), no_wait)
+    return finished(endpoints, endpoints.begin_create_or_update(entity, **options), no_wait)
 
 
 # What of an endpoint can be set after it was made.
@@ -98,20 +108,22 @@ def shares(texts: list[str]) -> dict[str, int]:
     return parse_traffic(texts)
 
 
-def changed(kind: str, now: dict[str, Any], overrides: list[dict[str, Any]], fields: tuple[str, ...]) -> Any:
-    """The entity that `now` describes, after `--set`; only `fields` are its to set. Raises UserError."""
+def changed(
+    kind: str, now: dict[str, Any], changes: Changes, fields: tuple[str, ...], flags: list[dict[str, Any]] | None = None
+) -> Any:
+    """The entity that `now` describes, after the changes; only `fields` are theirs to change. Raises UserError."""
     import io
 
     import yaml
 
     from amlocal.specs.load import loader
 
-    for override in overrides:
-        for path in override:
-            if path.split(".")[0] not in fields or path == "name":
-                raise UserError(f"--set {path}: cannot be changed; what can is {', '.join(fields[1:])}")
-    text = yaml.safe_dump({key: now[key] for key in fields if now.get(key) is not None})
-    return loader(kind)(io.StringIO(text), params_override=overrides)
+    after = changes.applied(now)
+    for path in sorted(key for key in now.keys() | after.keys() if now.get(key) != after.get(key)):
+        if path not in fields or path == "name":
+            raise UserError(f"--set {path}: cannot be changed; what can is {', '.join(fields[1:])}")
+    text = yaml.safe_dump({key: after[key] for key in fields if after.get(key) is not None})
+    return loader(kind)(io.StringIO(text), params_override=flags or [])
 
 
 def delete(name: str, no_wait: bool = False) -> None:
@@ -155,9 +167,22 @@ def commands(loader: CLICommandsLoader) -> None:
 
 def arguments(loader: CLICommandsLoader) -> None:
     shared(loader, "online-endpoint", "online endpoint", "online endpoints")
-    for verb in ("create", "show", "list", "update", "delete", "invoke"):
+    for verb in ("show", "list", "delete", "invoke"):
         with ArgumentsContext(loader, f"online-endpoint {verb}") as c:
             everything_is_local(c)
+    for verb in ("create", "update"):
+        with ArgumentsContext(loader, f"online-endpoint {verb}") as c:
+            c.argument(
+                "local",
+                nargs="?",
+                const="true",
+                choices=["false", "true"],
+                help="As Azure's local endpoints: it asks for no key, and its deployment gets all requests.",
+            )
+    for verb in ("create", "show", "update"):
+        with ArgumentsContext(loader, f"online-endpoint {verb}") as c:
+            ignored(c, "--web", "-e", value=False)
+    update_arguments(loader, "online-endpoint update")
     with ArgumentsContext(loader, "online-endpoint") as c:
         no_wait(c)
     with ArgumentsContext(loader, "online-endpoint regenerate-keys") as c:

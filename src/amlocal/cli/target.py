@@ -100,13 +100,19 @@ SWITCHES = ("--debug", "--verbose", "--only-show-errors")
 VALUED = ("--target", "--output", "-o", "--query", "--subscription", "--resource-group", "-g", "--workspace-name", "-w")
 
 
+def split_leading(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(the global flags that stand before the first word, the rest)"""
+    flags, rest = [], list(arguments)
+    while rest and rest[0].partition("=")[0] in (*SWITCHES, *VALUED):
+        flags.append(rest.pop(0))
+        if flags[-1] in VALUED and rest:
+            flags.append(rest.pop(0))
+    return flags, rest
+
+
 def leading(arguments: Sequence[str]) -> list[str]:
     """The arguments with the global flags that stand before the noun moved behind it, where knack looks for them."""
-    moved, rest = [], list(arguments)
-    while rest and rest[0].partition("=")[0] in (*SWITCHES, *VALUED):
-        moved.append(rest.pop(0))
-        if moved[-1] in VALUED and rest:
-            moved.append(rest.pop(0))
+    moved, rest = split_leading(arguments)
     if not rest or rest[0].startswith("-"):
         return list(arguments)
     # Behind the words that name the command, before its flags, so that `exec CMD` keeps its own.

@@ -1,4 +1,4 @@
-"""`aml workspace`: create, show, list and delete workspaces."""
+"""`aml workspace`: create, change, show, list and delete workspaces."""
 
 from typing import Any
 
@@ -7,11 +7,34 @@ from knack.commands import CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli import target
-from amlocal.cli.arguments import given, no_wait, shared
+from amlocal.cli.arguments import given, ignored, no_wait, shared
 from amlocal.cli.printing import described, described_all, finished
 from amlocal.cli.specs import load
+from amlocal.cli.updates import Changes, changed, update_arguments
 
 COLUMNS = "[].{Name:name, ResourceGroup:resource_group, Location:location}"
+
+# What a workspace in Azure is made of.
+RESOURCES = (
+    ("--allow-roleassignment-on-rg", "-r"),
+    ("--application-insights", "-a"),
+    ("--container-registry", "-c"),
+    ("--image-build-compute", "-i"),
+    ("--managed-network", "-m"),
+    ("--primary-user-assigned-identity", "-p"),
+    ("--public-network-access",),
+    ("--system-datastores-auth-mode", "-d"),
+    ("--update-dependent-resources", "-u"),
+)
+CREATE_ONLY = (
+    ("--default-resource-group",),
+    ("--enable-data-isolation", "-e"),
+    ("--hub-id",),
+    ("--key-vault", "-k"),
+    ("--kind",),
+    ("--provision-network-now",),
+    ("--storage-account", "-s"),
+)
 
 
 def create(
@@ -41,6 +64,30 @@ def list_all(max_results: int | None = None) -> list[dict[str, Any]]:
     return described_all(client.workspaces, max_results, scope=scope)
 
 
+def update(
+    name: str | None = None,
+    file: str | None = None,
+    description: str | None = None,
+    display_name: str | None = None,
+    changes: Changes | None = None,
+    no_wait: bool = False,
+) -> dict[str, Any] | None:
+    flags = given(description=description, display_name=display_name)
+    if file:
+        entity = load("workspace", file, [*(changes or Changes()).overrides(), *flags, *given(name=name)])
+        workspaces = target.client(workspace=entity.name).workspaces
+        return finished(workspaces, workspaces.begin_update(entity), no_wait)
+    client = target.client(workspace=name)
+    told = changed(client.workspaces, name or client.workspace_name, changes, flags, "begin_update")
+    return None if no_wait else told
+
+
+def sync_keys(name: str, no_wait: bool = False) -> None:
+    syncing = target.client(workspace=name).workspaces.begin_sync_keys(name)
+    if not no_wait:
+        syncing.result()
+
+
 def delete(name: str, all_resources: bool = False, permanently_delete: bool = False, no_wait: bool = False) -> None:
     deletion = target.client(workspace=name).workspaces.begin_delete(
         name, delete_dependent_resources=all_resources, permanently_delete=permanently_delete
@@ -54,6 +101,8 @@ def commands(loader: CLICommandsLoader) -> None:
         group.command("create", "create")
         group.command("show", "show")
         group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("update", "update")
+        group.command("sync-keys", "sync_keys")
         group.command("delete", "delete", confirmation="Are you sure you want to delete this workspace?")
 
 
@@ -63,9 +112,16 @@ def arguments(loader: CLICommandsLoader) -> None:
         no_wait(c)
     with ArgumentsContext(loader, "workspace show") as c:
         c.argument("name", options_list=["--name", "-n"], help="Name of the workspace. Default: the current one.")
+    update_arguments(loader, "workspace update")
+    with ArgumentsContext(loader, "workspace list") as c:
+        ignored(c, "--filtered-kinds")
+    for verb, flags in (("create", [*RESOURCES, *CREATE_ONLY]), ("update", [*RESOURCES, ("--network-acls",)])):
+        with ArgumentsContext(loader, f"workspace {verb}") as c:
+            c.argument("display_name", help="Display name of the workspace.")
+            for names in flags:
+                ignored(c, *names)
     with ArgumentsContext(loader, "workspace create") as c:
         c.argument("location", options_list=["--location", "-l"], help="The location of the workspace.")
-        c.argument("display_name", help="Display name of the workspace.")
     with ArgumentsContext(loader, "workspace delete") as c:
         c.argument("all_resources", help="Delete the resources which this workspace depends on, too.")
         c.argument(
@@ -102,6 +158,22 @@ short-summary: List workspaces.
 examples:
   - name: List the workspaces
     text: aml workspace list -o table
+"""
+helps["workspace update"] = """
+type: command
+short-summary: Update a workspace.
+long-summary: What can be updated here is its description, display name and tags.
+examples:
+  - name: Describe the workspace of this folder
+    text: aml workspace update --name my-workspace --description "Digits, trained here"
+"""
+helps["workspace sync-keys"] = """
+type: command
+short-summary: Sync keys for a workspace.
+long-summary: Here there are none; with --target azure it is Azure's operation.
+examples:
+  - name: Sync the keys of a workspace
+    text: aml workspace sync-keys --name my-workspace
 """
 helps["workspace delete"] = """
 type: command

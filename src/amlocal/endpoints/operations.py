@@ -16,6 +16,7 @@ from amlocal.endpoints.down import wait_for_gateway
 from amlocal.endpoints.health import deployment_health, endpoint_health, failure, process_state, restarts
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, Plan
 from amlocal.errors import NotFound, UserError
+from amlocal.operations.common import Operations
 from amlocal.processes import end, find, port_is_free
 from amlocal.workspace import Workspace, disk_errors
 
@@ -27,15 +28,18 @@ MOST_DEPLOYMENTS = 20
 TOO_MANY_DEATHS = 2
 
 
-class OnlineEndpointOperations:
+class OnlineEndpointOperations(Operations):
     """`client.online_endpoints`"""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.store = EndpointStore(workspace)
 
-    def begin_create_or_update(self, endpoint: Any, *, local: bool = False) -> "Poller":
-        """Create an endpoint, or give it another description, tags, properties and traffic; returns when it serves."""
+    def begin_create_or_update(self, endpoint: Any, *, local: bool = False, **_: Any) -> "Poller":
+        """Create an endpoint, or give it another description, tags, properties and traffic; returns when it serves.
+
+        local: it asks for no key, and its deployment needs no traffic rule, until it is updated without.
+        """
         from amlocal.endpoints.plan import check_name
         from amlocal.operations.common import Poller
 
@@ -45,12 +49,12 @@ class OnlineEndpointOperations:
         try:
             self.store.get(name)
         except NotFound:
-            self._create(endpoint)
+            self._create(endpoint, local)
         else:
-            self._update(endpoint)
+            self._update(endpoint, local)
         return Poller(self.get(name))
 
-    def _create(self, entity: Any) -> None:
+    def _create(self, entity: Any, local: bool) -> None:
         from amlocal.endpoints.plan import check_traffic
 
         name = entity.name
@@ -66,6 +70,7 @@ class OnlineEndpointOperations:
                     instance=uuid.uuid4().hex,
                     spec=_spec(entity, traffic, mirror),
                     creation_context=creation_context(),
+                    local=local,
                 )
             )
         supervisor.ensure(self.workspace)
@@ -75,7 +80,7 @@ class OnlineEndpointOperations:
             self.begin_delete(name)
             raise
 
-    def _update(self, entity: Any) -> None:
+    def _update(self, entity: Any, local: bool) -> None:
         from amlocal.endpoints.plan import check_traffic
 
         before = self.store.get(entity.name)
@@ -85,7 +90,7 @@ class OnlineEndpointOperations:
             traffic, mirror = _shares(entity.traffic), _shares(entity.mirror_traffic)
             check_traffic(endpoint.name, traffic, mirror, endpoint.deployments)
             endpoint.spec = _spec(entity, traffic, mirror)
-            endpoint.port = port
+            endpoint.port, endpoint.local = port, local
 
         self.store.change(entity.name, apply)
         if port != before.port:  # the workers know it, too
@@ -262,7 +267,7 @@ class OnlineEndpointOperations:
         return ManagedOnlineEndpoint(**{key: told[key] for key in (*wanted, *more)})
 
 
-class OnlineDeploymentOperations:
+class OnlineDeploymentOperations(Operations):
     """`client.online_deployments`"""
 
     def __init__(self, workspace: Workspace) -> None:

@@ -59,10 +59,11 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> Plan:
     environment = _environment(deployment, model if code is None else None, base)
     folder = store.folder(endpoint) / "deployments" / name / str(revision)
     log = store.log(endpoint, name)
-    python = environments.python_for(environment, workspace, log)
     with disk_errors(folder):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "model").mkdir(parents=True)
+        # As Azure's images for inference do, an environment has the server whether or not it asks for it.
+        python = environments.python_for(environment, workspace, log, folder, needs=[SERVER])
         if model:
             # Azure keeps the last part of the model's path below AZUREML_MODEL_DIR.
             _copy(model, folder / "model" / model.name)
@@ -128,7 +129,7 @@ def _code(deployment: Any, base: Path) -> tuple[Path | None, str]:
 
 def _environment(deployment: Any, mlflow_model: Path | None, base: Path) -> dict[str, Any] | None:
     """What the deployment runs in; an MLflow model without a script brings its own, to which Azure adds the server."""
-    from amlocal.specs.plan import environment_of
+    from amlocal.specs.settings import environment_of
 
     environment = environment_of(deployment.environment, base)
     if environment is None and mlflow_model:

@@ -64,7 +64,11 @@ class Deployment:
 
 @dataclass
 class Endpoint:
-    """An endpoint as it stands on disk."""
+    """An endpoint as it stands on disk.
+
+    local: made with `--local`, to try a deployment out: like Azure's local endpoints it asks for no key, and without
+    traffic rules its deployment gets every request.
+    """
 
     name: str
     port: int
@@ -72,6 +76,7 @@ class Endpoint:
     spec: dict[str, Any]
     creation_context: dict[str, str]
     deployments: dict[str, Deployment] = field(default_factory=dict)
+    local: bool = False
 
     @property
     def traffic(self) -> dict[str, int]:

@@ -1,10 +1,11 @@
 """A step's process: bash on a command, its output in a file, its life tied to ours."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from amlocal.errors import UserError
@@ -25,12 +26,32 @@ def bash() -> str:
     return found
 
 
+def wait(processes: Sequence["Process"], stop: Callable[[], bool]) -> list[int] | None:
+    """The exit codes of processes that belong together, or None when `stop` said so first; all have ended then.
+
+    When one fails the others are ended, since they would wait for it for ever; their code is 0. A negative code: the
+    lifeline itself was killed.
+    """
+    running = list(processes)
+    codes: list[int | None] = []
+    stopped = False
+    while running and not stopped and not any(codes):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running[0].popen.wait(POLL_SECONDS)
+        codes = [process.popen.poll() for process in processes]
+        running = [process for process, code in zip(processes, codes, strict=True) if code is None]
+        stopped = bool(running) and stop()
+    for process in processes:
+        process.end()
+    return None if stopped else [code or 0 for code in codes]
+
+
 class Process:
     """A running command and everything it starts."""
 
     def __init__(self, command: str, cwd: Path, environment: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as output:
-            self._popen = subprocess.Popen(
+            self.popen = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LIFELINE), bash(), "-c", command],
                 cwd=cwd,
                 env=dict(environment),
@@ -39,18 +60,8 @@ class Process:
                 stderr=subprocess.STDOUT,
             )
 
-    def wait(self, stop: Callable[[], bool]) -> int | None:
-        """The command's exit code (negative: the lifeline itself was killed), or None when `stop` ended it first."""
-        while True:
-            try:
-                return self._popen.wait(POLL_SECONDS)
-            except subprocess.TimeoutExpired:
-                if stop():
-                    self.end()
-                    return None
-
     def end(self) -> None:
-        """End the command and what it started: the lifeline asks politely, then kills."""
-        assert self._popen.stdin
-        self._popen.stdin.close()
-        self._popen.wait()
+        """End the command and what it started, if it runs: the lifeline asks politely, then kills."""
+        assert self.popen.stdin
+        self.popen.stdin.close()
+        self.popen.wait()

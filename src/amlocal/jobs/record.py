@@ -1,6 +1,7 @@
 """One record per job, `jobs/<name>/job.json`: the truth for show, list and cancel, and for liveness after a crash."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,8 @@ from amlocal.workspace import Workspace, read_json, write_json
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
 LOG = Path("user_logs", "std_log.txt")
 RUNNER = "runner.json"  # the process that runs the job
+NO_PARENT = b'\n "parent": null'  # as write_json writes it
+EDITS = "edits.json"  # what the user has changed since
 PIPELINE_LOG = Path("logs", "azureml", "executionlogs.txt")
 
 # A runner writes its process id within moments of being started. One that has not after this long never will.
@@ -45,6 +48,8 @@ class JobRecord:
     experiment_id: str | None = None
     fingerprint: str | None = None
     reused_from: str | None = None
+    properties: dict[str, str] = field(default_factory=dict)
+    archived: bool = False
 
     @property
     def final(self) -> bool:
@@ -56,6 +61,7 @@ class JobStore:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
+        self._parents: dict[str, str | None] = {}
 
     def folder(self, name: str) -> Path:
         return self.workspace.jobs / name
@@ -81,13 +87,32 @@ class JobStore:
 
     def read(self, name: str) -> JobRecord:
         """The record as it stands. Raises NotFound."""
-        path = self.folder(name) / "job.json"
         try:
-            return JobRecord(**read_json(path))
+            return self._load(self.folder(name))
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(
                 f'job "{name}" is not in this workspace ({self.workspace.root}); see `aml job list`'
             ) from None
+
+    def edit(self, name: str, **changes: Any) -> JobRecord:
+        """Change what a user may change in a job (display_name, description, tags, archived, ...); returns it.
+
+        In a file of its own, read over the record: the record has one writer, the runner. Raises NotFound.
+        """
+        self.read(name)
+        path = self.folder(name) / EDITS
+        with self.workspace.lock("jobs"):
+            edits = read_json(path) if path.exists() else {}
+            write_json(path, edits | changes)
+        return self.read(name)
+
+    @staticmethod
+    def _load(folder: Path) -> JobRecord:
+        record = JobRecord(**read_json(folder / "job.json"))
+        if (folder / EDITS).exists():
+            for name, value in read_json(folder / EDITS).items():
+                setattr(record, name, value)
+        return record
 
     def get(self, name: str) -> JobRecord:
         """The record, after making sure that a job called running has somebody running it."""
@@ -101,16 +126,18 @@ class JobStore:
         """The jobs that have no parent, or `parent`'s steps; the newest first."""
         records = []
         for path in self.workspace.jobs.glob("*/job.json"):
-            record = JobRecord(**read_json(path))
+            if parent is None and NO_PARENT not in path.read_bytes():
+                continue  # a part of another: most are, and need not be parsed
+            record = self._load(path.parent)
             if record.parent == parent:
                 records.append(record if record.final else self.get(record.name))
         return sorted(records, key=lambda record: record.creation_context["created_at"], reverse=True)
 
     def steps(self, record: JobRecord) -> Iterator[JobRecord]:
-        """The children of a pipeline, in the order in which they were made."""
-        found = (JobRecord(**read_json(path)) for path in self.workspace.jobs.glob(f"{record.name}_*/job.json"))
-        children = [child for child in found if child.parent == record.name]
-        yield from sorted(children, key=lambda child: child.creation_context["created_at"])
+        """What a job has started below itself: steps, trials, and theirs; a parent before its children."""
+        found = [self._load(path.parent) for path in self.workspace.jobs.glob(f"{record.name}_*/job.json")]
+        found.sort(key=lambda child: child.creation_context["created_at"])
+        yield from _below(record.name, found)
 
     def runner(self, record: JobRecord) -> int | None:
         """The process id of the job's living runner."""
@@ -122,10 +149,23 @@ class JobStore:
         (self.folder(record.name) / "cancel").touch()
 
     def canceled(self, record: JobRecord) -> bool:
-        return (self.folder(record.name) / "cancel").exists()
+        """Whether it, or what it is a part of, was asked to end."""
+        return any((self.folder(name) / "cancel").exists() for name in self._line(record))
+
+    def _line(self, record: JobRecord) -> Iterator[str]:
+        """A job's name and those of what it is a part of."""
+        yield record.name
+        parent = record.parent
+        while parent:
+            yield parent
+            if parent not in self._parents:
+                self._parents[parent] = self.read(parent).parent
+            parent = self._parents[parent]
 
     def _root(self, record: JobRecord) -> JobRecord:
-        return self.read(record.parent) if record.parent else record
+        while record.parent:
+            record = self.read(record.parent)
+        return record
 
     def _runner_lives(self, root: JobRecord) -> bool:
         if (self.folder(root.name) / RUNNER).exists():
@@ -142,6 +182,7 @@ class JobStore:
             if root.final or self._runner_lives(root):
                 return {}
             from amlocal.assets import now
+            from amlocal.environments import OVERLAY
             from amlocal.jobs.tracking import close_runs
 
             why = "the process that ran this job died (killed, or the machine was switched off)"
@@ -149,15 +190,23 @@ class JobStore:
                 self.workspace.require_space()
             except UserError as full:
                 why = str(full)
-            dead = [record for record in (*self.steps(root), root) if not record.final]
+            dead = [record for record in (*reversed(list(self.steps(root))), root) if not record.final]
             kill_leftovers({record.name for record in dead}, self.workspace)
             for record in dead:
+                shutil.rmtree(self.folder(record.name) / OVERLAY, ignore_errors=True)
                 record.status, record.ended = "Failed", now()
                 record.error = why
                 with contextlib.suppress(UserError):
                     self.write(record)
             close_runs(self.workspace, [record.run_id for record in dead if record.run_id])
             return {record.name: record for record in dead}
+
+
+def _below(name: str, records: list[JobRecord]) -> Iterator[JobRecord]:
+    for record in records:
+        if record.parent == name:
+            yield record
+            yield from _below(record.name, records)
 
 
 def kill_leftovers(names: set[str], workspace: Workspace) -> None:

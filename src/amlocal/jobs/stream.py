@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -48,23 +48,45 @@ class Tail:
         self.out.flush()
 
 
+def _logs(store: JobStore, record: JobRecord) -> Iterator[tuple[Path, str]]:
+    """Every log of a job, with what its lines stand behind."""
+    if record.type == "pipeline":
+        yield store.log(record), ""
+        names = {record.name: ""}
+        for step in store.steps(record):
+            if step.parent in names:
+                name = f"{names[step.parent]}.{step.step}".lstrip(".")
+                if step.type != "sweep":  # which tells of its trials itself
+                    names[step.name] = name
+                yield from _own_logs(store, step, f"{name} | ")
+    else:
+        yield from _own_logs(store, record, "")
+
+
+def _own_logs(store: JobStore, record: JobRecord, prefix: str) -> Iterator[tuple[Path, str]]:
+    log = store.folder(record.name) / LOG
+    yield log, prefix
+    for path in log.parent.glob("std_log_process_*.txt"):
+        yield path, f"{prefix}{path.stem.rpartition('_')[2]} | "
+
+
 def stream(store: JobStore, name: str, web_view: Callable[[JobRecord], str], out: TextIO = sys.stdout) -> JobRecord:
     """Print the log of a job as it grows; returns the record of how it ended.
 
     A pipeline's own log has one line per step; between them stand the steps' logs, each line behind its step's name.
+    The processes of a distributed job have a log each, and their lines stand behind their numbers.
     """
     record = store.get(name)
     print(f"RunId: {record.name}\nWeb View: {web_view(record)}\n", file=out, flush=True)
     log = PIPELINE_LOG if record.type == "pipeline" else LOG
     title = f"Streaming {log.as_posix()}"
     print(f"{title}\n{'=' * len(title)}\n", file=out, flush=True)
-    tails = {"": Tail(store.log(record), "", out)}
+    tails: dict[Path, Tail] = {}
     while True:
         record = store.get(name)
-        if record.type == "pipeline":
-            for step in store.steps(record):
-                prefix = f"{step.step} | "
-                tails.setdefault(step.name, Tail(store.folder(step.name) / LOG, prefix, out))
+        for path, prefix in _logs(store, record):
+            if path not in tails:
+                tails[path] = Tail(path, prefix, out)
         for tail in tails.values():
             tail.pump(last=record.final)
         if record.final:

@@ -1,6 +1,8 @@
 """A checked job becomes a record and a detached runner."""
 
+import logging
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -12,28 +14,52 @@ from amlocal.errors import UserError
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
 from amlocal.jobs.snapshot import snapshot
 from amlocal.processes import spawn
-from amlocal.specs.plan import Plan, plan
+from amlocal.specs.plan import Plan
+from amlocal.specs.planner import plan
 from amlocal.workspace import Workspace, write_json
 
 START_SECONDS = 30.0
 
 
-def submit(job: Any, workspace: Workspace) -> JobRecord:
-    """Check, snapshot and start a command or pipeline job of azure-ai-ml's.
+Runner = subprocess.Popen[bytes]
 
-    Returns when the runner has taken over. Raises UserError, having left nothing behind, when the job is not sound.
+
+def submit(job: Any, workspace: Workspace, runner: Runner | None = None) -> JobRecord:
+    """Check, snapshot and start a job of azure-ai-ml's.
+
+    runner: one that `get_ready` has started. Returns when the runner has taken over. Raises UserError, having left
+    nothing behind, when the job is not sound.
     """
-    checked = plan(job, workspace)
+    return start(*prepare(job, workspace), workspace, runner)
+
+
+def get_ready(workspace: Workspace) -> Runner:
+    """Start a runner that does not know its job yet: it imports MLflow while we import azure-ai-ml.
+
+    It ends by itself when nobody gives it a job.
+    """
+    return _spawn(workspace, [], Path(os.devnull), subprocess.PIPE)
+
+
+def prepare(job: Any, workspace: Workspace) -> tuple[JobRecord, Plan]:
+    """A job checked and its code kept: all that `start` needs, today or when a schedule says so. Raises UserError."""
+    checked = plan(job, workspace, strict=False)
+    for notice in checked.notices:
+        logging.getLogger(__name__).warning("WARNING: %s", notice)
     workspace.create()
     workspace.require_space()
     frozen = _freeze(checked, workspace)
+    return _record(job, frozen), frozen
+
+
+def start(record: JobRecord, frozen: Plan, workspace: Workspace, runner: Runner | None = None) -> JobRecord:
+    """Put a prepared job on record and have a runner take it over. Raises UserError, for a name that is taken too."""
     store = JobStore(workspace)
-    record = _record(job, frozen)
     store.create(record)
     folder = store.folder(record.name)
     try:
         write_json(folder / "plan.json", frozen.to_json())
-        _start(workspace, record, folder)
+        _start(workspace, record, folder, runner)
     except UserError as error:
         record.status, record.error = "Failed", str(error)
         store.write(record)
@@ -65,10 +91,11 @@ def _record(job: Any, frozen: Plan) -> JobRecord:
 
 def _spec(job: Any, frozen: Plan) -> dict[str, Any]:
     """The job as `show` prints it: azure-ai-ml's own dictionary, with the paths that it leaves relative made whole."""
-    single = job.type == "command"
-    spec: dict[str, Any] = (job._to_job() if single and hasattr(job, "_to_job") else job)._to_dict()
-    if single and spec.get("code"):
-        spec["code"] = frozen.steps[""].code
+    spec: dict[str, Any] = (job._to_job() if hasattr(job, "_to_job") else job)._to_dict()
+    runs = spec.get("trial") if job.type == "sweep" else spec if job.type == "command" else None
+    if isinstance(runs, dict) and runs.get("code"):
+        runs["code"] = frozen.steps[""].code
+    _mend_parallel(spec, frozen)
     for name, value in (spec.get("inputs") or {}).items():
         binding = frozen.inputs.get(name)
         if isinstance(value, dict) and binding and binding.path:
@@ -76,24 +103,62 @@ def _spec(job: Any, frozen: Plan) -> dict[str, Any]:
     return spec
 
 
+def _mend_parallel(spec: dict[str, Any], frozen: Plan, outer: str = "") -> None:
+    """azure-ai-ml writes the code folder of a parallel step as `azureml:./folder`, which it cannot read again."""
+    for name, node in (spec.get("jobs") or {}).items():
+        if node.get("type") == "parallel" and node.get("task"):
+            node["task"]["code"] = frozen.steps[outer + name].code
+        elif node.get("type") == "pipeline" and isinstance(node.get("component"), dict):
+            _mend_parallel(node["component"], frozen, f"{outer}{name}.")
+
+
 def _freeze(checked: Plan, workspace: Workspace) -> Plan:
     """The plan with every code folder replaced by a kept copy of it."""
-    copies = {
-        code: str(snapshot(workspace, Path(code)))
-        for code in {step.code for step in checked.steps.values()}
-        if code is not None
+    sources = {(step.code, step.includes) for step in checked.steps.values()}
+    copies = {source: _kept(*source, workspace) for source in sources}
+    steps = {
+        name: replace(step, code=copies[step.code, step.includes], includes=()) for name, step in checked.steps.items()
     }
-    steps = {name: replace(step, code=copies[step.code]) if step.code else step for name, step in checked.steps.items()}
     return replace(checked, steps=steps)
 
 
-def _start(workspace: Workspace, record: JobRecord, folder: Path) -> None:
-    command = [sys.executable, "-m", "amlocal.jobs.runner", str(workspace.root), record.name]
-    # Out of this terminal's reach: Ctrl-C here must not end the job there; `aml job cancel` does.
-    process = spawn(command, folder / "runner.log", Path.cwd(), os.environ)
+def _kept(code: str | None, includes: tuple[str, ...], workspace: Workspace) -> str | None:
+    """A copy of a code folder, with what else goes into it. Raises UserError."""
+    if not includes:
+        return code and str(snapshot(workspace, Path(code)))
+    from azure.ai.ml.entities._component._additional_includes import AdditionalIncludes
+
+    merging = AdditionalIncludes(origin_code_value=code, base_path=Path.cwd(), configs=list(includes))
+    problems = merging.validate().error_messages
+    if problems:
+        raise UserError(f"additional_includes: {next(iter(problems.values()))}")
+    with merging.merge_local_code_and_additional_includes() as merged:
+        return str(snapshot(workspace, Path(merged)))
+
+
+def _start(workspace: Workspace, record: JobRecord, folder: Path, runner: Runner | None) -> None:
+    log = folder / "runner.log"
+    process = runner if runner and _told(runner, record.name) else _spawn(workspace, [record.name], log)
     deadline = time.monotonic() + START_SECONDS
     while not (folder / RUNNER).exists():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise UserError(f"job {record.name}: its runner did not start; see {folder / 'runner.log'}")
-        time.sleep(0.02)
+            raise UserError(f"job {record.name}: its runner did not start; see {log}")
+        time.sleep(0.01)
     process.returncode = 0  # not ours to wait for
+
+
+def _told(runner: Runner, name: str) -> bool:
+    """Give a waiting runner its job; False when it has died."""
+    assert runner.stdin
+    try:
+        runner.stdin.write(f"{name}\n".encode())
+        runner.stdin.close()
+    except OSError:
+        return False
+    return runner.poll() is None
+
+
+def _spawn(workspace: Workspace, arguments: list[str], log: Path, stdin: int = subprocess.DEVNULL) -> Runner:
+    command = [sys.executable, "-m", "amlocal.jobs.runner", str(workspace.root), *arguments]
+    # Out of this terminal's reach: Ctrl-C here must not end the job there; `aml job cancel` does.
+    return spawn(command, log, Path.cwd(), os.environ, stdin)

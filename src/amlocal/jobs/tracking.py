@@ -12,6 +12,12 @@ from amlocal.workspace import Workspace
 RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 
+def get_ready() -> None:
+    """Import what MLflow imports when its first store is opened."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
 def client(workspace: Workspace) -> Any:
     """An MlflowClient on the workspace's store, which is made on first use.
 
@@ -56,14 +62,15 @@ class Tracking:
         record.outputs["artifacts"] = {"type": "uri_folder", "path": self._local(run.info.artifact_uri)}
 
     def finish(self, record: JobRecord, folder: Path | None) -> None:
-        """Close the run; `outputs/` and `logs/` of the working directory become its artifacts, and so does the log."""
+        """Close the run; `outputs/` and `logs/` of the working directory become its artifacts, and so do its logs."""
         assert record.run_id
         if folder:
             for name in ("outputs", "logs"):
-                if (folder / "code" / name).is_dir():
+                if any((folder / "code" / name).glob("*")):
                     self.client.log_artifacts(record.run_id, str(folder / "code" / name), name)
-            if (folder / "user_logs").is_dir():
-                self.client.log_artifacts(record.run_id, str(folder / "user_logs"), "user_logs")
+            for name in ("user_logs", "logs"):  # a pipeline's own log is in the second
+                if (folder / name).is_dir():
+                    self.client.log_artifacts(record.run_id, str(folder / name), name)
         if record.reused_from:
             self.client.set_tag(record.run_id, "azureml.isreused", "true")
             self.client.set_tag(record.run_id, "azureml.reusedjobname", record.reused_from)

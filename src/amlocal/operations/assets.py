@@ -1,52 +1,128 @@
 """`client.data`, `client.environments` and `client.components`: named things with versions."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amlocal import uris
-from amlocal.assets import Assets, Kind
-from amlocal.errors import NotFound, UserError
-from amlocal.operations.common import ACTIVE, ARCHIVED, entity, missing
+from amlocal import mltable, uris
+from amlocal.assets import Assets, Kind, view_of
+from amlocal.operations.common import ACTIVE, Operations, entity, not_missing
+from amlocal.uploads import keep
 from amlocal.workspace import Workspace
 
+# What azure-ai-ml's dictionary of an entity says beside what its author wrote.
+SERVICE = ("$schema", "creation_context", "id")
 
-class AssetOperations:
+
+class AssetOperations(Operations):
     """`client.data`, `client.environments` and `client.components`"""
 
     def __init__(self, workspace: Workspace, kind: Kind) -> None:
         self.workspace, self.kind = workspace, kind
         self.assets = Assets(workspace, kind)
 
-    def create_or_update(self, item: Any, **_: Any) -> Any:
-        spec = item._to_dict()
-        spec.pop("$schema", None)
+    def create_or_update(self, item: Any, /, **_: Any) -> Any:
+        """Register a version. Local files are copied into the workspace, as Azure uploads them."""
+        spec = {key: value for key, value in item._to_dict().items() if key not in SERVICE}
+        base = Path(item.base_path or ".")
         if self.kind == "data":
-            spec["path"] = str(uris.resolve(self.workspace, str(item.path), Path(item.base_path or "."), item.type))
-        elif self.kind == "component":
-            if not hasattr(item, "command"):
-                raise UserError(f'component "{item.name}": type {item.type} is not run here yet; command is')
-            if spec.get("code"):
-                from amlocal.jobs.snapshot import snapshot
+            spec["path"] = self._data_path(str(item.path), base, item.type)
+        elif self.kind == "environment":
+            build = spec.get("build")
+            if build and build.get("path") and (base / build["path"]).is_dir():
+                spec["build"] = {**build, "path": str(keep(self.workspace, base / build["path"]))}
+        else:
+            spec = self._with_code_kept(self._with_includes(spec, item), base)
+        return self._entity(self.assets.create(spec))
 
-                spec["code"] = str(snapshot(self.workspace, Path(spec["code"])))
-        return entity(self.kind, self.assets.create(spec))
+    def get(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> Any:
+        with not_missing():
+            return self._entity(self.assets.get(name, version, label))
 
-    def get(self, name: str, version: str | None = None, label: str | None = None) -> Any:
-        try:
-            return entity(self.kind, self.assets.get(name, version, label))
-        except NotFound as error:
-            raise missing(error) from error
+    def list(self, name: str | None = None, *, list_view_type: str = ACTIVE, **_: Any) -> Iterator[Any]:
+        for spec in self.describe_all(name, list_view_type):
+            yield self._entity(spec)
 
-    def list(self, name: str | None = None, **_: Any) -> Iterator[Any]:
-        for spec in self.describe_all(name=name):
-            yield entity(self.kind, spec)
+    def archive(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> None:
+        """Hide a version, or without one everything of that name, from `list`."""
+        with not_missing():
+            self.assets.archive(name, version, label)
+
+    def restore(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> None:
+        with not_missing():
+            self.assets.archive(name, version, label, archived=False)
 
     def describe(self, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
-        return self.assets.get(name, version, label)
+        return _with_id(self.assets.get(name, version, label))
 
     def describe_all(self, name: str | None = None, list_view_type: str = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
         """The latest version of everything, or every version of `name`; the latest first."""
-        if list_view_type == ARCHIVED:
-            return []
-        return list(self.assets.versions(name) if name else self.assets.latest())
+        view = view_of(list_view_type)
+        return [_with_id(spec) for spec in (self.assets.versions(name, view) if name else self.assets.latest(view))]
+
+    def revise(
+        self, name: str, wanted: Mapping[str, Any], version: str | None = None, label: str | None = None
+    ) -> dict[str, Any]:
+        """Make a version read as `wanted`: description, tags and the like. Returns it as `describe` does."""
+        told = {key: value for key, value in wanted.items() if key != "id"}
+        return _with_id(self.assets.revise(name, told, version, label))
+
+    def _entity(self, spec: dict[str, Any]) -> Any:
+        made = entity(self.kind, spec)
+        if spec.get("properties"):  # which no file may have
+            made.properties = dict(spec["properties"])
+        if self.kind == "data":  # a program may hand an asset's id to a job, where its name and version would do
+            made._id = _with_id(spec)["id"]
+        return made
+
+    def _data_path(self, path: str, base: Path, kind: str) -> str:
+        """What the asset points at: an address as it is, a local file or folder as the workspace's copy of it."""
+        if uris.SHORT.fullmatch(path) and not (base / path).exists():
+            path = f"azureml:{path}"
+        if path.startswith(uris.REMOTE):
+            return path
+        if match := uris.DATASTORE.fullmatch(path):  # as in Azure, what is to lie there may come later
+            uris.datastore(self.workspace, match["store"], path)
+            return path
+        found = uris.locate(self.workspace, path, base, kind)
+        if path.startswith(("azureml:", "runs:")) or isinstance(found, str):
+            return path
+        if kind == "mltable":
+            mltable.check(found)
+        return str(keep(self.workspace, found))
+
+    def _with_includes(self, spec: dict[str, Any], component: Any) -> dict[str, Any]:
+        """The component, and those of the steps inside it, with `additional_includes` merged into a kept `code`."""
+        from amlocal.jobs.snapshot import snapshot
+
+        if getattr(component, "additional_includes", None):
+            with component._generate_additional_includes_obj().merge_local_code_and_additional_includes() as merged:
+                code = str(snapshot(self.workspace, merged))
+            spec = {key: value for key, value in spec.items() if key != "additional_includes"} | {"code": code}
+        jobs = dict(spec.get("jobs") or {})
+        for name, node in jobs.items():
+            inner = getattr((getattr(component, "jobs", None) or {}).get(name), "component", None)
+            if isinstance(node.get("component"), Mapping) and inner is not None:
+                jobs[name] = {**node, "component": self._with_includes(node["component"], inner)}
+        return {**spec, "jobs": jobs} if jobs else spec
+
+    def _with_code_kept(self, spec: Any, base: Path) -> Any:
+        """The component with every code folder, those of the steps inside it too, replaced by a kept copy."""
+        from amlocal.jobs.snapshot import snapshot
+
+        if isinstance(spec, Mapping):
+            kept = {key: self._with_code_kept(value, base) for key, value in spec.items()}
+            code = kept.get("code")
+            if isinstance(code, (str, os.PathLike)) and not str(code).startswith(("azureml:", "git+", "http")):
+                folder = (base / str(code)).resolve()
+                if not folder.is_relative_to(self.workspace.root.resolve()):
+                    kept["code"] = str(snapshot(self.workspace, folder))
+            return kept
+        if isinstance(spec, list):
+            return [self._with_code_kept(value, base) for value in spec]
+        return spec
+
+
+def _with_id(spec: dict[str, Any]) -> dict[str, Any]:
+    return {**spec, "id": f"azureml:{spec['name']}:{spec['version']}"}

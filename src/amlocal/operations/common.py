@@ -1,14 +1,23 @@
 """What the operations share: pollers, MLClient's exceptions, entities made of kept specs."""
 
-import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import yaml
-
-from amlocal.errors import NotFound
+from amlocal.errors import NotEmulated, NotFound
 
 # azure-ai-ml's ListViewType.
 ACTIVE, ARCHIVED = "ActiveOnly", "ArchivedOnly"
+
+
+class Operations:
+    """Base of the operations: what MLClient's have and ours have not is refused in one line."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        kind = type(self).__name__.removesuffix("Operations")
+        raise NotEmulated(f"{kind} operations: {name} is not emulated on this machine")
 
 
 class Poller:
@@ -30,6 +39,15 @@ class Poller:
         return "Succeeded"
 
 
+@contextmanager
+def not_missing() -> Iterator[None]:
+    """Raise what MLClient raises for a name that is not there."""
+    try:
+        yield
+    except NotFound as error:
+        raise missing(error) from error
+
+
 def missing(error: NotFound) -> Exception:
     """The exception that MLClient raises for a name that is not there."""
     from azure.core.exceptions import ResourceNotFoundError
@@ -39,7 +57,7 @@ def missing(error: NotFound) -> Exception:
 
 def entity(kind: str, spec: dict[str, Any]) -> Any:
     """azure-ai-ml's entity of a spec that came from one."""
-    from amlocal.specs.load import loader
+    from amlocal.specs.load import revive
 
     plain = {key: value for key, value in spec.items() if key not in ("creation_context", "id") and value is not None}
-    return loader(kind)(io.StringIO(yaml.safe_dump(plain)))
+    return revive(kind, plain)

@@ -1,14 +1,26 @@
 """`client.workspaces`: the one of this folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from amlocal.assets import refuse_changes, texts
 from amlocal.errors import NotFound
-from amlocal.operations.common import Poller
-from amlocal.workspace import Workspace, disk_errors, write_json
+from amlocal.operations.common import Operations, Poller
+from amlocal.workspace import Workspace, disk_errors, read_json, write_json
+
+# Programs take the subscription and the group out of it.
+WORKSPACE_ID = (
+    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local"
+    "/providers/Microsoft.MachineLearningServices/workspaces/{}"
+)
+MUTABLE = ("description", "display_name", "tags")
+ARM_ID = (
+    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local"
+    "/providers/Microsoft.MachineLearningServices/workspaces/{name}"
+)
 
 
-class WorkspaceOperations:
+class WorkspaceOperations(Operations):
     """`client.workspaces`"""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -18,24 +30,39 @@ class WorkspaceOperations:
         """Raises NotFound for the name of another one."""
         if name and name != self.workspace.name:
             raise NotFound(f'workspace "{name}" is not the one of this folder, which is "{self.workspace.name}"')
+        kept = self._kept()
         return {
-            "display_name": self.workspace.name,
+            "description": kept.get("description"),
+            "display_name": kept.get("display_name") or self.workspace.name,
+            "enable_data_isolation": False,
+            "hbi_workspace": False,
+            "id": WORKSPACE_ID.format(self.workspace.name),
             "location": "local",
             "mlflow_tracking_uri": self.workspace.tracking_uri,
             "name": self.workspace.name,
             "path": str(self.workspace.root),
             "resource_group": "local",
-            "tags": {},
+            "tags": kept.get("tags") or {},
         }
 
     def get(self, name: str | None = None, **_: Any) -> Any:
+        """The workspace of this folder, whatever name a program written for Azure gives it."""
         from azure.ai.ml.entities import Workspace as AzureWorkspace
 
-        self.describe(name)
-        uri = self.workspace.tracking_uri
-        return AzureWorkspace(
-            name=self.workspace.name, location="local", resource_group="local", mlflow_tracking_uri=uri
+        told = self.describe()
+        made = AzureWorkspace(
+            name=told["name"],
+            display_name=told["display_name"],
+            description=told["description"],
+            tags=told["tags"],
+            location="local",
+            resource_group="local",
+            mlflow_tracking_uri=told["mlflow_tracking_uri"],
         )
+        made._id = told["id"]
+        return made
+        made._id = ARM_ID.format(name=told["name"])  # programs read subscription and group out of it
+        return made
 
     def list(self, **_: Any) -> Iterator[Any]:
         for spec in self.describe_all():
@@ -45,12 +72,26 @@ class WorkspaceOperations:
         """The one of this folder, if something was ever written to it."""
         return [self.describe()] if self.workspace.root.is_dir() else []
 
-    def begin_create(self, workspace: Any, **_: Any) -> Poller:
+    def begin_create(self, workspace: Any, update_dependent_resources: bool = False, **_: Any) -> Poller:
         """Make the workspace of this folder, or give it the name."""
-        self.workspace.create()
-        if workspace.name:
-            write_json(self.workspace.root / "workspace.json", {"name": workspace.name})
+        told = {key: getattr(workspace, key, None) for key in ("name", *MUTABLE)}
+        self._keep({key: value for key, value in told.items() if value})
         return Poller(self.get())
+
+    def begin_update(self, workspace: Any, **_: Any) -> Poller:
+        self.describe(workspace.name)
+        self._keep({key: getattr(workspace, key) for key in MUTABLE if getattr(workspace, key, None) is not None})
+        return Poller(self.get())
+
+    def begin_sync_keys(self, name: str | None = None) -> Poller:
+        """There are no keys that could be out of step."""
+        self.describe(name)
+        return Poller(None)
+
+    def revise(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the workspace read as `wanted`: description, display name, tags."""
+        self._keep(refuse_changes(f'workspace "{name}"', self.describe(name), wanted, MUTABLE))
+        return self.describe()
 
     def begin_delete(self, name: str, **_: Any) -> Poller:
         """End everything that runs in the workspace and remove its folder: jobs, models, endpoints, collected data."""
@@ -63,3 +104,16 @@ class WorkspaceOperations:
         with disk_errors(self.workspace.root):
             shutil.rmtree(self.workspace.root)
         return Poller(None)
+
+    def _kept(self) -> dict[str, Any]:
+        path = self.workspace.root / "workspace.json"
+        return dict(read_json(path)) if path.exists() else {}
+
+    def _keep(self, changed: Mapping[str, Any]) -> None:
+        """Write down what has changed, beside what there is."""
+        self.workspace.create()
+        with self.workspace.lock("workspace"):
+            kept = self._kept() | dict(changed)
+            kept["name"] = kept.get("name") or self.workspace.name
+            kept["tags"] = texts(kept.get("tags"))
+            write_json(self.workspace.root / "workspace.json", kept)

@@ -1,9 +1,11 @@
 """A YAML file becomes azure-ai-ml's own entity, and what is wrong with it one clear line."""
 
 import difflib
+import io
 import json
 import logging
 import re
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -181,3 +183,35 @@ def _did_you_mean(kind: str, field: str, document: dict[str, Any]) -> str:
     known = schema(context={BASE_PATH_CONTEXT_KEY: Path()}).fields
     close = difflib.get_close_matches(name, known, n=1)
     return f'; did you mean "{close[0]}"?' if close else "; remove it"
+
+
+def revive(kind: str, spec: dict[str, Any]) -> Any:
+    """azure-ai-ml's entity of a dictionary that an entity gave (`_to_dict`).
+
+    Its loaders take a pipeline component inside a pipeline as a file only, so that each is written to one for the
+    moment.
+    """
+    spec = json.loads(json.dumps(spec, default=str))  # from OrderedDict and the like
+    with tempfile.TemporaryDirectory() as folder:
+        filed = _filed(spec, Path(folder))
+        if filed == spec:
+            return loader(kind)(io.StringIO(yaml.safe_dump(spec)))
+        path = Path(folder, "job.yml")
+        path.write_text(yaml.safe_dump(filed), encoding="utf-8")
+        return loader(kind)(path)
+
+
+def _filed(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
+    jobs = spec.get("jobs")
+    if not isinstance(jobs, dict):
+        return spec
+    filed = {}
+    for name, node in jobs.items():
+        component = node.get("component") if isinstance(node, dict) else None
+        if isinstance(component, dict) and component.get("type") == "pipeline":
+            path = folder / f"{len(list(folder.iterdir()))}.yml"
+            path.touch()
+            path.write_text(yaml.safe_dump(_filed(component, folder)), encoding="utf-8")
+            node = {**node, "component": f"./{path.name}"}
+        filed[name] = node
+    return {**spec, "jobs": filed}

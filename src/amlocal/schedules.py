@@ -1,0 +1,228 @@
+"""Schedules of a workspace: kept in `schedules/<name>.json`, their jobs checked and frozen, started when they are due.
+
+Nothing here runs by itself: `aml schedule run` (or `client.schedules.run()`) looks at the clock, starts what has come
+due since the last look, and leaves. Every run has a name that tells its time, `<schedule>-20260131T060000Z`, as Azure
+gives it as display name; so a look that was killed half-way, or two at once, start nothing twice.
+"""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from amlocal.assets import NAME, creation_context
+from amlocal.errors import NotFound, UserError
+from amlocal.jobs.record import RUNNER, JobRecord, JobStore
+from amlocal.triggers import Trigger, trigger
+from amlocal.workspace import Workspace, read_json, write_json
+
+PATIENCE_SECONDS = 600.0  # how long a look waits for another one to end
+TAKE_OVER_SECONDS = 5.0  # how long a runner may take to show itself after the look that started it was killed
+TRIGGER_TIME = re.compile(r"\$\{\{\s*creation_context\.trigger_time\s*\}\}")
+JOB_NAME = re.compile(r"\$\{\{\s*name\s*\}\}")
+
+
+@dataclass
+class Schedule:
+    """A schedule as it stands on disk.
+
+    job: {"record", "plan"}, what `jobs.submit.prepare` made of it; None for a monitor, whose definition is `monitor`.
+    looked: the time (UTC, ISO 8601) up to which everything that was due has been started.
+    """
+
+    name: str
+    trigger: dict[str, Any]
+    creation_context: dict[str, str]
+    looked: str
+    job: dict[str, Any] | None = None
+    monitor: dict[str, Any] | None = None
+    is_enabled: bool = True
+    display_name: str | None = None
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def times(self) -> Trigger:
+        return trigger(self.trigger, datetime.fromisoformat(self.creation_context["created_at"]))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a look did about a schedule that was due: the job that it started, or why it could not."""
+
+    schedule: str
+    due: str
+    job_name: str | None = None
+    error: str | None = None
+
+
+class Schedules:
+    """The schedules of a workspace. `now` is always given: this class never looks at a clock."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.folder = workspace.root / "schedules"
+
+    def all(self) -> list[Schedule]:
+        """Every schedule, by name."""
+        return [Schedule(**read_json(path)) for path in sorted(self.folder.glob("[!.]*.json"))]
+
+    def get(self, name: str) -> Schedule:
+        """Raises NotFound."""
+        try:
+            return Schedule(**read_json(self._path(name)))
+        except FileNotFoundError:
+            raise NotFound(
+                f'schedule "{name}" is not in this workspace ({self.workspace.root}); see `aml schedule list`'
+            ) from None
+
+    def put(self, schedule: Schedule, now: datetime) -> Schedule:
+        """Create a schedule, or give one another definition; what came due before is not made up for.
+
+        Raises UserError for a trigger that means nothing.
+        """
+        with self._lock():
+            try:
+                before = self.get(schedule.name)
+            except NotFound:
+                times = schedule.times
+                schedule.looked = _text(now if schedule.trigger.get("start_time") else times.start - _SECOND)
+            else:
+                schedule.creation_context = before.creation_context
+                same = schedule.trigger == before.trigger and schedule.is_enabled == before.is_enabled
+                schedule.looked = before.looked if same else _text(now)
+                _ = schedule.times  # only to raise
+            self._write(schedule)
+        return schedule
+
+    def enable(self, name: str, enabled: bool, now: datetime) -> Schedule:
+        """Enabled again, a schedule goes on from now. Raises NotFound."""
+        with self._lock():
+            schedule = self.get(name)
+            if enabled and not schedule.is_enabled:
+                schedule.looked = _text(now)
+            schedule.is_enabled = enabled
+            self._write(schedule)
+        return schedule
+
+    def delete(self, name: str) -> None:
+        """Forget a schedule; its jobs stay. Raises UserError while it is enabled, as Azure does."""
+        with self._lock():
+            if self.get(name).is_enabled:
+                raise UserError(f'schedule "{name}" is enabled; first `aml schedule disable -n {name}`')
+            self._path(name).unlink()
+
+    def start_due(self, now: datetime) -> Iterator[Outcome]:
+        """Start what has come due since the last look: of every schedule the latest time, however many were missed."""
+        with self._lock():
+            for schedule in self.all():
+                if not schedule.is_enabled:
+                    continue
+                due = schedule.times.latest(datetime.fromisoformat(schedule.looked), now)
+                if due is None:
+                    continue
+                try:
+                    outcome = Outcome(schedule.name, _text(due), self._start(schedule, due))
+                except Monitor as error:
+                    outcome = Outcome(schedule.name, _text(due), error=str(error))
+                except UserError as error:  # not its time's fault: the next look tries again
+                    yield Outcome(schedule.name, _text(due), error=str(error))
+                    continue
+                schedule.looked = _text(due)
+                self._write(schedule)
+                yield outcome
+
+    def trigger(self, name: str, now: datetime) -> str:
+        """Start a schedule's job now, whatever its trigger says; returns the job's name."""
+        with self._lock():
+            schedule = self.get(name)
+            now = now.replace(microsecond=0)
+            while (JobStore(self.workspace).folder(run_name(name, now))).exists():
+                now += _SECOND
+            return self._start(schedule, now)
+
+    def _start(self, schedule: Schedule, due: datetime) -> str:
+        """Start the job of one time, unless an earlier look that was killed has done so; returns its name."""
+        if schedule.job is None:
+            raise Monitor(
+                f'schedule "{schedule.name}" is a monitor, and those are computed in Azure only; '
+                "here a job that reads the collected data takes its place"
+            )
+        name = run_name(schedule.name, due)
+        if not self._under_way(name):
+            from amlocal.jobs.submit import start
+            from amlocal.specs.plan import Plan
+
+            job = _filled(schedule.job, name, due)
+            record = replace(
+                JobRecord(**job["record"]), name=name, display_name=name, creation_context=creation_context()
+            )
+            start(record, Plan.from_json(job["plan"]), self.workspace)
+        return name
+
+    def _under_way(self, name: str) -> bool:
+        """Whether the job has a runner, or had one. What a killed look has left unfinished is removed."""
+        folder = JobStore(self.workspace).folder(name)
+        if not folder.exists():
+            return False
+        deadline = time.monotonic() + TAKE_OVER_SECONDS
+        while (folder / "plan.json").exists():
+            if (folder / RUNNER).exists() or JobStore(self.workspace).read(name).final:
+                return True
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        shutil.rmtree(folder)
+        return False
+
+    def _path(self, name: str) -> Path:
+        if not NAME.fullmatch(name):
+            raise UserError(
+                f'schedule name "{name}": use letters, digits, "-", "_" and ".", beginning with a letter or digit'
+            )
+        return self.folder / f"{name}.json"
+
+    def _write(self, schedule: Schedule) -> None:
+        self.workspace.create()
+        self.folder.mkdir(exist_ok=True)
+        write_json(self._path(schedule.name), asdict(schedule))
+
+    def _lock(self) -> Any:
+        return self.workspace.lock("schedules", PATIENCE_SECONDS)
+
+
+_SECOND = timedelta(seconds=1)
+
+
+class Monitor(UserError):
+    """A schedule that has no job, because it is one of Azure's monitors."""
+
+
+def run_name(schedule: str, due: datetime) -> str:
+    """What Azure calls the run of one time."""
+    return f"{schedule}-{due.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+def _filled(job: dict[str, Any], name: str, due: datetime) -> dict[str, Any]:
+    """The job with what only its time tells: `${{creation_context.trigger_time}}`, and `${{name}}` in its inputs."""
+    text = TRIGGER_TIME.sub(f"{due.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", json.dumps(job))
+
+    def named(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: JOB_NAME.sub(name, inner) if key == "literal" and isinstance(inner, str) else named(inner)
+                for key, inner in value.items()
+            }
+        return [named(inner) for inner in value] if isinstance(value, list) else value
+
+    return named(json.loads(text))

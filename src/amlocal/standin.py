@@ -1,0 +1,69 @@
+"""What `azure.ai.ml` and `azure.identity` are to a Python program under `aml exec`."""
+
+from types import ModuleType
+from typing import Any
+
+LIFETIME_SECONDS = 24 * 3600
+
+
+def patch(module: ModuleType) -> None:
+    """Put the stand-ins into a module that has just been imported."""
+    if module.__name__ == "azure.ai.ml":
+        from amlocal.client import LocalMLClient
+
+        module.MLClient = LocalMLClient  # type: ignore[attr-defined]
+    else:
+        asynchronous = module.__name__.endswith(".aio")
+        for name in module.__all__:
+            credential = getattr(module, name)
+            if name.endswith("Credential") and isinstance(credential, type):
+                setattr(module, name, offline(credential, asynchronous))
+
+
+def offline(credential: type, asynchronous: bool = False) -> type:
+    """A credential of the same name and kind that asks nobody: it takes whatever it is given; its token is "local"."""
+
+    def __init__(self: Any, *_: Any, **__: Any) -> None:
+        """Whatever would have been asked, it is not."""
+
+    def get_token(self: Any, *_: str, **__: Any) -> Any:
+        from azure.core.credentials import AccessToken
+
+        return AccessToken("local", _expiry())
+
+    def get_token_info(self: Any, *_: str, **__: Any) -> Any:
+        from azure.core.credentials import AccessTokenInfo
+
+        return AccessTokenInfo("local", _expiry())
+
+    def enter(self: Any) -> Any:
+        return self
+
+    def leave(self: Any, *_: Any) -> None:
+        pass
+
+    members: dict[str, Any] = {
+        "get_token": get_token,
+        "get_token_info": get_token_info,
+        "close": leave,
+    }
+    if asynchronous:
+        members = {name: _awaited(member) for name, member in members.items()}
+        members |= {"__aenter__": _awaited(enter), "__aexit__": _awaited(leave)}
+    else:
+        members |= {"__enter__": enter, "__exit__": leave}
+    members |= {"__init__": __init__, "__module__": credential.__module__, "__doc__": credential.__doc__}
+    return type(credential.__name__, (credential,), members)
+
+
+def _awaited(function: Any) -> Any:
+    async def member(*arguments: Any, **keywords: Any) -> Any:
+        return function(*arguments, **keywords)
+
+    return member
+
+
+def _expiry() -> int:
+    import time
+
+    return int(time.time()) + LIFETIME_SECONDS
