@@ -30,11 +30,16 @@ def test_an_environment_loads_and_is_called_like_its_conda_file(spec: Path) -> N
 @pytest.mark.parametrize("spec", sorted((AML / "components").glob("*.yml")), ids=lambda p: p.stem)
 def test_a_component_brings_code_and_environment_along(spec: Path) -> None:
     component = load_component(spec)
-    assert component.name == f"digits_{spec.stem}" and component.type == "command"
-    assert (spec.parent / str(component.code)).resolve() == AML.parent / "src"
-    assert component.environment.image.startswith("mcr.microsoft.com/")
-    assert component.environment.conda_file["name"].startswith("digits-")
-    assert component.command.split()[:3] == ["python", "-m", f"digits.{spec.stem}"]
+    assert component.name == f"digits_{spec.stem}"
+    if component.type == "parallel":
+        task = component.task
+        assert task.entry_script == f"digits/{spec.stem}.py"
+    else:
+        task = component
+        assert component.command.split()[:3] == ["python", "-m", f"digits.{spec.stem}"]
+    assert (spec.parent / str(task.code)).resolve() == AML.parent / "src"
+    assert task.environment.image.startswith("mcr.microsoft.com/")
+    assert task.environment.conda_file["name"].startswith("digits-")
 
 
 @pytest.mark.parametrize("spec", sorted((AML / "pipelines").glob("*.yml")), ids=lambda p: p.stem)

@@ -10,6 +10,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+# Azure's engine of parallel jobs imports them. They cannot be installed with our numpy, so the project has neither.
+ENGINE = {"azureml-core", "azureml-dataset-runtime"}
 ENVIRONMENTS = sorted(ROOT.glob("aml/environments/*/conda.yml"))
 
 
@@ -31,6 +33,9 @@ def pip(conda: Path) -> list[str]:
 def test_an_environment_asks_for_what_the_project_asks_for(conda: Path, project: dict) -> None:
     ours = requirements(project["dependencies"])
     for name, wanted in requirements(pip(conda)).items():
+        if conda.parent.name == "batch" and name in ENGINE:
+            assert str(wanted.specifier).startswith("==")
+            continue
         assert str(wanted) == str(ours.get(name)), f"{conda.relative_to(ROOT)}: {name}"
 
 
