@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from amlocal.specs.expressions import Reference, references, render, whole
+from amlocal.specs.expressions import Reference, references, render, whole, words
 
 
 def rendered(command, **inputs):
@@ -28,6 +28,8 @@ def test_an_optional_section_goes_when_its_input_is_absent():
         ('cat "${{inputs.p}}/x"', 'cat "/my work/x"'),
         ("cat '${{inputs.p}}/x'", "cat '/my work/x'"),
         (r"echo it\'s ${{inputs.p}}", r"echo it\'s '/my work'"),
+        ("# don't worry\ncat ${{inputs.p}}", "# don't worry\ncat '/my work'"),
+        ("echo a#'b ${{inputs.p}}'", "echo a#'b /my work'"),
     ],
 )
 def test_a_path_with_a_space_stays_one_word(command, expected):
@@ -41,3 +43,16 @@ def test_references_are_found_whole_and_within():
         "${{inputs.a}}",
         "${{outputs.b}}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("--a ${{ inputs.a }} --b=x${{inputs.a}}", ["--a", "two words", "--b=xtwo words"]),
+        ("$[[--gone ${{inputs.gone}}]] --a '${{inputs.a}}!'", ["--a", "two words!"]),
+        ("", []),
+    ],
+)
+def test_the_words_of_a_command_line_without_a_shell(text, expected):
+    given = {"a": "two words", "gone": None}
+    assert words(text, lambda reference: given[reference.parts[-1]]) == expected

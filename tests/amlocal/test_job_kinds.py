@@ -264,6 +264,22 @@ def test_a_parameter_server_does_not_keep_the_job_alive(client, spec, run):
     assert record.status == "Completed", record.error
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SWEEP.replace("max_total_trials: 10", "max_total_trials: 0"), "limits.max_total_trials: 0: at least 1"),
+        (
+            "command: ls\nenvironment: {image: a}\ndistribution: {type: pytorch, process_count_per_instance: 0}\n",
+            "distribution: process_count_per_instance: 0 is less than 1",
+        ),
+        (SWEEP.replace("${{inputs.best}}", "${{inputs.best.worst}}"), 'no input is called "best.worst"'),
+    ],
+)
+def test_a_mistake_in_a_sweep_or_a_distribution(bare_client, spec, text, message):
+    with pytest.raises(UserError, match=message):
+        plan(load("job", spec(text)), bare_client.workspace)
+
+
 def test_a_command_that_takes_too_long_is_canceled(client, spec, run):
     record = run(spec("command: sleep 300\nenvironment: {image: a}\nlimits: {timeout: 1}\n"))
     assert record.status == "Canceled" and "limits.timeout of 1 s" in record.error
@@ -306,6 +322,59 @@ def test_a_parallel_step_reads_every_file_once(client, spec, run, tmp_path):
     rows = Path(record.outputs["rows"]["path"]).read_text().split()
     assert sorted(rows) == [f"{number}.txt={number * number}" for number in range(7)]
     assert client.jobs.get(record.name).jobs["score"].type == "parallel"
+
+
+PARALLEL = """
+type: pipeline
+inputs: {files: {type: uri_folder, path: ./files}}
+jobs:
+  score:
+    type: parallel
+    inputs: {files: "${{parent.inputs.files}}", word: hello}
+    input_data: ${{inputs.files}}
+    mini_batch_size: "2"
+    task:
+      type: run_function
+      code: ./code
+      entry_script: entry.py
+      environment: {image: a}
+      program_arguments: >-
+        --one
+"""
+
+
+@pytest.fixture
+def parallel(spec, tmp_path):
+    """A parallel step with an entry script that prints its arguments."""
+    for name in ("files", "code"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "files" / "a.txt").write_text("a")
+    (tmp_path / "code" / "entry.py").write_text(
+        "import sys\ndef init():\n    print('given', sys.argv[1:])\ndef run(mini_batch):\n    return mini_batch\n"
+    )
+    return lambda text=PARALLEL: spec(text)
+
+
+def test_a_parallel_step_with_other_arguments_is_not_reused(client, run, parallel):
+    first, same = run(parallel()), run(parallel())
+    other = run(parallel(PARALLEL.replace("--one", "--word '${{ inputs.word }} you' $[[--gone ${{inputs.files}}]]")))
+    reused = [[step.reused_from is not None for step in client.jobs.store.steps(job)] for job in (first, same, other)]
+    assert reused == [[False], [True], [False]]
+    (step,) = client.jobs.store.steps(other)
+    assert "'--word', 'hello you', '--gone', " in log_of(client, step.name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "message"),
+    [
+        ("entry.py", "entri.py", "task.entry_script: no such file in the code folder: entri.py"),
+        ('mini_batch_size: "2"', 'mini_batch_size: "0"', "mini_batch_size: 0 makes no mini batch"),
+        ("--one", "it's", "task.program_arguments: not a command line"),
+    ],
+)
+def test_a_mistake_in_a_parallel_step(bare_client, parallel, wrong, right, message):
+    with pytest.raises(UserError, match=message):
+        plan(load("job", parallel(PARALLEL.replace(wrong, right))), bare_client.workspace)
 
 
 def test_an_output_with_a_name_becomes_a_data_asset(client, spec, run):

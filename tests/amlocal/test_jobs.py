@@ -259,10 +259,10 @@ def test_an_output_with_a_place_of_its_own(client, spec, run):
     """It is never reused: the next run may have written over it."""
     text = PIPELINE.replace(
         "last: {type: uri_folder}",
-        "last: {type: uri_folder, path: 'azureml://datastores/mine/paths/${{output_name}}/here'}",
+        "last: {type: uri_folder, path: 'azureml://datastores/workspacefilestore/paths/${{output_name}}/here'}",
     )
     record = run(spec(text))
-    place = client.workspace.datastore("mine") / "out" / "here"
+    place = client.workspace.datastore("workspacefilestore") / "out" / "here"
     assert Path(record.outputs["last"]["path"]) == place and (place / "said.txt").exists()
     one, two = client.jobs.store.steps(run(spec(text)))
     assert (bool(one.reused_from), two.reused_from) == (True, None)
@@ -297,3 +297,53 @@ def test_progress_bars_reach_a_terminal_as_pictures_and_a_file_as_their_last(tmp
     assert out.getvalue() == "step | one\nstep | 100%\n"
     tail.pump(last=True)
     assert out.getvalue().endswith("step | two\n")
+
+
+def test_the_first_jobs_of_a_workspace_at_once_make_one_store(bare_client, spec):
+    """Without a store yet: its migrations must not be run by two at a time, nor be seen half-done."""
+    path = spec("command: echo first\nenvironment: {image: a}\n")
+    command = [sys.executable, "-m", "amlocal", "job", "create", "-f", str(path), "--stream"]
+    environment = {**os.environ, "AMLOCAL_HOME": str(bare_client.workspace.root)}
+    started = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait() for process in started] == [0, 0, 0]
+    assert len(bare_client.jobs.describe_all()) == 3
+
+
+def test_what_made_a_session_of_its_own_ends_with_the_job(client, spec, run):
+    record = run(spec("command: setsid sleep 300 & sleep 0.3\nenvironment: {image: a}\n"))
+    assert record.status == "Completed", record.error
+    assert [each for each in processes_of(client) if each.cmdline()[:1] == ["sleep"]] == []
+
+
+def test_after_a_failure_nothing_more_starts(client, spec, run, tmp_path):
+    steps = "".join(
+        f"  s{number}: {{type: command, command: 'touch {tmp_path.as_posix()}/s{number}', environment: {{image: a}}}}\n"
+        for number in range(30)
+    )
+    bad = "  bad: {type: command, command: exit 3, environment: {image: a}}\n"
+    record = run(spec(f"type: pipeline\njobs:\n{bad}{steps}"))
+    assert record.status == "Failed"
+    touched = {path.name for path in tmp_path.glob("s*") if path.name[1:].isdigit()}
+    completed = {step.step for step in client.jobs.store.steps(record) if step.status == "Completed"}
+    assert touched == completed and len(touched) < 20
+
+
+def test_a_step_finds_a_name_beside_a_job_that_is_called_so(client, spec, run):
+    pipeline = "type: pipeline\nname: mine\njobs: {a: {type: command, command: ls, environment: {image: a}}}\n"
+    assert run(spec("name: mine_a\ncommand: ls\nenvironment: {image: a}\n")).status == "Completed"
+    record = run(spec(pipeline))
+    assert record.status == "Completed", record.error
+    assert [step.name for step in client.jobs.store.steps(record)] == ["mine_a_"]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "..", "/tmp/evil"])
+def test_no_experiment_s_name_leads_out_of_the_workspace(client, spec, run, name):
+    record = run(spec(f"experiment_name: {name}\ncommand: ls\nenvironment: {{image: a}}\n"))
+    assert record.status == "Completed", record.error
+    assert Path(record.outputs["artifacts"]["path"]).resolve().is_relative_to(client.workspace.artifacts)
+
+
+def test_a_folder_without_a_record_is_taken_over(client, spec, run):
+    """Of one that was killed between making the folder and writing the record."""
+    (client.workspace.jobs / "cut").mkdir(parents=True)
+    assert run(spec("name: cut\ncommand: ls\nenvironment: {image: a}\n")).status == "Completed"

@@ -6,6 +6,7 @@ environments/<hash>/built.json     which attempt is the good one, and what is in
 
 import hashlib
 import json
+import re
 import secrets
 import shutil
 import sys
@@ -61,7 +62,9 @@ def built(
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-        write_json(folder / "built.json", {"folder": prefix.name, "notices": notices, "asked": lines})
+        write_json(
+            folder / "built.json", {"folder": prefix.name, "notices": notices, "asked": [*map(without_password, lines)]}
+        )
         return prefix, notices
 
 
@@ -170,9 +173,12 @@ class _Search:
         try:
             outcome = self._attempt()
         except Unreachable:
-            if not self.options:
+            # An extra index that is gone, or not for this machine, can be done without; the one that somebody has put
+            # in the place of the public one cannot: the same names may mean other packages there.
+            needed = [option for option in self.options if not option.startswith("--extra-index-url")]
+            if len(needed) == len(self.options) or any(not option.startswith("-f") for option in needed):
                 raise
-            self.options.clear()  # an index of somebody's own that is gone, or not for this machine
+            self.options = needed
             outcome = self._attempt()
         if outcome.code:
             for choice in self.choices:
@@ -225,7 +231,8 @@ class _Search:
         there: dict[str, str] = {
             canonicalize_name(found.name): found.version for found in metadata.distributions(path=site)
         }
-        told = [f"{option} cannot be reached and is left out" for option in self.wanted.options[len(self.options) :]]
+        gone = [option for option in self.wanted.options if option not in self.options]
+        told = [f"{without_password(option)} cannot be reached and is left out" for option in gone]
         for choice in self.choices:
             asked, version = choice.package.requirement, there.get(choice.package.name)
             if choice.left_out:
@@ -233,6 +240,11 @@ class _Search:
             elif version and not asked.specifier.contains(version, prereleases=True):
                 told.append(f"{asked} is not to be had for {PYTHON} with the others; {version} is taken")
         return told
+
+
+def without_password(line: str) -> str:
+    """An address as it may be shown: without who signs in there."""
+    return re.sub(r"//[^/@\s]*@", "//***@", line)
 
 
 def loosened(requirement: Requirement) -> list[SpecifierSet]:

@@ -26,23 +26,29 @@ def bash() -> str:
     return found
 
 
-def wait(processes: Sequence["Process"], stop: Callable[[], bool]) -> list[int] | None:
+def wait(
+    processes: Sequence["Process"], stop: Callable[[], bool], servers: Sequence["Process"] = ()
+) -> list[int] | None:
     """The exit codes of processes that belong together, or None when `stop` said so first; all have ended then.
 
-    When one fails the others are ended, since they would wait for it for ever; their code is 0. A negative code: the
-    lifeline itself was killed.
+    servers: those that serve the others for ever; what they have to do is over when the others are. When a process
+    fails the others are ended, since they would wait for it for ever; their code is 0. A negative code: the lifeline
+    itself was killed.
     """
-    running = list(processes)
+    awaited = [process for process in processes if process not in servers]
+    running = list(awaited)
     codes: list[int | None] = []
     stopped = False
     while running and not stopped and not any(codes):
         with contextlib.suppress(subprocess.TimeoutExpired):
             running[0].popen.wait(POLL_SECONDS)
         codes = [process.popen.poll() for process in processes]
-        running = [process for process, code in zip(processes, codes, strict=True) if code is None]
+        running = [process for process in awaited if process.popen.poll() is None]
         stopped = bool(running) and stop()
     for process in processes:
-        process.end()
+        process.let_go()
+    for process in processes:
+        process.popen.wait()
     return None if stopped else [code or 0 for code in codes]
 
 
@@ -60,8 +66,7 @@ class Process:
                 stderr=subprocess.STDOUT,
             )
 
-    def end(self) -> None:
-        """End the command and what it started, if it runs: the lifeline asks politely, then kills."""
+    def let_go(self) -> None:
+        """Have the lifeline end the command and what it started, if it runs: politely, then for good."""
         assert self.popen.stdin
         self.popen.stdin.close()
-        self.popen.wait()

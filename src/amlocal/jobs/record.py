@@ -73,14 +73,14 @@ class JobStore:
     def create(self, record: JobRecord) -> None:
         """Make the job's folder and record. Raises UserError when the name is taken."""
         self.workspace.create()
-        self.workspace.jobs.mkdir(exist_ok=True)
-        try:
-            self.folder(record.name).mkdir()
-        except FileExistsError:
-            raise UserError(f'job "{record.name}" exists already; give another --name, or none for a new one') from None
-        self.log(record).parent.mkdir(parents=True)
-        self.log(record).touch()
-        self.write(record)
+        folder = self.folder(record.name)
+        with self.workspace.lock("new-jobs"):
+            if (folder / "job.json").exists():
+                raise UserError(f'job "{record.name}" exists already; give another --name, or none for a new one')
+            # without a record: of one that was killed in the middle of this
+            self.log(record).parent.mkdir(parents=True, exist_ok=True)
+            self.log(record).touch()
+            self.write(record)
 
     def write(self, record: JobRecord) -> None:
         write_json(self.folder(record.name) / "job.json", asdict(record))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from amlocal.jobs.record import JobRecord, JobStore
@@ -29,6 +30,8 @@ def fingerprint(step: Step, inputs: Mapping[str, str | Path | None]) -> str:
     environment = {key: value for key, value in (step.environment or {}).items() if key != "source"}
     depends = {
         "command": step.command,
+        "parallel": asdict(step.parallel) if step.parallel else None,
+        "distribution": asdict(step.distribution) if step.distribution else None,
         # a snapshot's folder is named after its content
         "code": Path(step.code).name if step.code else None,
         "environment": environment,

@@ -4,6 +4,7 @@ It is the only writer of the job's records while it lives. Without JOB it makes 
 standard input.
 """
 
+import hashlib
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from amlocal.jobs.sweep import SweepRun
 from amlocal.processes import write_process
 from amlocal.specs.plan import Plan, Step
 from amlocal.workspace import Workspace, read_json
+
+LONGEST = 200  # characters in the name of a job
 
 
 class Runner:
@@ -75,8 +78,14 @@ class Runner:
 
     def child(self, parent: JobRecord, name: str, type: str, display_name: str, spec: dict[str, Any]) -> JobRecord:
         """A new job that is a part of `parent`. name: what it is called there."""
+        full = f"{parent.name}_{name}"
+        if len(full) > LONGEST:  # for the file system
+            full = f"{full[:LONGEST]}_{hashlib.sha256(full.encode()).hexdigest()[:8]}"
+        # somebody's own job may be called so; or step "a" of group "b_c" meets step "c_a" of group "b"
+        while full in self._records or self.store.folder(full).exists():
+            full += "_"
         made = JobRecord(
-            name=f"{parent.name}_{name}",
+            name=full,
             type=type,
             display_name=display_name,
             experiment_name=parent.experiment_name,
@@ -85,8 +94,6 @@ class Runner:
             parent=parent.name,
             step=name,
         )
-        while made.name in self._records:  # step "a" of group "b_c", step "c_a" of group "b"
-            made.name += "_"
         self.store.create(made)
         self._records[made.name] = made
         return made

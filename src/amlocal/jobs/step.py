@@ -21,7 +21,7 @@ from amlocal.jobs.process import Process, wait
 from amlocal.jobs.record import LOG, JobRecord, kill_leftovers
 from amlocal.jobs.reuse import fingerprint
 from amlocal.jobs.tracking import artifact_root
-from amlocal.specs.expressions import EXPRESSION, Reference, render
+from amlocal.specs.expressions import Reference, render, words
 from amlocal.specs.plan import FILE_TYPES, Step
 from amlocal.workspace import DEFAULT_DATASTORE, disk_errors, write_json
 
@@ -55,6 +55,10 @@ class StepRun:
 
     def run(self) -> None:
         """To the end, whatever it is: the record tells."""
+        if self._asked_to_end():
+            self.record.error = "not started: the job was ended before"
+            self.journal.end(self.record, "Canceled")
+            return
         self.journal.open(self.record, self.runner.parent(self.record))
         self.journal.status(self.record, "Preparing")
         with disk_errors(self.folder):
@@ -66,13 +70,13 @@ class StepRun:
             self._place_outputs()
             for notice in self.step.notices:
                 self._say(notice)
-            command, stopped = self._command(), self._stopped()
+            command = self._command()
             try:
                 runtime = environments.prepare(
-                    self._environment(), self.workspace, self.log, self.folder, command, stopped
+                    self._environment(), self.workspace, self.log, self.folder, command, self._asked_to_end
                 )
             except UserError:
-                if not stopped():
+                if not self._asked_to_end():
                     raise
                 self.journal.end(self.record, "Canceled", self.folder)
                 return
@@ -81,7 +85,7 @@ class StepRun:
                     shutil.copytree(self.step.code, self.folder / "code")
                 for name in ("", "outputs", "logs"):  # which Azure makes too
                     (self.folder / "code" / name).mkdir(exist_ok=True)
-                ending = self._run_processes(self._rendered(command, runtime.python), runtime, stopped)
+                ending = self._run_processes(self._rendered(command, runtime.python), runtime)
             finally:
                 environments.release(runtime)
         if ending == "Completed":
@@ -157,7 +161,7 @@ class StepRun:
             "python": str(python),
             "code": str(self.folder / "code"),
             "entry_script": parallel.entry_script,
-            "arguments": [str(self._plain_value(word)) for word in shlex.split(parallel.arguments)],
+            "arguments": words(parallel.arguments, self._value),
             "input": {"path": str(source), "type": self.step.inputs[parallel.input].type},
             "append_row_to": str(self.outputs[parallel.append_row_to]) if parallel.append_row_to else None,
         }
@@ -165,10 +169,6 @@ class StepRun:
         return shlex.join(
             [Path(sys.executable).as_posix(), PARALLEL.as_posix(), (self.folder / "parallel.json").as_posix()]
         )
-
-    def _plain_value(self, word: str) -> str:
-        """A word of a command line, its expressions replaced; no shell will read it."""
-        return EXPRESSION.sub(lambda match: str(self._value(Reference(tuple(match[1].split("."))))), word)
 
     def _value(self, reference: Reference) -> Value:
         group, name = reference.parts[0], ".".join(reference.parts[1:])
@@ -178,7 +178,7 @@ class StepRun:
             return self.sampled[name]
         return self.values[name]
 
-    def _run_processes(self, command: str, runtime: environments.Runtime, stopped: Callable[[], bool]) -> str:
+    def _run_processes(self, command: str, runtime: environments.Runtime) -> str:
         """Run the command, or its copies of a distributed job; returns the status it has ended with."""
         common = self._variables(runtime)
         if self.step.distribution:
@@ -191,32 +191,33 @@ class StepRun:
             Process(command, self.folder / "code", common | own, log) for own, log in zip(each, logs, strict=True)
         ]
         self.journal.status(self.record, "Running")
-        # a parameter server serves for ever: the job is over when its workers are
-        awaited = [process for process, own in zip(processes, each, strict=True) if not _serves(own)]
-        codes = wait(awaited, stopped)
-        for process in processes:
-            process.end()
+        servers = [process for process, own in zip(processes, each, strict=True) if _serves(own)]
+        codes = wait(processes, self._stopped(), servers)
         self.journal.status(self.record, "Finalizing")
+        # what has made a session of its own, or has lost its lifeline; a container would take it along
+        kill_leftovers({self.record.name}, self.workspace)
         if codes is None:
             return "Canceled"
-        if any(code < 0 for code in codes):  # a lifeline was killed, and could not take the command with it
-            kill_leftovers({self.record.name}, self.workspace)
-        failed = next(((code, log) for code, log in zip(codes, logs, strict=False) if code), None)
+        failed = next(((code, log) for code, log in zip(codes, logs, strict=True) if code), None)
         if failed is None:
             return "Completed"
         code, log = failed
         self.record.error = f"exit code {code if code > 0 else 128 - code}; its log is {log}"
         return "Failed"
 
+    def _asked_to_end(self) -> bool:
+        return self.runner.stopping.is_set() or self.runner.store.canceled(self.record)
+
     def _stopped(self) -> Callable[[], bool]:
-        """Whether to end before the command does: asked to, or out of time."""
+        """Whether to end before the command does: asked to, or out of the time that begins now."""
         deadline = time.monotonic() + self.step.timeout if self.step.timeout else None
 
         def stopped() -> bool:
             if deadline and time.monotonic() > deadline:
                 self.record.error = f"canceled: it ran longer than its limits.timeout of {self.step.timeout:.0f} s"
+                self._say(self.record.error)
                 return True
-            return self.runner.stopping.is_set() or self.runner.store.canceled(self.record)
+            return self._asked_to_end()
 
         return stopped
 

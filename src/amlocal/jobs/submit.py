@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from amlocal.assets import NAME, creation_context
-from amlocal.errors import UserError
+from amlocal import uris
+from amlocal.assets import NAME, Assets, creation_context
+from amlocal.errors import NotFound, UserError
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
 from amlocal.jobs.snapshot import snapshot
 from amlocal.processes import spawn
@@ -84,6 +85,8 @@ def _record(job: Any, frozen: Plan) -> JobRecord:
         experiment_name=job.experiment_name or Path.cwd().name or "Default",
         spec=_spec(job, frozen),
         creation_context=creation_context(),
+        # what Azure answers to `job create`; scripts that wait know these, and NotStarted not always
+        status="Preparing" if job.type == "pipeline" else "Starting",
         description=job.description,
         tags={key: str(value) for key, value in (job.tags or {}).items()},
     )
@@ -117,9 +120,27 @@ def _freeze(checked: Plan, workspace: Workspace) -> Plan:
     sources = {(step.code, step.includes) for step in checked.steps.values()}
     copies = {source: _kept(*source, workspace) for source in sources}
     steps = {
-        name: replace(step, code=copies[step.code, step.includes], includes=()) for name, step in checked.steps.items()
+        name: replace(
+            step,
+            code=copies[step.code, step.includes],
+            includes=(),
+            environment=_pinned(step.environment, workspace),
+        )
+        for name, step in checked.steps.items()
     }
     return replace(checked, steps=steps)
+
+
+def _pinned(environment: dict[str, Any] | None, workspace: Workspace) -> dict[str, Any] | None:
+    """An environment of the workspace by its version: what is called latest may be another when the job runs."""
+    named = uris.named(f"azureml:{environment['reference']}") if environment and "reference" in environment else None
+    if named is None or named.version:
+        return environment
+    try:
+        found = Assets(workspace, "environment").get(named.name, None, named.label)
+    except NotFound:
+        return environment  # Azure's own: curated, without a version of ours
+    return {"reference": f"{named.name}:{found['version']}"}
 
 
 def _kept(code: str | None, includes: tuple[str, ...], workspace: Workspace) -> str | None:
@@ -141,6 +162,8 @@ def _start(workspace: Workspace, record: JobRecord, folder: Path, runner: Runner
     process = runner if runner and _told(runner, record.name) else _spawn(workspace, [record.name], log)
     deadline = time.monotonic() + START_SECONDS
     while not (folder / RUNNER).exists():
+        if process is runner and process.poll() is not None:
+            process = _spawn(workspace, [record.name], log)  # this one says in the log what is wrong
         if process.poll() is not None or time.monotonic() > deadline:
             raise UserError(f"job {record.name}: its runner did not start; see {log}")
         time.sleep(0.01)

@@ -46,8 +46,12 @@ class SweepRun:
         journal.open(self.record, self.runner.parent(self.record))
         journal.status(self.record, "Running")
         self._say(f"{self.sweep.algorithm['type']} sampling, to {self.sweep.goal} {self.sweep.metric}")
-        with ThreadPoolExecutor(max_workers=self.sweep.concurrent) as threads:
-            ended = self._run_trials(threads)
+        with ThreadPoolExecutor(max_workers=self._room()) as threads:
+            try:
+                ended = self._run_trials(threads)
+            except BaseException:
+                self.runner.store.cancel(self.record)  # or the threads would be waited for to the end of their trials
+                raise
         best = self._best()
         if not ended:
             self.record.error = self.record.error or "canceled"

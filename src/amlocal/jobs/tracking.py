@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from amlocal.jobs.record import JobRecord
 from amlocal.workspace import Workspace
@@ -21,7 +22,8 @@ def get_ready() -> None:
 def client(workspace: Workspace) -> Any:
     """An MlflowClient on the workspace's store, which is made on first use.
 
-    Making it is guarded by a lock: two processes that migrate an empty SQLite file at once break each other.
+    Making it takes seconds of migrations, which two processes cannot do at once, and which must not be seen half-done:
+    the file is made under another name, and renamed when it is whole.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.update(artifact_root(workspace))
@@ -30,12 +32,21 @@ def client(workspace: Workspace) -> Any:
     for name in ("alembic", "mlflow"):  # what they say of making a database is no news to a user
         logging.getLogger(name).setLevel(logging.WARNING)
 
-    if workspace.tracking_uri.startswith("sqlite:") and not workspace.database.exists():
+    if workspace.tracking_uri == f"sqlite:///{workspace.database.as_posix()}" and not workspace.database.exists():
         with workspace.lock("mlflow"):
-            found = MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
-            found.get_experiment("0")
-            return found
+            if not workspace.database.exists():
+                _make_store(workspace)
     return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+
+
+def _make_store(workspace: Workspace) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    beside = workspace.database.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", workspace.artifacts.as_uri())
+    store.engine.dispose()  # Windows cannot rename what is open
+    beside.replace(workspace.database)
 
 
 def artifact_root(workspace: Workspace) -> dict[str, str]:
@@ -83,7 +94,9 @@ class Tracking:
             if found:
                 return found.experiment_id
             local = self.workspace.tracking_uri.startswith("sqlite:")
-            place = (self.workspace.artifacts / name).as_uri() if local else None
+            # a name may be anything; its folder must lie among the artifacts
+            folder = quote(name, safe=" ").replace(".", "%2E") if name.startswith(".") else quote(name, safe=" ")
+            place = (self.workspace.artifacts / folder).as_uri() if local else None
             return self.client.create_experiment(name, artifact_location=place)
 
     @staticmethod

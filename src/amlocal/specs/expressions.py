@@ -62,12 +62,31 @@ def render(command: str, value: Callable[[Reference], str | PurePath | None]) ->
     return "".join(pieces) + command[end:]
 
 
+def words(text: str, value: Callable[[Reference], str | PurePath | None]) -> list[str]:
+    """The words of a command line that no shell will read, every expression replaced; each stays within its word.
+
+    Raises ValueError for quotation marks that are not closed.
+    """
+    text = OPTIONAL.sub(
+        lambda match: "" if any(value(each) is None for each in references(match[1])) else match[1], text
+    )
+    found = list(references(text))
+    numbers = iter(range(len(found)))
+    split = shlex.split(EXPRESSION.sub(lambda _: f"\x00{next(numbers)}\x00", text))
+    return [re.sub("\x00(\\d+)\x00", lambda match: str(value(found[int(match[1])]) or ""), word) for word in split]
+
+
 def _quoted(before: str) -> bool:
     """Whether bash, having read `before`, is inside quotation marks."""
     quote = ""
-    escaped = False
+    escaped = comment = False
+    last = " "
     for character in before:
-        if escaped:
+        if comment:
+            comment = character != "\n"
+        elif character == "#" and not quote and not escaped and last in " \t\n;&|(":
+            comment = True
+        elif escaped:
             escaped = False
         elif character == "\\" and quote != "'":
             escaped = True
@@ -75,4 +94,5 @@ def _quoted(before: str) -> bool:
             quote = "" if character == quote else quote
         elif character in "'\"":
             quote = character
+        last = character
     return bool(quote)

@@ -103,6 +103,8 @@ def relative(path: Path) -> Path:
 
 def _explain(kind: str, path: Path, document: dict[str, Any], error: Exception) -> str:
     """One line out of whatever the SDK's loader raised."""
+    if isinstance(error, RecursionError):
+        return f"{relative(path)}: a component in it contains itself, or YAML is nested without end"
     problems = list(_problems(error))
     if not problems:
         first = re.sub(r"\s+", " ", str(getattr(error, "message", None) or error)).strip()

@@ -138,10 +138,16 @@ class Placed:
             for reference in references(path):
                 if ".".join(reference.parts) not in TEMPLATES:
                     raise self.error(f"outputs.{name}", f"{reference}: a path knows {', '.join(TEMPLATES)}")
-            if not uris.DATASTORE.fullmatch(path):
+            match = uris.DATASTORE.fullmatch(path)
+            if not match:
                 raise self.error(
                     f"outputs.{name}", f"{path}: not understood; use azureml://datastores/STORE/paths/PATH"
                 )
+            if match["store"] != "${{default_datastore}}":
+                try:
+                    uris.datastore(self.workspace, match["store"], path)
+                except UserError as error:
+                    raise self.error(f"outputs.{name}", str(error)) from error
         named = None if isinstance(data, str) else data
         version = getattr(named, "version", None)
         return Output(
@@ -226,6 +232,8 @@ class Node(Placed):
         if parallel:
             with faults.gathering():
                 self._check_table(inputs.get(parallel.input))
+            with faults.gathering():
+                self._check_entry_script(parallel.entry_script, code)
         if len(faults.each) > before:
             return None
         variables = {
@@ -261,6 +269,10 @@ class Node(Placed):
         if self.sweep and name in self.sweep.space:
             return Binding("string")  # each trial has its own
         return typed(name, declared, given.get(name), self, self.called)
+
+    def _check_entry_script(self, script: str, code: str | None) -> None:
+        if code and not Path(code, script).is_file() and not any(self._includes()):
+            raise self.error("task.entry_script", f"no such file in the code folder: {script}")
 
     def _check_table(self, data: Binding | None) -> None:
         if data and data.type == "mltable" and data.path and "://" not in data.path:
@@ -299,8 +311,8 @@ class Node(Placed):
             if group not in known or not rest:
                 places = " and ".join(f"${{{{{place}.NAME}}}}" for place in known)
                 problem = f"a command knows {places}"
-            elif rest[0] not in known[group]:
-                problem = f'no {group.removesuffix("s")} is called "{rest[0]}"{suggestion(rest[0], known[group])}'
+            elif (named := ".".join(rest)) not in known[group]:
+                problem = f'no {group.removesuffix("s")} is called "{named}"{suggestion(named, known[group])}'
             else:
                 continue
             raise UserError(f"{at(self.component_source, field)}: {reference}: {problem}")
@@ -314,6 +326,9 @@ def typed(name: str, declared: Mapping[str, Any], binding: Binding | None, place
     if binding is None or binding.absent:
         default = declared.get("default")
         if default is not None:
+            problem = literal_problem(str(default), declared)
+            if problem:
+                raise place.error("inputs", f'{called}: the default of "{name}": {problem}')
             return Binding(kind, literal=str(default))
         if declared.get("optional"):
             return Binding(kind)

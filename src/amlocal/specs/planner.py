@@ -128,11 +128,22 @@ def _pipeline(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
 
 
 def _check_order(level: "Level", steps: Mapping[str, Step]) -> None:
+    """Raises UserError for steps of a level, pipelines among them, that wait for each other; Azure runs them whole."""
+    needs: dict[str, set[str]] = {key: set() for key in level.children}
+    prefix = f"{level.name}." if level.name else ""
+    for name, step in steps.items():
+        if name.startswith(prefix):
+            own = name.removeprefix(prefix).partition(".")[0]
+            inside = (need.removeprefix(prefix).partition(".")[0] for need in step.needs if need.startswith(prefix))
+            needs[own] |= {need for need in inside if need != own or need in step.needs}
     try:
-        TopologicalSorter({name: step.needs for name, step in steps.items()}).prepare()
+        TopologicalSorter(needs).prepare()
     except CycleError as error:
         path = " -> ".join(reversed(error.args[1]))
         raise level.error("jobs", f"the steps wait for each other in a circle: {path}") from error
+    for child in level.children.values():
+        if isinstance(child, Level):
+            _check_order(child, steps)
 
 
 class Level(Placed):
@@ -271,7 +282,10 @@ class Level(Placed):
                         field, f'{reference}: no step is called "{step}"{suggestion(step, self.children)}'
                     )
                 if group == "inputs":
-                    return self._bindings(child).get(source, Binding("string"))
+                    if source not in child.inputs:
+                        known = suggestion(source, child.inputs)
+                        raise place.error(field, f'{reference}: step "{step}" has no input "{source}"{known}')
+                    return typed(source, child.inputs[source], self._bindings(child).get(source), place, child.called)
                 if source not in child.outputs:
                     known = suggestion(source, child.outputs)
                     raise place.error(field, f'{reference}: step "{step}" has no output "{source}"{known}')
@@ -305,6 +319,10 @@ class Level(Placed):
                     known = suggestion(target, self.outputs)
                     raise self.error(
                         f"jobs.{key}.outputs.{name}", f'{reference}: the pipeline has no output "{target}"{known}'
+                    )
+                if target in found:
+                    raise self.error(
+                        f"jobs.{key}.outputs.{name}", f'another step writes the pipeline\'s output "{target}" already'
                     )
                 found[target] = child.owners()[name] if isinstance(child, Level) else (child.name, name)
         missing = [name for name in self.outputs if name not in found]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amlocal.errors import UserError
-from amlocal.specs.expressions import whole
+from amlocal.specs.expressions import whole, words
 from amlocal.specs.load import at, relative
 from amlocal.specs.plan import Distribution, Parallel, Sweep
 
@@ -33,12 +33,15 @@ def sweep_of(node: Any, place: "Node") -> Sweep:
     if node.objective is None or not node.objective.primary_metric:
         raise place.error("objective", "required: the primary_metric to be improved, and the goal")
     limits = node.limits
+    total = getattr(limits, "max_total_trials", None)
+    if total is not None and int(total) < 1:
+        raise place.error("limits.max_total_trials", f"{total}: at least 1")
     return Sweep(
         space=space,
         algorithm=algorithm,
         goal=str(node.objective.goal).lower(),
         metric=node.objective.primary_metric,
-        total=int(getattr(limits, "max_total_trials", None) or SWEEP_TRIALS),
+        total=SWEEP_TRIALS if total is None else int(total),
         concurrent=int(getattr(limits, "max_concurrent_trials", None) or SWEEP_CONCURRENT),
         timeout=float(limits.timeout) if getattr(limits, "timeout", None) else None,
         termination=early,
@@ -67,6 +70,12 @@ def parallel_of(node: "Node") -> Parallel:
     if task.type not in (None, "run_function", "function"):
         raise node.error("task.type", f"{task.type}: not emulated; run_function is")
     node.check_expressions("task.program_arguments", task.program_arguments)
+    try:
+        words(task.program_arguments or "", lambda _: "")
+    except ValueError as error:
+        raise node.error("task.program_arguments", f"not a command line: {error}") from error
+    if str(node.own("mini_batch_size")) == "0":
+        raise node.error("mini_batch_size", "0 makes no mini batch; at least 1")
     data = whole(node.own("input_data"))
     if data is None or len(data.parts) != 2 or data.parts[1] not in node.inputs:
         raise node.error("input_data", f"{node.own('input_data')}: write ${{{{inputs.NAME}}}}, the data to be divided")
@@ -94,6 +103,8 @@ def parallel_of(node: "Node") -> Parallel:
 
 
 def distribution_of(node: "Node") -> Distribution | None:
+    from amlocal.jobs import distributed
+
     given = node.own("distribution")
     if given is None:
         return None
@@ -101,7 +112,12 @@ def distribution_of(node: "Node") -> Distribution | None:
     kind = str(fields.get("type", "")).lower()
     if kind not in DISTRIBUTIONS:
         raise node.error("distribution.type", f"{kind}: not emulated; {', '.join(DISTRIBUTIONS)} are")
-    return Distribution(kind, {key: value for key, value in fields.items() if key != "type"}, _instances(node) or 1)
+    spec = {key: value for key, value in fields.items() if key != "type"}
+    try:
+        distributed.processes(kind, spec, _instances(node) or 1)
+    except UserError as error:
+        raise node.error("distribution", str(error).removeprefix("distribution.")) from error
+    return Distribution(kind, spec, _instances(node) or 1)
 
 
 def _instances(node: "Node") -> int | None:
