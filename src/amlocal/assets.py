@@ -60,6 +60,19 @@ def next_version(taken: Iterator[str]) -> str:
     return str(max((int(version) for version in taken if version.isdecimal()), default=0) + 1)
 
 
+def is_name(name: Any) -> bool:
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
+
+
+def checked_name(kind: str, name: Any) -> str:
+    """The name. Raises UserError for one that nothing can have."""
+    if not is_name(name):
+        raise UserError(
+            f'{kind} name "{name or ""}": use letters, digits, "-", "_" and ".", beginning with a letter or digit'
+        )
+    return str(name)
+
+
 @dataclass(frozen=True)
 class Assets:
     """The named things of one kind in a workspace.
@@ -84,11 +97,7 @@ class Assets:
         The same content again is no error, as in `az ml`, and brings description, tags and the like up to date;
         another content under a version that is taken is. What has no versions is replaced. Raises UserError.
         """
-        name = str(spec.get("name") or "")
-        if not NAME.fullmatch(name):
-            raise UserError(
-                f'{self.kind} name "{name}": use letters, digits, "-", "_" and ".", beginning with a letter or digit'
-            )
+        name = checked_name(self.kind, spec.get("name"))
         with self.workspace.lock(self.kind):
             if self.versioned:
                 version = str(spec.get("version") or next_version(path.stem for path in self._files(name)))
@@ -159,11 +168,14 @@ class Assets:
 
     def delete(self, name: str) -> None:
         """Forget every version of `name`. Raises NotFound."""
-        self.get(name)
-        shutil.rmtree(self.folder / name)
+        with self.workspace.lock(self.kind):
+            self.get(name)
+            shutil.rmtree(self.folder / name)
 
     def versions(self, name: str, view: View = ACTIVE) -> Iterator[dict[str, Any]]:
         """The versions of one name, the latest created first."""
+        if not is_name(name):  # nothing is called that; it may lead elsewhere
+            return
         hidden = self._archived(name)
         found = [spec for spec in map(read_json, self._files(name)) if in_view(hidden.holds(spec), view)]
         yield from sorted(
@@ -241,7 +253,20 @@ def refuse_changes(
     for key in changed:
         if key not in mutable:
             raise UserError(f"{what}: {key} cannot be changed; what can is {', '.join(mutable)}")
+        _refuse_type(what, key, changed[key])
     return changed
+
+
+def _refuse_type(what: str, key: str, value: Any) -> None:
+    """Raises UserError for a value that no schema of Azure's allows for this property."""
+    if key in ("tags", "properties"):
+        if not isinstance(value, Mapping | None):
+            raise UserError(f"{what}: {key}: {value!r} is not pairs of names and values, like {key}.owner=me")
+    elif key == "is_enabled":
+        if not isinstance(value, bool):
+            raise UserError(f"{what}: {key}: {value!r} is neither true nor false")
+    elif key != "trigger" and not isinstance(value, str | None):
+        raise UserError(f"{what}: {key}: {value!r} is not a text")
 
 
 def texts(tags: Mapping[str, Any] | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from amlocal.assets import (
     ALL,
     NAME,
     View,
+    checked_name,
     in_view,
     next_version,
     now,
@@ -59,7 +60,8 @@ def create(
     """
     from amlocal.jobs.reuse import hash_path
 
-    name, wanted = spec["name"], spec.get("version")
+    name, wanted = checked_name("model", spec["name"]), spec.get("version")
+    _refuse_own_tags(name, spec.get("tags"))
     if wanted is not None and not NAME.fullmatch(str(wanted)):
         raise UserError(f'model "{name}": version "{wanted}" is not a word or a number')
     content, kind = hash_path(source), spec.get("type") or "custom_model"
@@ -76,7 +78,7 @@ def create(
             return describe(workspace, get(workspace, name, version))
         # Copied first, registered then: whatever interrupts, what is registered is whole.
         place = workspace.root / "models" / name / version
-        kept = place / (called or source.name) if source.is_dir() else place
+        kept = place / (source.name if called in (None, "..") else str(called)) if source.is_dir() else place
         with disk_errors(place):
             shutil.rmtree(place, ignore_errors=True)
             copy_into(source, kept)
@@ -101,6 +103,12 @@ def _create_name(registry: Any, name: str) -> None:
             raise UserError(f'model "{name}": {error.message}') from error
 
 
+def _refuse_own_tags(name: str, tags: Any) -> None:
+    for key in tags or ():
+        if key in OURS:
+            raise UserError(f'model "{name}": tags.{key}: this tag is kept by aml itself; call it something else')
+
+
 def _own_tags(spec: Mapping[str, Any]) -> dict[str, str]:
     own = {STAGE: spec.get("stage"), PROPERTIES: json.dumps(spec["properties"]) if spec.get("properties") else None}
     return {key: value for key, value in own.items() if value}
@@ -108,6 +116,7 @@ def _own_tags(spec: Mapping[str, Any]) -> dict[str, str]:
 
 def _write(registry: Any, item: Any, changed: Mapping[str, Any]) -> None:
     """Change what of a version may change; tags that `changed["tags"]` no longer has go."""
+    _refuse_own_tags(item.name, changed.get("tags"))
     if "description" in changed:
         registry.update_model_version(item.name, item.version, description=changed["description"] or "")
     tags = _own_tags(changed)
@@ -206,6 +215,8 @@ def versions(workspace: Workspace, name: str, view: View = ACTIVE) -> list[Regis
 
 def every(workspace: Workspace, name: str) -> list[Registered]:
     """All versions of one name, archived ones too, the latest created first."""
+    if not isinstance(name, str):
+        return []
     registry = client(workspace)
     items = list(registry.search_model_versions(f"name = '{_quoted(name)}'"))
     whole = bool(items) and _whole_is_archived(registry, name)
@@ -222,7 +233,13 @@ def every(workspace: Workspace, name: str) -> list[Registered]:
 
 
 def names(workspace: Workspace) -> list[str]:
-    return sorted(model.name for model in client(workspace).search_registered_models())
+    registry = client(workspace)
+    page = registry.search_registered_models()
+    found = [model.name for model in page]
+    while page.token:
+        page = registry.search_registered_models(page_token=page.token)
+        found += [model.name for model in page]
+    return sorted(found)
 
 
 def local_path(workspace: Workspace, name: str, version: str | None, label: str | None) -> Path:

@@ -15,6 +15,7 @@ SCHEMES = ("http://", "https://", "wasbs://", "wasb://", "abfss://", "abfs://", 
 
 CONNECT_SECONDS, SILENCE_SECONDS = 20, 60
 BLOCK = 1 << 20
+LONGEST_NAME = 200  # bytes; most disks take 255
 PATIENCE = 24 * 3600.0  # how long one process waits for another that fetches the same
 
 
@@ -23,15 +24,21 @@ def https_form(uri: str) -> str:
 
     Raises UserError for what https does not have.
     """
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port  # only to raise
+    except ValueError as error:
+        raise UserError(f"{shown(uri)}: not an address: {error}") from error
     if parts.scheme in ("http", "https"):
         return uri
     if parts.scheme in ("wasbs", "wasb", "abfss", "abfs") and parts.username and parts.hostname:
         host = parts.hostname.replace(".dfs.", ".blob.")
         return urlunsplit(("https", host, f"/{parts.username}{parts.path}", parts.query, ""))
     if parts.scheme == "adl":
-        raise UserError(f"{uri}: Azure Data Lake Storage Gen1 is no more (retired in 2024); name the data's new place")
-    raise UserError(f"{uri}: not understood; use {parts.scheme}://CONTAINER@ACCOUNT.blob.core.windows.net/PATH")
+        raise UserError(
+            f"{shown(uri)}: Azure Data Lake Storage Gen1 is no more (retired in 2024); name the data's new place"
+        )
+    raise UserError(f"{shown(uri)}: not understood; use {parts.scheme}://CONTAINER@ACCOUNT.blob.core.windows.net/PATH")
 
 
 def refuse_folder(uri: str, asset_type: str) -> None:
@@ -48,8 +55,9 @@ def refuse_folder(uri: str, asset_type: str) -> None:
 
 
 def shown(uri: str) -> str:
-    """The address without what may be a secret: the query (a SAS token) and a password."""
-    return re.sub(r"//[^/@]*:[^/@]*@", "//***@", uri.partition("?")[0])
+    """The address without what may be a secret: the query (a SAS token), and who asks, a password or a token."""
+    secret = r"//[^/]*@" if uri.startswith(("http://", "https://")) else r"//[^/@]*:[^/@]*@"  # else it is a container
+    return re.sub(secret, "//***@", uri.partition("?")[0], count=1)
 
 
 def fetch(workspace: Workspace, uri: str, say: Any = None) -> Path:
@@ -60,12 +68,28 @@ def fetch(workspace: Workspace, uri: str, say: Any = None) -> Path:
     say: takes the lines about the progress; default: standard error. Raises UserError or NotFound.
     """
     url = https_form(uri)
-    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", unquote(PurePosixPath(urlsplit(url).path).name)) or "data"
+    name = file_name(url)
     key = hashlib.sha256(url.encode()).hexdigest()[:32]
     folder = workspace.root / "cache" / key
     with workspace.lock(f"cache-{key}", timeout=PATIENCE), disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         return _Fetch(url, folder / name, say or _on_stderr).run()
+
+
+def file_name(url: str) -> str:
+    """What the file behind an address is called on disk: `data` if the address has no name, or one that begins with a
+    dot, as the files that are kept beside it do.
+    """
+    last = unquote(PurePosixPath(urlsplit(url).path).name)
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", last).rstrip(". ")
+    if not name or name.startswith("."):
+        return "data"
+    ending = "".join(PurePosixPath(name).suffixes[-2:])
+    if len(name.encode()) > LONGEST_NAME:  # the ending may tell what it is
+        ending = ending if len(ending.encode()) < 20 else ""
+        stem = name.encode()[: LONGEST_NAME - len(ending.encode())].decode(errors="ignore")
+        name = f"{stem}{ending}"
+    return name
 
 
 class _Fetch:
@@ -89,7 +113,7 @@ class _Fetch:
                     return self.place
                 self._check(answer)
                 self._receive(answer)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: an address that no host can have
             if there and not self.answered:
                 self.say(f"{shown(self.url)} cannot be reached; the copy fetched before is used")
                 return self.place
@@ -117,7 +141,8 @@ class _Fetch:
         raise NotFound(f"{shown(self.url)}: the server answered {code} {answer.reason}; {remedy}")
 
     def _receive(self, answer: Any) -> None:
-        size = int(answer.headers.get("Content-Length") or 0)
+        said = "" if answer.headers.get("Content-Encoding") else answer.headers.get("Content-Length", "")
+        size = int(said) if said.isdecimal() else 0  # of what a server packs all the same, the length says nothing
         self.say(f"Fetching {shown(self.url)}{f' ({_mebibytes(size)})' if size else ''}")
         beside = self.place.parent / f".{self.place.name}.part"
         received, last = 0, time.monotonic()

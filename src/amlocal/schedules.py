@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from amlocal.assets import NAME, creation_context
+from amlocal.assets import checked_name, creation_context
 from amlocal.errors import NotFound, UserError
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
 from amlocal.triggers import Trigger, trigger
@@ -71,12 +71,12 @@ class Schedules:
 
     def all(self) -> list[Schedule]:
         """Every schedule, by name."""
-        return [Schedule(**read_json(path)) for path in sorted(self.folder.glob("[!.]*.json"))]
+        return [_read(path) for path in self._files()]
 
     def get(self, name: str) -> Schedule:
         """Raises NotFound."""
         try:
-            return Schedule(**read_json(self._path(name)))
+            return _read(self._path(name))
         except FileNotFoundError:
             raise NotFound(
                 f'schedule "{name}" is not in this workspace ({self.workspace.root}); see `aml schedule list`'
@@ -119,24 +119,39 @@ class Schedules:
             self._path(name).unlink()
 
     def start_due(self, now: datetime) -> Iterator[Outcome]:
-        """Start what has come due since the last look: of every schedule the latest time, however many were missed."""
+        """Start what has come due since the last look: of every schedule the latest time, however many were missed.
+
+        One that cannot be read, or whose job cannot start, is told of and keeps none of the others.
+        """
         with self._lock():
-            for schedule in self.all():
-                if not schedule.is_enabled:
-                    continue
-                due = schedule.times.latest(datetime.fromisoformat(schedule.looked), now)
-                if due is None:
-                    continue
-                try:
-                    outcome = Outcome(schedule.name, _text(due), self._start(schedule, due))
-                except Monitor as error:
-                    outcome = Outcome(schedule.name, _text(due), error=str(error))
-                except UserError as error:  # not its time's fault: the next look tries again
-                    yield Outcome(schedule.name, _text(due), error=str(error))
-                    continue
-                schedule.looked = _text(due)
-                self._write(schedule)
-                yield outcome
+            for path in self._files():
+                outcome = self._look(path, now)
+                if outcome:
+                    yield outcome
+
+    def _look(self, path: Path, now: datetime) -> Outcome | None:
+        due = now
+        try:
+            schedule = _read(path)
+            found = schedule.times.latest(datetime.fromisoformat(schedule.looked), now) if schedule.is_enabled else None
+            if found is None:
+                return None
+            due = found
+            try:
+                outcome = Outcome(schedule.name, _text(due), self._start(schedule, due))
+            except Monitor as error:
+                outcome = Outcome(schedule.name, _text(due), error=str(error))
+            schedule.looked = _text(due)
+            self._write(schedule)
+            return outcome
+        except UserError as error:  # not its time's fault: the next look tries again
+            return Outcome(path.stem, _text(due), error=str(error))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:  # a file that somebody has spoilt
+            said = f"{type(error).__name__}: {error}"
+            return Outcome(path.stem, _text(due), error=f'schedule "{path.stem}": not started: {said}')
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("[!.]*.json"))
 
     def trigger(self, name: str, now: datetime) -> str:
         """Start a schedule's job now, whatever its trigger says; returns the job's name."""
@@ -182,11 +197,7 @@ class Schedules:
         return False
 
     def _path(self, name: str) -> Path:
-        if not NAME.fullmatch(name):
-            raise UserError(
-                f'schedule name "{name}": use letters, digits, "-", "_" and ".", beginning with a letter or digit'
-            )
-        return self.folder / f"{name}.json"
+        return self.folder / f"{checked_name('schedule', name)}.json"
 
     def _write(self, schedule: Schedule) -> None:
         self.workspace.create()
@@ -198,6 +209,13 @@ class Schedules:
 
 
 _SECOND = timedelta(seconds=1)
+
+
+def _read(path: Path) -> Schedule:
+    try:
+        return Schedule(**read_json(path))
+    except TypeError as error:
+        raise UserError(f"{path}: not a schedule ({error}); delete it, and create the schedule again") from error
 
 
 class Monitor(UserError):

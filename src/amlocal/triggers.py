@@ -3,7 +3,8 @@
 What Azure documents (reference-yaml-schedule, how-to-schedule-pipeline-job): a cron expression has five fields, of
 which days and months count as `*`; a start that is past moves the first run to the next calculated time; without one
 the start is when the schedule was made. Assumed, for Azure is silent: weeks begin on Monday; a month that lacks the day
-is passed over; a pattern is for days, weeks and months only; a time that the clocks skip is an hour later.
+is passed over; a pattern is for days, weeks and months only; a time that the clocks skip is an hour later in a
+recurrence, and for a cron expression the moment at which they skip it.
 """
 
 import re

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
 from amlocal import remote
-from amlocal.assets import BUILT_IN_DATASTORES, Assets
+from amlocal.assets import BUILT_IN_DATASTORES, Assets, is_name
 from amlocal.errors import NotFound, UserError
 from amlocal.workspace import Workspace, read_json
 
@@ -110,7 +110,7 @@ def below(folder: Path, relative: str, uri: str) -> Path:
 
 def datastore(workspace: Workspace, name: str, uri: str) -> Path:
     """The folder that stands for a datastore. Raises NotFound for one that nobody has made."""
-    if name in BUILT_IN_DATASTORES or (workspace.assets / "datastore" / name).is_dir():
+    if name in BUILT_IN_DATASTORES or (is_name(name) and (workspace.assets / "datastore" / name).is_dir()):
         return workspace.datastore(name)
     raise NotFound(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
 

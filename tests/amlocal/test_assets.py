@@ -408,3 +408,41 @@ def test_versions_written_before_there_were_archives_are_read(client: LocalMLCli
     spec = {"name": "old", "version": "1", "path": "/x", "creation_context": creation_context()}
     (folder / "1.json").write_text(json.dumps(spec))
     assert client.data.describe("old")["path"] == "/x"
+
+
+@pytest.mark.parametrize("name", ["../../../evil", "..", "", "a/b"])
+def test_a_name_does_not_lead_out_of_the_workspace(client: LocalMLClient, letters: Path, name: str) -> None:
+    with pytest.raises(UserError, match="model name"):
+        models.create(client.workspace, {"name": name, "version": "1"}, letters, None)
+    client.data.create_or_update(Data(name="x", path=str(letters)))
+    for bad in (name, "../data/x", None):
+        with pytest.raises(ResourceNotFoundError):
+            client.data.get(bad)
+        with pytest.raises(ResourceNotFoundError):
+            client.compute.begin_delete(bad)
+    assert client.data.get("x", "1").version == "1"
+    assert not (client.workspace.root / "models").exists()
+
+
+def test_a_datastore_of_no_name_is_none(client: LocalMLClient, tmp_path: Path) -> None:
+    (client.workspace.assets / "datastore" / "mine").mkdir(parents=True)
+    with pytest.raises(NotFound, match="datastore"):
+        uris.resolve(client.workspace, "azureml://datastores/../paths/assets", tmp_path)
+
+
+def test_a_model_may_not_have_tags_of_ours(client: LocalMLClient, letters: Path) -> None:
+    for key in models.OURS:
+        with pytest.raises(UserError, match="kept by aml itself"):
+            client.models.create_or_update(Model(name="m", path=str(letters), tags={key: "9"}))
+    assert models.names(client.workspace) == [] and not (client.workspace.root / "models").exists()
+
+
+def test_more_models_than_mlflow_gives_at_once(client: LocalMLClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = mlflow_client(client.workspace)
+    for number in range(5):
+        registry.create_registered_model(f"m{number}")
+    whole = type(registry).search_registered_models
+    monkeypatch.setattr(
+        type(registry), "search_registered_models", lambda *given, **more: whole(*given, max_results=2, **more)
+    )
+    assert models.names(client.workspace) == [f"m{number}" for number in range(5)]

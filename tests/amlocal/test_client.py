@@ -8,7 +8,9 @@ from azure.ai.ml.entities import AmlCompute, Data, Environment, Model
 from azure.core.exceptions import ResourceNotFoundError
 
 from amlocal import uris
+from amlocal.assets import creation_context
 from amlocal.errors import NotFound, UserError
+from amlocal.jobs.record import JobRecord
 
 
 def test_data_gets_versions_that_count_as_numbers(client, tmp_path):
@@ -136,3 +138,26 @@ def test_downloading_what_is_not_there(client, spec, run, tmp_path):
     record = run(spec("command: echo hi\nenvironment: {image: a}\n"))
     with pytest.raises(NotFound, match='has no output "model"; it has artifacts'):
         client.jobs.download(record.name, download_path=tmp_path, output_name="model")
+
+
+def test_a_job_that_is_not_there_is_not_found(client, tmp_path):
+    for ask in (client.jobs.get, client.jobs.stream, client.jobs.download):
+        with pytest.raises(ResourceNotFoundError, match='job "nope" is not in this workspace'):
+            ask("nope")
+
+
+def test_a_job_is_called_as_it_was_named(client):
+    spec = {"type": "command", "command": "echo hi", "environment": "azureml:e:1", "compute": "azureml:c"}
+    client.jobs.store.create(
+        JobRecord(
+            name="MyJob",
+            type="command",
+            display_name="MyJob",
+            experiment_name="tests",
+            spec=spec,
+            creation_context=creation_context(),
+            status="Completed",
+        )
+    )
+    assert client.jobs.get("MyJob").name == "MyJob"
+    assert [job.name for job in client.jobs.list()] == ["MyJob"]

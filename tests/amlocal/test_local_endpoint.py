@@ -3,10 +3,13 @@
 import json
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 
 from amlocal.endpoints.down import down
+from amlocal.endpoints.gateway import Gateway
+from amlocal.endpoints.store import EndpointStore
 from amlocal.operations.common import entity
 
 SCRIPT = """
@@ -63,7 +66,22 @@ def test_whoever_is_on_this_machine_may_ask_until_it_is_made_without_local(clien
     )
     assert json.loads(answer) == {"said": "ho"}
     client.online_endpoints.begin_create_or_update(endpoint()).result()
+    assert ask(address) == {"said": "hi"}, "not said, it stays local"
+    client.online_endpoints.begin_create_or_update(endpoint(), local=False).result()
     with pytest.raises(urllib.error.HTTPError) as refused:
         for _ in range(1_000):  # the gateway looks at its record several times a second
             ask(address)
     assert refused.value.code == 401
+
+
+def test_the_gateway_of_a_deleted_endpoint_lets_nobody_in(client, monkeypatch):
+    monkeypatch.setattr("amlocal.endpoints.supervisor.ensure", lambda workspace: None)
+    monkeypatch.setattr("amlocal.endpoints.operations.wait_for_gateway", lambda store, name: None)
+    client.online_endpoints.begin_create_or_update(endpoint(), local=True)
+    gateway = Gateway(client.workspace, "trial")
+    request = SimpleNamespace(header=lambda name: None)
+    assert gateway._may_enter(request)
+    EndpointStore(client.workspace).record("trial").unlink()
+    gateway._look_again = 0.0
+    gateway.refresh()
+    assert not gateway._may_enter(request)

@@ -25,6 +25,7 @@ class Site:
         self.agent: dict[str, str] = {}
         self.etags = True
         self.cut_after: int | None = None
+        self.packs = False
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,6 +42,9 @@ class Site:
                     code = 200
                 site.asked.append((self.path, code))
                 self.send_response(code)
+                if code == 200 and content is not None and site.packs:
+                    content = gzip.compress(content)
+                    self.send_header("Content-Encoding", "gzip")
                 if code == 200 and content is not None:
                     self.send_header("Content-Length", str(len(content)))
                     if site.etags:
@@ -114,6 +118,31 @@ def test_names_are_made_fit_for_a_disk(client: LocalMLClient, site: Site) -> Non
     assert remote.fetch(client.workspace, f"{site.url}/a%20b%3Ac.csv").name == "a b_c.csv"
     site.files["/"] = b"1"
     assert remote.fetch(client.workspace, f"{site.url}/?a=b").name == "data"
+    for odd in ("/.about.json", "/a/..", "/a/%2e%2e", "/.x.csv.part"):
+        site.files[odd] = b"1"
+        assert remote.file_name(f"{site.url}{odd}") == "data"
+    assert remote.fetch(client.workspace, f"{site.url}/.about.json").read_bytes() == b"1"
+    site.files["/" + "x" * 300 + ".csv.gz"] = b"1"
+    name = remote.fetch(client.workspace, f"{site.url}/{'x' * 300}.csv.gz").name
+    assert len(name) == remote.LONGEST_NAME and name.endswith("xx.csv.gz")
+
+
+def test_a_server_that_packs_all_the_same_is_understood(client: LocalMLClient, site: Site) -> None:
+    site.packs, site.files["/x.csv"] = True, b"1,2\n" * 1000
+    assert remote.fetch(client.workspace, f"{site.url}/x.csv").read_bytes() == b"1,2\n" * 1000
+
+
+@pytest.mark.parametrize("url", ["http://[bad/x.csv", "http://host:99999/x.csv", "http://" + "a" * 70 + ".x/x.csv"])
+def test_an_address_that_is_none_is_one_line(client: LocalMLClient, site: Site, url: str) -> None:
+    with pytest.raises(UserError) as told:
+        remote.fetch(client.workspace, url)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("who", ["TOKEN", "me:TOKEN", "me:T@TOKEN"])
+def test_a_secret_in_an_address_is_not_shown(who: str) -> None:
+    assert remote.shown(f"https://{who}@host/x@y.csv?sig=TOKEN") == "https://***@host/x@y.csv"
+    assert remote.shown("wasbs://box@a.blob.core.windows.net/x") == "wasbs://box@a.blob.core.windows.net/x"
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,29 @@ def test_one_that_cannot_start_does_not_stop_the_others_and_is_tried_again(sched
     assert names(schedules.run()) == ["broken-20260101T130000Z"]
 
 
+@pytest.mark.parametrize("text", ["{", "{}", None, "no time"])
+def test_one_whose_file_is_spoilt_does_not_stop_the_others(schedules, clock, started, text):
+    schedules.begin_create_or_update(hourly("broken")).result()
+    schedules.begin_create_or_update(hourly("sound")).result()
+    clock.goes(hours=1)
+    path = schedules.store.folder / "broken.json"
+    if text is None:  # what makes reading raise an OSError
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_text(json.dumps({**read_json(path), "looked": "soon"}) if text == "no time" else text)
+    broken, sound = schedules.run()
+    assert broken.job_name is None and "broken" in broken.error and "\n" not in broken.error
+    assert sound.job_name == "sound-20260101T130000Z"
+
+
+def test_a_look_needs_nobody_to_count_what_it_started(schedules, clock, started):
+    schedules.begin_create_or_update(hourly()).result()
+    clock.goes(hours=1)
+    schedules.run()
+    assert [name for name, _ in started] == ["hourly-20260101T130000Z"]
+
+
 def test_disabled_it_sleeps_and_enabled_again_it_goes_on_from_now(schedules, clock, started):
     schedules.begin_create_or_update(hourly()).result()
     assert schedules.begin_disable(name="hourly").result().is_enabled is False

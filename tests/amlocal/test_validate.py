@@ -60,17 +60,37 @@ def test_what_is_sound_passes(faults):
         ("rate: 0.5", "rate: 7", 10, "jobs.one.inputs.rate: 7 is above the greatest value allowed, 1"),
         ("rate: 0.5", "rate: -1", 10, "jobs.one.inputs.rate: -1 is below the least value allowed, 0"),
         ("rate: 0.5", "mode: fat", 10, 'jobs.one.inputs.mode: "fat" is not one of fast, slow'),
-        ("rate: 0.5", "rat: 1", 10, 'jobs.one.inputs.rat: component component.yml has no such input; did you mean "rate"?'),
-        ("      text: two\n", "", 14, 'jobs.two.inputs: component component.yml requires an input "text"; give it a value'),
+        (
+            "rate: 0.5",
+            "rat: 1",
+            10,
+            'jobs.one.inputs.rat: component component.yml has no such input; did you mean "rate"?',
+        ),
+        (
+            "      text: two\n",
+            "",
+            14,
+            'jobs.two.inputs: component component.yml requires an input "text"; give it a value',
+        ),
         ("jobs.one.outputs.out", "jobs.one.outputs.ou", 16, 'step "one" has no output "ou"; did you mean "out"?'),
         ("jobs.one.outputs.out", "jobs.on.outputs.out", 16, 'no step is called "on"; did you mean "one"?'),
         ("parent.inputs.text", "parent.inputs.txt", 10, 'the pipeline has no input "txt"; did you mean "text"?'),
         ("rate: 0.5", "data: '${{parent.jobs.two.outputs.out}}'", 6, "the steps wait for each other in a circle"),
-        ("rate: 0.5", "data: {type: uri_folder, path: ./gone}", 10, "jobs.one.inputs.data: ./gone: no such file or folder"),
+        (
+            "rate: 0.5",
+            "data: {type: uri_folder, path: ./gone}",
+            10,
+            "jobs.one.inputs.data: ./gone: no such file or folder",
+        ),
         ("rate: 0.5", "data: {type: uri_folder, path: 'azureml:gone:1'}", 10, 'data "gone" is not in this workspace'),
-        ("azureml:cluster", "azureml:clutter", 3, 'compute "clutter" is neither in this workspace nor among these files'),
+        (
+            "azureml:cluster",
+            "azureml:clutter",
+            3,
+            'compute "clutter" is neither in this workspace nor among these files',
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_in_a_pipeline_is_told_once_with_its_place(faults, wrong, right, line, message):
     assert wrong in PIPELINE
     (found,) = faults(job=PIPELINE.replace(wrong, right))
@@ -130,11 +150,15 @@ command: echo ${{inputs.b}}
     [
         (COMPONENT, 7, 'command: ${{inputs.b}}: no input is called "b"; there is a'),
         (COMPONENT.replace("inputs.b", "inputs.a") + "code: ./gone\n", 8, "code: no such file or folder: "),
-        ("command: ls\nenvironment: {image: a}\nlimits: {timeout: 1}\ncompute: azureml:no\n", 4, 'compute "no" is neither'),
+        (
+            "command: ls\nenvironment: {image: a}\nlimits: {timeout: 1}\ncompute: azureml:no\n",
+            4,
+            'compute "no" is neither',
+        ),
         ("command: ls\nenvironment: azureml:none:1\n", 2, "environment"),
         ("command: ls\ncommands: ls\nenvironment: {image: a}\n", 2, 'unknown field; did you mean "command"?'),
     ],
-)  # fmt: skip
+)
 def test_mistakes_in_single_files(faults, text, line, message):
     (found,) = faults(one=text)
     assert found.startswith(f"one.yml:{line}: ") and message in found

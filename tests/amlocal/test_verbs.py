@@ -13,6 +13,7 @@ from tests.amlocal import verb_table
 
 from amlocal.assets import creation_context
 from amlocal.cli import main, unemulated
+from amlocal.cli.arguments import is_text, scalar
 from amlocal.client import LocalMLClient
 from amlocal.jobs.record import JobRecord
 
@@ -79,6 +80,12 @@ def job(client: LocalMLClient) -> Callable[..., str]:
     return put
 
 
+@pytest.fixture
+def command_job(tmp_path: Path) -> str:
+    (tmp_path / "job.yml").write_text("command: echo hi\nenvironment: {image: a}\n")
+    return "job.yml"
+
+
 # The table
 
 
@@ -132,8 +139,12 @@ def test_global_flags_before_the_noun_hide_nothing(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--set", "tags.a=1", "b=two words"], {"tags": {"a": 1, "k": "v"}, "b": "two words"}),
+        (["--set", "tags.a=1", "b=two words"], {"tags": {"a": "1", "k": "v"}, "b": "two words"}),
         (["--set", "tags.a=1", "--force-string"], {"tags": {"a": "1", "k": "v"}}),
+        (
+            ["--set", "list[0]=1.10", "description=7", "version=1.10"],
+            {"list": [1.1, 2], "description": "7", "version": "1.10"},
+        ),
         (["--set", 'b={"c": [1]}'], {"b": {"c": [1]}}),
         (["--set", "new.deep.er=true"], {"new": {"deep": {"er": True}}}),
         (["--set", "list[1]=5"], {"list": [1, 5]}),
@@ -143,7 +154,7 @@ def test_global_flags_before_the_noun_hide_nothing(capsys: pytest.CaptureFixture
         (["--add", "objects", "a=1", "b=x"], {"objects": [{"a": 1, "b": "x"}]}),
         (["--remove", "tags.k"], {"tags": {}}),
         (["--remove", "list", "0"], {"list": [2]}),
-        (["--set", "tags.k=w", "--remove", "tags.k", "--set", "tags.z=1"], {"tags": {"z": 1}}),
+        (["--set", "tags.k=w", "--remove", "tags.k", "--set", "tags.z=1"], {"tags": {"z": "1"}}),
     ],
 )
 def test_generic_update(flags: list[str], expected: dict[str, Any]) -> None:
@@ -415,3 +426,91 @@ def test_what_is_printed_is_azure_ai_mls_own_dictionary(aml: Aml, client: LocalM
         wanted = entity._to_dict().keys() - {"$schema", "credentials"}
         assert wanted <= told[kind].keys(), kind
         assert told[kind].keys() - wanted <= added, kind
+
+
+def test_a_workspace_is_deleted_and_another_folder_is_not(
+    aml: Aml, client: LocalMLClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mine = tmp_path / "thesis"
+    mine.mkdir()
+    (mine / "chapter.txt").write_text("...")
+    monkeypatch.setenv("AMLOCAL_HOME", str(mine))
+    assert "chapter.txt, which no workspace writes" in aml.refused("workspace delete -y -n", tmp_path.name)
+    aml.ok("compute create -n c -t amlcompute --size STANDARD_D2")
+    aml.refused("workspace delete -y -n", tmp_path.name)
+    assert (mine / "chapter.txt").exists()
+    monkeypatch.setenv("AMLOCAL_HOME", str(client.workspace.root))
+    aml.ok("data create -n letters -v 1 --type uri_folder --path letters")
+    aml.ok("compute create -n c -t amlcompute --size STANDARD_D2")
+    aml.ok("workspace delete -y -n", client.workspace.name)
+    assert not client.workspace.root.exists()
+
+
+def test_a_workspace_does_not_show_a_password(aml: Aml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hidden@host/")
+    assert "hidden" not in aml.ok("workspace show")
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        ("tags.a", "1", "1"),
+        ("tags.a.b", "true", "true"),
+        ("jobs.train.tags.a", "1", "1"),
+        ('tags["a"]', "1", "1"),
+        ("version", "1.10", "1.10"),
+        ("description", "7", "7"),
+        ("inputs.version", "7", 7),
+        ("inputs.lr", "0.1", 0.1),
+        ("inputs.zip", "00501", "00501"),
+        ("inputs.release", "1.10", "1.10"),
+        ("inputs.answer", "yes", "yes"),
+        ("inputs.time", "1:30", "1:30"),
+        ("inputs.flag", "true", True),
+        ("limits.timeout", "60", 60),
+    ],
+)
+def test_set_changes_no_value_by_itself(path: str, text: str, value: Any) -> None:
+    found = text if is_text(path) else scalar(text)
+    assert found == value and type(found) is type(value)
+
+
+def test_a_text_that_looks_a_number_is_a_text_to_the_schema(aml: Aml, command_job: str) -> None:
+    made = aml.json("compute create -n c -t amlcompute --size STANDARD_D2 --set tags.a=1 description=7")
+    assert (made["tags"], made["description"]) == ({"a": "1"}, "7")
+    aml.ok("compute update -n c --set tags.b=2 description=8 min_instances=1")
+    made = aml.json("compute show -n c")
+    assert (made["tags"], made["description"], made["min_instances"]) == ({"a": "1", "b": "2"}, "8", 1)
+    aml.ok(f"job validate -f {command_job} --set tags.a=1 description=7")
+
+
+def test_update_writes_nothing_that_no_schema_allows(aml: Aml, command_job: str, tmp_path: Path) -> None:
+    aml.ok("compute create -n c -t amlcompute --size STANDARD_D2")
+    aml.ok("data create -n letters -v 1 --type uri_folder --path letters")
+    (tmp_path / "schedule.yml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "s",
+                "trigger": {"type": "cron", "expression": "0 1 * * *"},
+                "create_job": {"type": "command", "job": f"./{command_job}"},
+            }
+        )
+    )
+    aml.ok("schedule create -f schedule.yml")
+    for noun, changes in {
+        "compute update -n c": ("tags=5", "min_instances=abc", "colour=red"),
+        "data update -n letters -v 1": ("tags=5", "properties=x"),
+        "schedule update -n s": ("tags=5", "trigger=5", "trigger.type=never", "is_enabled=foo"),
+        "workspace update": ("tags=5",),
+    }.items():
+        show = noun.replace("update", "show")
+        before = aml.json(show)
+        for change in changes:
+            assert change.partition("=")[0].partition(".")[0] in aml.refused(f"{noun} --set {change}")
+            assert aml.json(show) == before
+
+
+def test_what_is_wrong_with_the_flags_is_told_without_json(aml: Aml) -> None:
+    said = aml.refused("environment create -n e --build-context nope")
+    assert "build.path" in said and "{" not in said and " a environment" not in said
+    assert "name" in aml.refused("model create -n", "", "--path", "letters")

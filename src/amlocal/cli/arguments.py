@@ -1,6 +1,7 @@
 """The flags that several nouns share, and what happens to the flags that mean something in Azure only."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +50,9 @@ def shared(loader: CLICommandsLoader, noun: str, title: str, plural: str) -> Non
             help="Path to download the files to. Default: the current folder.",
         )
 
+
+# What is a text wherever it stands, unless somebody has called an input so.
+TEXTS = ("name", "version", "description", "display_name")
 
 # The flags that `ignored` accepts: {argparse's name: the flag}.
 IGNORED: dict[str, str] = {}
@@ -110,7 +114,9 @@ class Override(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         overrides = list(getattr(namespace, self.dest) or [])
-        overrides += [{key: scalar(text)} for key, text in pairs(parser, option_string, values)]
+        overrides += [
+            {key: text if is_text(key) else scalar(text)} for key, text in pairs(parser, option_string, values)
+        ]
         setattr(namespace, self.dest, overrides)
 
 
@@ -128,16 +134,27 @@ def pairs(parser: Any, option: str | None, texts: Sequence[str]) -> list[tuple[s
     return [(key, value) for key, _, value in split]
 
 
-def scalar(text: str) -> Any:
-    """A value as YAML reads it in the file, so that `--set inputs.lr=0.1` is the number that `lr: 0.1` is."""
-    import yaml
+def is_text(path: str) -> bool:
+    """Whether the schema has a text here: a tag, a name, a version or a description, however much it looks a number."""
+    *parents, last = re.split(r'[.\[\]"]+', path.rstrip(']"'))
+    return "tags" in parents or (last in TEXTS and "inputs" not in parents)
 
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    # Only plain numbers and booleans: `a: b`, a date or an empty text stay as they were typed.
-    return value if isinstance(value, (bool, int, float)) else text
+
+def scalar(text: str) -> Any:
+    """`--set inputs.lr=0.1` is the number that `lr: 0.1` is in the file.
+
+    Only plain numbers and true or false: 007, 1.10, 1:30 or yes would be written otherwise afterwards, and stay texts.
+    """
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        if str(value) == text and text not in ("nan", "inf", "-inf"):
+            return value
+    return text
 
 
 def positive(text: str) -> int:

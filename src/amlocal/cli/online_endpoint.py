@@ -23,7 +23,7 @@ def create(
     name: str | None = None,
     auth_mode: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
-    local: str = "false",
+    local: str | None = None,
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
     overrides = [*(params_override or []), *given(name=name, auth_mode=auth_mode)]
@@ -40,11 +40,14 @@ def create(
     return _create(target.client(), file, overrides, no_wait, **_local(local))
 
 
-def _local(local: str) -> dict[str, bool]:
-    """Azure's local endpoints, for trying something out, ask for no key and have no traffic rules. Raises UserError."""
+def _local(local: str | None) -> dict[str, bool]:
+    """Azure's local endpoints, for trying something out, ask for no key and have no traffic rules. Raises UserError.
+
+    Not said, an endpoint stays what it is.
+    """
     if local == "true" and target.is_azure():
         raise UserError("--local: leave out --target azure; everything is local without it")
-    return {"local": True} if local == "true" else {}
+    return {} if local is None or target.is_azure() else {"local": local == "true"}
 
 
 def refuse_no_wait(no_wait: bool) -> None:
@@ -77,7 +80,7 @@ def update(
     traffic: list[str] | None = None,
     mirror_traffic: list[str] | None = None,
     changes: Changes | None = None,
-    local: str = "false",
+    local: str | None = None,
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
     options = _local(local)
@@ -116,6 +119,7 @@ def changed(
 
     import yaml
 
+    from amlocal.operations.common import one_line
     from amlocal.specs.load import loader
 
     after = changes.applied(now)
@@ -123,7 +127,10 @@ def changed(
         if path not in fields or path == "name":
             raise UserError(f"--set {path}: cannot be changed; what can is {', '.join(fields[1:])}")
     text = yaml.safe_dump({key: after[key] for key in fields if after.get(key) is not None})
-    return loader(kind)(io.StringIO(text), params_override=flags or [])
+    try:
+        return loader(kind)(io.StringIO(text), params_override=flags or [])
+    except Exception as error:  # marshmallow's and azure-ai-ml's, each of its own kind
+        raise UserError(f"{kind} {now['name']}: {one_line(error)}") from error
 
 
 def delete(name: str, no_wait: bool = False) -> None:

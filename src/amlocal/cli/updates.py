@@ -12,6 +12,7 @@ from typing import Any, Literal
 from knack.arguments import ArgumentsContext
 from knack.commands import CLICommandsLoader
 
+from amlocal.cli.arguments import is_text
 from amlocal.cli.printing import described, plain
 from amlocal.errors import UserError
 
@@ -43,12 +44,12 @@ class Changes:
         if any(verb != "set" for verb, _ in self.each):
             raise UserError("--add and --remove change what is there: name it with --name, or write it in the file")
         split = [_pair(text) for _, texts in self.each for text in texts]
-        return [{path: self._value(value)} for path, value in split]
+        return [{path: self._value_at(path, value)} for path, value in split]
 
     def _set(self, target: dict[str, Any], text: str) -> None:
         path, value = _pair(text)
         holder, last = _holder(target, path, make=True)
-        holder[last] = self._value(value)
+        holder[last] = self._value_at(path, value)
 
     def _add(self, target: dict[str, Any], texts: Sequence[str]) -> None:
         if len(texts) < 2:
@@ -66,6 +67,10 @@ class Changes:
             found.append({key: self._value(value) for key, _, value in pairs})
         else:
             found.extend(self._value(value) for value in values)
+
+    def _value_at(self, path: str, text: str) -> Any:
+        value = self._value(text)
+        return value if value is None or isinstance(value, str) or not is_text(path) else text
 
     def _value(self, text: str) -> Any:
         """As az reads it: JSON if it is some, else a Python literal, else the text."""
@@ -140,7 +145,7 @@ def changed(
     differing = {key: after.get(key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     for key, value in differing.items():
         if not hasattr(entity, key):
-            raise UserError(f"{key}: a {type(entity).__name__} has no such property that can be set")
+            raise UserError(f"{key}: {type(entity).__name__} has no such property that can be set")
         setattr(entity, key, value)
     result = getattr(operations, update)(entity)
     if hasattr(result, "result"):

@@ -65,7 +65,7 @@ class Gateway:
             if [path.stat().st_mtime_ns for path in self.files] != self._seen:
                 self._configure()
         except (OSError, NotFound):
-            self.keys = []  # deleted: nobody may enter any more, and the supervisor ends us
+            self.keys, self.endpoint.local = [], False  # deleted: nobody may enter any more, and the supervisor ends us
 
     def _configure(self) -> None:
         self._seen = [path.stat().st_mtime_ns for path in self.files]

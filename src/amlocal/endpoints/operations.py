@@ -35,10 +35,10 @@ class OnlineEndpointOperations(Operations):
         self.workspace = workspace
         self.store = EndpointStore(workspace)
 
-    def begin_create_or_update(self, endpoint: Any, *, local: bool = False, **_: Any) -> "Poller":
+    def begin_create_or_update(self, endpoint: Any, *, local: bool | None = None, **_: Any) -> "Poller":
         """Create an endpoint, or give it another description, tags, properties and traffic; returns when it serves.
 
-        local: it asks for no key, and its deployment needs no traffic rule, until it is updated without.
+        local: it asks for no key, and its deployment needs no traffic rule; None: as it was, at first False.
         """
         from amlocal.endpoints.plan import check_name
         from amlocal.operations.common import Poller
@@ -49,7 +49,7 @@ class OnlineEndpointOperations(Operations):
         try:
             self.store.get(name)
         except NotFound:
-            self._create(endpoint, local)
+            self._create(endpoint, bool(local))
         else:
             self._update(endpoint, local)
         return Poller(self.get(name))
@@ -80,7 +80,7 @@ class OnlineEndpointOperations(Operations):
             self.begin_delete(name)
             raise
 
-    def _update(self, entity: Any, local: bool) -> None:
+    def _update(self, entity: Any, local: bool | None) -> None:
         from amlocal.endpoints.plan import check_traffic
 
         before = self.store.get(entity.name)
@@ -90,7 +90,8 @@ class OnlineEndpointOperations(Operations):
             traffic, mirror = _shares(entity.traffic), _shares(entity.mirror_traffic)
             check_traffic(endpoint.name, traffic, mirror, endpoint.deployments)
             endpoint.spec = _spec(entity, traffic, mirror)
-            endpoint.port, endpoint.local = port, local
+            endpoint.port = port
+            endpoint.local = endpoint.local if local is None else local
 
         self.store.change(entity.name, apply)
         if port != before.port:  # the workers know it, too

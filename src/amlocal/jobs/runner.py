@@ -118,7 +118,8 @@ def _wait_for_job(workspace: Workspace) -> str:
     from amlocal.jobs import tracking
 
     if workspace.database.exists():
-        tracking.client(workspace)  # also opens the store; where there is none yet, nothing must be left behind
+        # the first question to the store is the slow one; where there is no store yet, nothing must be left behind
+        tracking.client(workspace).get_experiment("0")
     else:
         tracking.get_ready()
     name = sys.stdin.readline().strip()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amlocal.errors import NotEmulated, NotFound
+from amlocal.errors import NotEmulated, NotFound, UserError
 
 # azure-ai-ml's ListViewType.
 ACTIVE, ARCHIVED = "ActiveOnly", "ArchivedOnly"
@@ -61,3 +61,22 @@ def entity(kind: str, spec: dict[str, Any]) -> Any:
 
     plain = {key: value for key, value in spec.items() if key not in ("creation_context", "id") and value is not None}
     return revive(kind, plain)
+
+
+def checked(kind: str, name: str, spec: dict[str, Any]) -> Any:
+    """As `entity`, of a spec that somebody has changed. Raises UserError for what Azure's schema does not allow."""
+    try:
+        return entity(kind, spec)
+    except UserError:
+        raise
+    except Exception as error:  # marshmallow's and azure-ai-ml's, each of its own kind
+        raise UserError(f'{kind} "{name}": {one_line(error)}') from error
+
+
+def one_line(error: Exception) -> str:
+    """What is wrong, without the report in JSON and the advice for authors of files that azure-ai-ml puts around it."""
+    from amlocal.specs.load import _problems
+
+    each = dict.fromkeys(f"{field}: {said}" for field, said in _problems(error))
+    text = "; ".join(each) or str(getattr(error, "message", None) or error)
+    return " ".join(text.split()).partition(" Visit this link")[0]

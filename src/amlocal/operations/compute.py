@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from amlocal.assets import Assets
+from amlocal.assets import Assets, texts
 from amlocal.errors import UserError
-from amlocal.operations.common import Operations, Poller, entity, not_missing
+from amlocal.operations.common import Operations, Poller, checked, entity, not_missing
 from amlocal.workspace import Workspace
 
 SERVICE = ("$schema", "created_on", "creation_context", "id")  # not its author's
+STATE = ("provisioning_state", "state")
 STATEFUL = "computeinstance"  # the only type that can be stopped
 
 
@@ -68,7 +69,12 @@ class ComputeOperations(Operations):
         for key in ("name", "type", "size", "location", "provisioning_state", "state"):
             if wanted.get(key) != now.get(key):
                 raise UserError(f'compute "{name}": {key} cannot be changed; delete it and create another')
-        return self.assets.create(dict(wanted))
+        spec = {**wanted}
+        if isinstance(spec.get("tags"), Mapping):
+            spec["tags"] = texts(spec["tags"])
+        stateless = {key: value for key, value in spec.items() if key not in STATE}
+        checked("compute", name, stateless)
+        return self.assets.create(spec)
 
     def nodes(self, name: str) -> Sequence[dict[str, Any]]:
         """The one node of every compute target: this machine."""
@@ -135,7 +141,7 @@ class ComputeOperations(Operations):
         return Poller(None)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        made = entity("compute", {k: v for k, v in spec.items() if k not in ("provisioning_state", "state")})
+        made = entity("compute", {k: v for k, v in spec.items() if k not in STATE})
         made._provisioning_state = spec.get("provisioning_state")
         if "state" in spec:
             made._state = spec["state"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from amlocal.assets import BUILT_IN_DATASTORES, Assets
 from amlocal.errors import UserError
-from amlocal.operations.common import Operations, entity, not_missing
+from amlocal.operations.common import Operations, checked, entity, not_missing
 from amlocal.workspace import DEFAULT_DATASTORE, Workspace, disk_errors
 
 FILE_SHARES = ("workspacefilestore", "workspaceworkingdirectory")
@@ -58,7 +58,9 @@ class DatastoreOperations(Operations):
         self._refuse_built_in(name, "changed")
         if wanted.get("name") != name or wanted.get("type") != self.assets.get(name).get("type"):
             raise UserError(f'datastore "{name}": name and type cannot be changed; create another')
-        return self.assets.create({key: value for key, value in wanted.items() if key not in NEVER_KEPT})
+        spec = {key: value for key, value in wanted.items() if key not in NEVER_KEPT}
+        checked("datastore", name, spec)
+        return self.assets.create(spec)
 
     def _refuse_built_in(self, name: str, verb: str) -> None:
         if name in BUILT_IN_DATASTORES:

@@ -192,6 +192,8 @@ class JobOperations(Operations):
         """Print the job's log until it ends. Raises JobException when it did not complete."""
         from amlocal.jobs.stream import stream
 
+        with not_missing():
+            self.store.read(name)
         record = stream(self.store, name, self.web_view, sys.stdout)
         if record.status == "Failed":
             from azure.ai.ml.exceptions import ErrorCategory, ErrorTarget, JobException
@@ -217,7 +219,8 @@ class JobOperations(Operations):
         self, name: str, *, download_path: Path | str = ".", output_name: str | None = None, all: bool = False
     ) -> None:
         """Copy the run's artifacts to `artifacts/`, and with `all` or `output_name` outputs to `named-outputs/`."""
-        record = self.store.get(name)
+        with not_missing():
+            record = self.store.get(name)
         if not record.final:
             raise UserError(f'job "{name}" is {record.status}; its outputs can be downloaded when it has ended')
         if output_name and output_name not in record.outputs:
@@ -293,10 +296,11 @@ class JobOperations(Operations):
             job = self._child(record)
         else:
             job = entity("job", {**record.spec, "name": record.name, "display_name": record.display_name})
+            # A command job's entity is a node of a pipeline, too, and lowers the name that it is given.
+            setattr(job, "_name" if hasattr(job, "_name") else "name", record.name)
             job.description, job.tags = record.description, dict(record.tags)
         job._status = record.status
         job._id = f"azureml:{record.name}"
-        job._creation_context = _system_data(record.creation_context)
         job.experiment_name = record.experiment_name
         job.properties = self._describe(record)["properties"]
         job.services = {**(getattr(job, "services", None) or {}), **self._services(record)}
@@ -329,15 +333,6 @@ class JobOperations(Operations):
             "Studio": JobService(endpoint=self.web_view(record), type="Studio"),  # type: ignore[arg-type]
             "Tracking": JobService(endpoint=self.workspace.shown_uri, type="Tracking"),  # type: ignore[arg-type]
         }
-
-
-def _system_data(context: Mapping[str, str]) -> Any:
-    from datetime import datetime
-
-    from azure.ai.ml.entities import SystemData
-
-    created = datetime.fromisoformat(context["created_at"])
-    return SystemData(created_at=created, created_by=context["created_by"], created_by_type=context["created_by_type"])
 
 
 def created(context: Mapping[str, str]) -> Any:

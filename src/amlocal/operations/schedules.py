@@ -8,7 +8,7 @@ from typing import Any
 from amlocal.assets import creation_context, refuse_changes, texts
 from amlocal.errors import UserError
 from amlocal.jobs.record import JobRecord, JobStore
-from amlocal.operations.common import Operations, Poller, entity, not_missing
+from amlocal.operations.common import Operations, Poller, checked, entity, not_missing
 from amlocal.schedules import Outcome, Schedule, Schedules
 from amlocal.workspace import Workspace, read_json
 
@@ -86,9 +86,9 @@ class ScheduleOperations(Operations):
             job_name = self.store.trigger(name, _moment(schedule_time) or self.now())
         return ScheduleTriggerResult(job_name=job_name, schedule_action_type="CreateJob")
 
-    def run(self) -> Iterator[Outcome]:
+    def run(self) -> Sequence[Outcome]:
         """Start every schedule's job that has come due since the last look. An addition to MLClient's."""
-        return self.store.start_due(self.now())
+        return [*self.store.start_due(self.now())]
 
     def describe(self, name: str) -> dict[str, Any]:
         return self._describe(self.store.get(name))
@@ -100,8 +100,10 @@ class ScheduleOperations(Operations):
         """Make a schedule read as `wanted`, its job aside; returns it as `describe` does. Raises UserError."""
         now = self.describe(name) | {"next_run": wanted.get("next_run")}  # which may have come to pass meanwhile
         changed = refuse_changes(f'schedule "{name}"', now, wanted, MUTABLE)
-        if "tags" in changed:
-            changed["tags"] = texts(changed["tags"])
+        if "trigger" in changed:
+            checked("schedule", name, {"name": name, "trigger": changed["trigger"], "create_job": "azureml:kept"})
+        for key in {"tags", "properties"} & changed.keys():
+            changed[key] = texts(changed[key])
         self.store.put(replace(self.store.get(name), **changed), self.now())
         return self.describe(name)
 

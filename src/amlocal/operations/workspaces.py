@@ -1,10 +1,11 @@
 """`client.workspaces`: the one of this folder."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from amlocal.assets import refuse_changes, texts
-from amlocal.errors import NotFound
+from amlocal.errors import NotFound, UserError
 from amlocal.operations.common import Operations, Poller
 from amlocal.workspace import Workspace, disk_errors, read_json, write_json
 
@@ -14,9 +15,10 @@ WORKSPACE_ID = (
     "/providers/Microsoft.MachineLearningServices/workspaces/{}"
 )
 MUTABLE = ("description", "display_name", "tags")
-ARM_ID = (
-    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local"
-    "/providers/Microsoft.MachineLearningServices/workspaces/{name}"
+# Everything that a workspace writes into its folder.
+WRITTEN = re.compile(
+    r"artifacts|assets|cache|datastores|endpoints|environments|jobs|locks|mlartifacts|mlruns|models|reuse|schedules"
+    r"|snapshots|\.{1,2}gitignore(\.\w+)?|\.?(az|workspace)\.json(\.\w+)?|mlflow\.db(-\w+)?|mlflow-server\.log"
 )
 
 
@@ -38,7 +40,7 @@ class WorkspaceOperations(Operations):
             "hbi_workspace": False,
             "id": WORKSPACE_ID.format(self.workspace.name),
             "location": "local",
-            "mlflow_tracking_uri": self.workspace.tracking_uri,
+            "mlflow_tracking_uri": self.workspace.shown_uri,
             "name": self.workspace.name,
             "path": str(self.workspace.root),
             "resource_group": "local",
@@ -57,11 +59,9 @@ class WorkspaceOperations(Operations):
             tags=told["tags"],
             location="local",
             resource_group="local",
-            mlflow_tracking_uri=told["mlflow_tracking_uri"],
+            mlflow_tracking_uri=self.workspace.tracking_uri,
         )
         made._id = told["id"]
-        return made
-        made._id = ARM_ID.format(name=told["name"])  # programs read subscription and group out of it
         return made
 
     def list(self, **_: Any) -> Iterator[Any]:
@@ -94,16 +94,34 @@ class WorkspaceOperations(Operations):
         return self.describe()
 
     def begin_delete(self, name: str, **_: Any) -> Poller:
-        """End everything that runs in the workspace and remove its folder: jobs, models, endpoints, collected data."""
+        """End everything that runs in the workspace and remove its folder: jobs, models, endpoints, collected data.
+
+        Raises UserError for a folder that is not a workspace's own: AMLOCAL_HOME may name any.
+        """
         import shutil
 
         from amlocal.endpoints.down import down
 
         self.describe(name)
+        self._refuse_other_folder()
         down(self.workspace)
         with disk_errors(self.workspace.root):
             shutil.rmtree(self.workspace.root)
         return Poller(None)
+
+    def _refuse_other_folder(self) -> None:
+        root = self.workspace.root
+        if not root.is_dir():
+            raise NotFound(f"{root}: there is no workspace; nothing is deleted")
+        there = sorted(path.name for path in root.iterdir())
+        ignore = root / ".gitignore"
+        ours = ignore.is_file() and ignore.read_text(errors="replace") == "*\n"
+        foreign = [name for name in there if not WRITTEN.fullmatch(name) or (name == ignore.name and not ours)]
+        if foreign or not {".gitignore", "jobs", "mlflow.db"} & {*there}:
+            why = (
+                f"it holds {foreign[0]}, which no workspace writes" if foreign else "nothing of a workspace's is in it"
+            )
+            raise UserError(f"{root}: not deleted: {why}; mend AMLOCAL_HOME, or delete the folder yourself")
 
     def _kept(self) -> dict[str, Any]:
         path = self.workspace.root / "workspace.json"
