@@ -16,6 +16,8 @@ HARMLESS = (
     r"of-the-double|[&?]sig=double|-primary",  # the double's, on 127.0.0.1
     r'"id-token"',  # a permission
     r"in the token: `owner@id/name@id`",
+    r"^written_for: ",  # the commit of another repository
+    r"https://me:hidden@host/",  # what must not be shown
 )
 GUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 MADE_UP = re.compile(r"0{8}-0{4}-0{4}-0{4}-0{4}|0f0f0f0f-1111-2222-3333-4")
