@@ -12,7 +12,7 @@ HARMLESS = (
     r'"image/png": "',  # a notebook's pictures
     r"_SHA256 = ",  # checksums of public data
     r'"(tokenType|token_type|secretsType)": "',  # what kind of token, not which
-    r'"accessToken": "local"',  # of the stand-in for az: there is nobody to sign in to
+    r'"accessToken": "local"|\.token == "local"',  # of the stand-in for az: there is nobody to sign in to
     r"of-the-double|[&?]sig=double|-primary",  # the double's, on 127.0.0.1
     r'"id-token"',  # a permission
     r"in the token: `owner@id/name@id`",
