@@ -368,7 +368,6 @@ def test_a_parallel_step_with_other_arguments_is_not_reused(client, run, paralle
     ("wrong", "right", "message"),
     [
         ("entry.py", "entri.py", "task.entry_script: no such file in the code folder: entri.py"),
-        ('mini_batch_size: "2"', 'mini_batch_size: "0"', "mini_batch_size: 0 makes no mini batch"),
         ("--one", "it's", "task.program_arguments: not a command line"),
     ],
 )

@@ -74,8 +74,6 @@ def parallel_of(node: "Node") -> Parallel:
         words(task.program_arguments or "", lambda _: "")
     except ValueError as error:
         raise node.error("task.program_arguments", f"not a command line: {error}") from error
-    if str(node.own("mini_batch_size")) == "0":
-        raise node.error("mini_batch_size", "0 makes no mini batch; at least 1")
     data = whole(node.own("input_data"))
     if data is None or len(data.parts) != 2 or data.parts[1] not in node.inputs:
         raise node.error("input_data", f"{node.own('input_data')}: write ${{{{inputs.NAME}}}}, the data to be divided")
@@ -84,7 +82,8 @@ def parallel_of(node: "Node") -> Parallel:
         raise node.error("task.append_row_to", f"{task.append_row_to}: write ${{{{outputs.NAME}}}}")
     retry, each = node.own("retry_settings"), node.own("max_concurrency_per_instance")
     settings = {
-        "mini_batch_size": None if node.own("mini_batch_size") is None else str(node.own("mini_batch_size")),
+        # azure-ai-ml gives 0 for what is not said
+        "mini_batch_size": str(node.own("mini_batch_size")) if node.own("mini_batch_size") else None,
         "partition_keys": node.own("partition_keys"),
         "error_threshold": node.own("error_threshold"),
         "mini_batch_error_threshold": node.own("mini_batch_error_threshold"),
