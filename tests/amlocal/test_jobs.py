@@ -325,7 +325,9 @@ def test_after_a_failure_nothing_more_starts(client, spec, run, tmp_path):
     assert record.status == "Failed"
     touched = {path.name for path in tmp_path.glob("s*") if path.name[1:].isdigit()}
     completed = {step.step for step in client.jobs.store.steps(record) if step.status == "Completed"}
-    assert touched == completed and len(touched) < 20
+    assert completed <= touched and len(touched) < 20
+    # a core each: only who had one when the other failed may have begun, and was ended
+    assert len(touched - completed) < max(os.cpu_count() or 1, 2)
 
 
 def test_a_step_finds_a_name_beside_a_job_that_is_called_so(client, spec, run):

@@ -67,7 +67,13 @@ class Runner:
             SweepRun(self, step, record, values).run()
         else:
             with self.slots:
-                StepRun(self, step, record, values).run()
+                failed = True
+                try:
+                    StepRun(self, step, record, values).run()
+                    failed = record.status == "Failed"
+                finally:
+                    if failed and not self.plan.continue_on_step_failure:
+                        self.stopping.set()  # now, before the slot is free and the next step begins
 
     def given(self, step: Step, name: str) -> Value:
         """An input that no other step writes."""
