@@ -15,16 +15,15 @@ from typing import Any
 
 from amlocal.endpoints.operations import OnlineDeploymentOperations, OnlineEndpointOperations
 from amlocal.errors import NotEmulated
+from amlocal.operations.assets import ComponentOperations, DataOperations, EnvironmentOperations
 from amlocal.operations.common import Poller
 from amlocal.operations.compute import ComputeOperations
+from amlocal.operations.datastores import DatastoreOperations
 from amlocal.operations.jobs import JobOperations
 from amlocal.operations.models import ModelOperations
-from amlocal.operations.named import ComponentOperations, DataOperations, EnvironmentOperations
 from amlocal.operations.schedules import ScheduleOperations
 from amlocal.operations.workspaces import WorkspaceOperations
-from amlocal.workspace import Workspace
-
-NOBODY = "00000000-0000-0000-0000-000000000000"  # the id of a subscription that is not there
+from amlocal.workspace import NOBODY, Workspace
 
 # What MLClient has and a machine without Azure has no use for.
 AZURE_ONLY = (
@@ -95,7 +94,8 @@ class LocalMLClient:
         self.data = DataOperations(self.workspace)
         self.environments = EnvironmentOperations(self.workspace)
         self.components = ComponentOperations(self.workspace)
-        self.compute = ComputeOperations(self.workspace, "compute")
+        self.datastores = DatastoreOperations(self.workspace)
+        self.compute = ComputeOperations(self.workspace)
         self.workspaces = WorkspaceOperations(self.workspace)
         self.online_endpoints = OnlineEndpointOperations(self.workspace)
         self.online_deployments = OnlineDeploymentOperations(self.workspace)
@@ -112,12 +112,6 @@ class LocalMLClient:
     ) -> "LocalMLClient":
         """The workspace of this folder; no config.json is needed, and one that is there is not read."""
         return cls(credential, **kwargs)
-
-    @property
-    def datastores(self) -> Any:
-        from amlocal.operations.datastores import DatastoreOperations
-
-        return DatastoreOperations(self.workspace)
 
     def create_or_update(self, entity: Any, **kwargs: Any) -> Any:
         """Create a job, model, data asset, environment, component or datastore; returns it as it now stands."""

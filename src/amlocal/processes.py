@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,13 @@ def marked(root: Path, mark: str, values: set[str] | None = None) -> Iterator[ps
         ours = variables.get("AMLOCAL_HOME") == str(root) and mark in variables and process.pid != os.getpid()
         if ours and (values is None or variables[mark] in values):
             yield process
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine's loopback nobody listens at now, all different."""
+    with ExitStack() as stack:  # all held at once: a port that was let go may be given again
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(server.getsockname()[1]) for server in sockets]
 
 
 def port_is_free(port: int) -> bool:

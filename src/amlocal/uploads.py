@@ -1,14 +1,18 @@
 """Local files that become part of an asset: copied into the workspace once per content, as Azure uploads them."""
 
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from amlocal.errors import UserError
 from amlocal.workspace import Workspace, disk_errors
+
+Files = Sequence[tuple[Path, str]]  # each with its place below the folder it is copied to
 
 
 def keep(workspace: Workspace, path: Path) -> Path:
@@ -20,41 +24,64 @@ def keep(workspace: Workspace, path: Path) -> Path:
     root = workspace.root.resolve()
     if path.resolve().is_relative_to(root):
         return path
-    files = [(path, path.name)] if path.is_file() else list(_files(path, root))
+    kind, files = ("file", [(path, path.name)]) if path.is_file() else ("folder", listed(path, root))
+    if not files:
+        raise UserError(f"{path}: an empty folder; an asset needs at least one file")
     store = workspace.datastore() / "LocalUpload"
     workspace.create()
     with disk_errors(store):
-        kept = store / _digest("file" if path.is_file() else "folder", files)
+        kept = store / _digest(kind, files)
         if not kept.exists():
-            store.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=store, prefix=".") as scratch:
-                copy = Path(scratch, "copy")
-                (copy if path.is_file() else copy / path.name).mkdir(parents=True)
-                for source, target in files:
-                    place = copy / target if path.is_file() else copy / path.name / target
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(source, place)
-                try:
-                    copy.rename(kept)
-                except OSError:  # somebody else has just put the same content there
-                    if not kept.exists():
-                        raise
+            placed = files if kind == "file" else [(source, f"{path.name}/{target}") for source, target in files]
+            with copied(placed, store) as copy:
+                put(copy, kept)
         # The same content may have come under another name before.
         return next(kept.iterdir())
 
 
-def _files(folder: Path, root: Path) -> list[tuple[Path, str]]:
-    from azure.ai.ml._utils._asset_utils import get_ignore_file, get_upload_files_from_folder
+def listed(folder: Path, root: Path) -> Files:
+    """The files of a folder by their names, but what `.amlignore` or `.gitignore` in it name, and the workspace `root`.
 
-    found: Any = get_upload_files_from_folder(folder, ignore_file=get_ignore_file(folder))
-    files = [(Path(source), Path(target).as_posix()) for source, target in found]
-    files = [(source, target) for source, target in files if not source.resolve().is_relative_to(root)]
-    if not files:
-        raise UserError(f"{folder}: an empty folder; an asset needs at least one file")
-    return sorted(files, key=lambda pair: pair[1])
+    As azure-ai-ml's get_upload_files_from_folder, which would go through the workspace, too.
+    """
+    from azure.ai.ml._utils._asset_utils import get_ignore_file, traverse_directory
+
+    root, ignored = root.resolve(), get_ignore_file(folder)
+    found: list[tuple[Path, str]] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if Path(place, name).resolve() != root]
+        below = Path(place).relative_to(folder).as_posix()
+        files: Any = traverse_directory(place, names, prefix=below, ignore_file=ignored)
+        found += [(Path(source), Path(target).as_posix()) for source, target in files]
+    return sorted(found, key=lambda pair: pair[1])
 
 
-def _digest(kind: str, files: Sequence[tuple[Path, str]]) -> str:
+@contextmanager
+def copied(files: Files, store: Path) -> Iterator[Path]:
+    """A folder in `store` with copies of the files, which is gone afterwards unless `put` has given it a name."""
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store, prefix=".") as scratch:
+        copy = Path(scratch, "copy")
+        copy.mkdir()
+        for source, target in files:
+            place = copy / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place)
+        yield copy
+
+
+def put(copy: Path, kept: Path) -> Path:
+    """Rename a folder to where its content belongs, unless the same content is there; returns the place."""
+    if not kept.exists():
+        try:
+            copy.rename(kept)
+        except OSError:  # somebody else has just put it there
+            if not kept.exists():
+                raise
+    return kept
+
+
+def _digest(kind: str, files: Files) -> str:
     digest = hashlib.sha256(kind.encode())
     for source, target in files:
         digest.update(target.encode() + b"\0")

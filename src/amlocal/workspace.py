@@ -27,6 +27,7 @@ from amlocal.errors import UserError
 
 FOLDER = ".amlocal"
 DEFAULT_DATASTORE = "workspaceblobstore"
+NOBODY = "00000000-0000-0000-0000-000000000000"  # the id of a subscription, a tenant, a user that is not there
 LEAST_FREE = 64 * 2**20  # bytes
 
 

@@ -152,6 +152,24 @@ def test_lines_of_pip(lines, requirements):
     assert [str(package.requirement) for package in wanted.packages] == requirements
 
 
+@pytest.mark.parametrize(
+    ("python", "packages", "held"),
+    [
+        ("3.8", [{"pip": ["scikit-learn==1.0.2", "numpy>=1.20"]}], True),
+        ("3.8", [{"pip": ["scikit-learn==1.0.2", "numpy==1.21.2"]}], False),  # bounded already
+        ("3.8", [{"pip": ["scikit-learn>=1.0"]}], False),  # a new one will do
+        ("3.10", [{"pip": ["scikit-learn==1.2.2"]}], False),  # on Azure, too, it gets numpy 2
+        ("3.10", ["scikit-learn=1.2"], True),
+        ("3.10", ["pandas=2.2.2", "scipy>=1.10"], False),
+    ],
+)
+def test_what_came_before_numpy_2_does_not_get_it_where_it_does_not_on_azure(python, packages, held):
+    wanted = of_conda_file({"dependencies": [f"python={python}", *packages]})
+    wanted.hold_numpy()
+    assert ("numpy<2" in [str(package.requirement) for package in wanted.packages]) == held
+    assert bool(wanted.notices) == held
+
+
 def test_indexes_are_handed_on_and_the_rest_of_the_options_is_told():
     lines = ["--extra-index-url=https://x/simple", "-i https://y", "-fhttps://z", "--require-hashes"]
     wanted = of_conda_file({"dependencies": [{"pip": lines}]})

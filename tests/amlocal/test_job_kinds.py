@@ -217,6 +217,17 @@ def test_a_mistake_in_a_pipeline_with_pipelines(bare_client, spec, wrong, right,
     assert "job.yml:" in str(caught.value)
 
 
+def test_a_registered_component_may_have_pipelines_in_pipelines(bare_client, spec):
+    spec(INNER, "inner.yml")
+    outer = spec(f"name: outer\nversion: 1\n{OUTER.replace('text: hello', 'text: {type: string}')}", "outer.yml")
+    bare_client.components.create_or_update(load("component", outer))
+    job = spec("type: pipeline\njobs:\n  a: {type: pipeline, component: azureml:outer:1, inputs: {text: hi}}\n")
+    steps = plan(load("job", job), bare_client.workspace).steps
+    assert [*steps] == ["a.before.first", "a.before.second", "a.after.first", "a.after.second"]
+    assert steps["a.after.first"].inputs["text"].literal == "after hi"
+    assert {step.environment["source"] for step in steps.values()} == {str(job)}, "no file that is gone"
+
+
 @pytest.mark.parametrize(
     ("distribution", "shown"),
     [

@@ -65,6 +65,43 @@ def test_a_mistake_is_one_clear_line(bare_client, spec, wrong, right, message):
     assert not bare_client.workspace.root.exists(), "a refused job leaves nothing behind"
 
 
+CIRCLE = """
+type: pipeline
+jobs:
+  one:
+    type: command
+    component: ./component.yml
+    inputs: {text: "${{parent.jobs.two.inputs.text}}", rate: 0.75}
+  two:
+    type: command
+    component: ./component.yml
+    inputs: {text: two, rate: "${{parent.jobs.one.inputs.rate}}"}
+"""
+
+
+def test_steps_may_each_take_an_input_of_the_other(bare_client, spec):
+    found = planned(bare_client, spec(CIRCLE)).steps
+    literals = {name: (step.inputs["text"].literal, step.inputs["rate"].literal) for name, step in found.items()}
+    assert literals == {"one": ("two", "0.75"), "two": ("two", "0.75")}
+
+
+@pytest.mark.parametrize("wrong", ["${{parent.jobs.one.inputs.text}}", "not ${{parent.jobs.one.inputs.text}}"])
+def test_inputs_that_are_each_other_s_are_one_fault(bare_client, spec, wrong):
+    path = spec(CIRCLE.replace("text: two", f'text: "{wrong}"'))
+    with pytest.raises(UserError) as caught:
+        planned(bare_client, path)
+    assert str(caught.value).endswith(
+        "job.yml:3: jobs: the inputs are bound to each other in a circle: "
+        "one.inputs.text -> two.inputs.text -> one.inputs.text"
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_input_that_others_take_over_is_told_once(bare_client, spec):
+    with pytest.raises(UserError, match=r"^\S*job\.yml:7: jobs\.one\.inputs\.rate: 7.* is above [^\n]*$"):
+        planned(bare_client, spec(CIRCLE.replace("0.75", "7")))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.errors import UserError
+from amlocal.workspace import NOBODY
 
-NOBODY = "00000000-0000-0000-0000-000000000000"  # of a subscription, a tenant, a user
 NOT_SOON = "2099-12-31 23:59:59.000000"
 
 

@@ -116,6 +116,7 @@ def _base(
     if missing:
         asked = {package.name for package in wanted.packages}
         wanted.packages += [Package(Requirement(name)) for name in needs if canonicalize_name(name) not in asked]
+        wanted.hold_numpy()
         _say(log, wanted.notices)
         base, notices = built(wanted, missing, workspace, log, stopped)
         _say(log, notices)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from amlocal.errors import UserError
 from amlocal.jobs.process import LIFELINE
+from amlocal.processes import free_ports
 from amlocal.workspace import Workspace
 
 START_SECONDS = 120.0  # a cold disk included
@@ -33,7 +34,7 @@ class TrackingServer:
     """One running server."""
 
     def __init__(self, workspace: Workspace, log: Path) -> None:
-        self.port = _free_port()
+        [self.port] = free_ports(1)
         self.address = f"http://127.0.0.1:{self.port}"
         self.log = log
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "_MLFLOW_"))}
@@ -97,9 +98,3 @@ def stop_all() -> None:
     with _starting:
         while _servers:
             _servers.popitem()[1].stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

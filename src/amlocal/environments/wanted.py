@@ -12,6 +12,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from amlocal.errors import UserError
 
@@ -31,6 +32,8 @@ ON_PYPI = {
 SOURCES = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-index")
 FILES = ("-r", "--requirement", "-c", "--constraint")
 REMOTE = re.compile(r"(?:git|hg|svn|bzr)\+\S+|https?://\S+")
+# The first releases that work with numpy 2. PyPI lets many before them have it, which then cannot be imported.
+WITH_NUMPY_2 = {"pandas": "2.2.2", "scikit-learn": "1.4.2", "scipy": "1.13"}
 CONDA = re.compile(r"(?:[\w./-]+::)?(?P<name>[\w.-]+)\s*(?P<version>.*)")
 
 
@@ -87,6 +90,26 @@ class Wanted:
     def add(self, requirement: Requirement, conda: bool = False) -> None:
         if canonicalize_name(requirement.name) not in INTERPRETER:
             self.packages.append(Package(requirement, conda))
+
+    def hold_numpy(self) -> None:
+        """Keep numpy 2 from pins that came before it, where Azure's build would: what comes by conda, whose index was
+        mended afterwards, and what is for Python 3.8 or older, which has no numpy 2."""
+        python = re.match(r"==3\.(\d+)", self.python or "")
+        early = python is not None and int(python[1]) < 9
+        old = [
+            package.requirement
+            for package in self.packages
+            if (early or package.conda or package.guessed) and _before(package, WITH_NUMPY_2.get(package.name))
+        ]
+        numpy = [package.requirement.specifier for package in self.packages if package.name == "numpy"]
+        if old and all(specifier.contains("1.26.4") and specifier.contains("2.2.0") for specifier in numpy):
+            self.packages.append(Package(Requirement("numpy<2"), guessed=True))
+            self.notice(f"numpy is kept below 2, which {old[0]} came before")
+
+
+def _before(package: Package, release: str | None) -> bool:
+    pins = (each for each in package.requirement.specifier if each.operator in ("==", "<", "<="))
+    return release is not None and any(Version(pin.version.removesuffix(".*")) < Version(release) for pin in pins)
 
 
 def of_conda_file(content: Any, where: str = "conda_file") -> Wanted:

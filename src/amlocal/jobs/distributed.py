@@ -6,11 +6,10 @@ loopback.
 """
 
 import json
-import socket
-from contextlib import ExitStack
 from typing import Any
 
 from amlocal.errors import UserError
+from amlocal.processes import free_ports
 
 LOOPBACK = "127.0.0.1"
 
@@ -31,7 +30,7 @@ def processes(kind: str, spec: dict[str, Any], instances: int) -> list[dict[str,
 
 
 def _pytorch(per_node: int, nodes: int) -> list[dict[str, str]]:
-    port = str(_free_ports(1)[0])
+    port = str(free_ports(1)[0])
     return [
         {
             "RANK": str(rank),
@@ -47,7 +46,7 @@ def _pytorch(per_node: int, nodes: int) -> list[dict[str, str]]:
 
 
 def _mpi(per_node: int, nodes: int) -> list[dict[str, str]]:
-    port = str(_free_ports(1)[0])
+    port = str(free_ports(1)[0])
     return [
         {
             "OMPI_COMM_WORLD_RANK": str(rank),
@@ -67,7 +66,7 @@ def _mpi(per_node: int, nodes: int) -> list[dict[str, str]]:
 def _tensorflow(spec: dict[str, Any], instances: int) -> list[dict[str, str]]:
     workers = _count(spec, "worker_count", instances, at_least=1)
     servers = _count(spec, "parameter_server_count", 0, at_least=0)
-    addresses = [f"{LOOPBACK}:{port}" for port in _free_ports(workers + servers)]
+    addresses = [f"{LOOPBACK}:{port}" for port in free_ports(workers + servers)]
     cluster = {"worker": addresses[:workers]}
     if servers:
         cluster["ps"] = addresses[workers:]
@@ -84,10 +83,3 @@ def _count(spec: dict[str, Any], name: str, default: int, at_least: int) -> int:
     if count < at_least:
         raise UserError(f"distribution.{name}: {count} is less than {at_least}")
     return count
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of loopback nobody listens at now, all different."""
-    with ExitStack() as stack:  # all held at once: a port that was let go may be given again
-        sockets = [stack.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
-        return [int(server.getsockname()[1]) for server in sockets]

@@ -23,7 +23,7 @@ from amlocal.jobs.reuse import fingerprint
 from amlocal.jobs.tracking import artifact_root
 from amlocal.specs.expressions import Reference, render, words
 from amlocal.specs.plan import FILE_TYPES, Step
-from amlocal.workspace import DEFAULT_DATASTORE, disk_errors, write_json
+from amlocal.workspace import DEFAULT_DATASTORE, NOBODY, disk_errors, write_json
 
 if TYPE_CHECKING:
     from amlocal.jobs.runner import Runner
@@ -70,10 +70,9 @@ class StepRun:
             self._place_outputs()
             for notice in self.step.notices:
                 self._say(notice)
-            command = self._command()
             try:
                 runtime = environments.prepare(
-                    self._environment(), self.workspace, self.log, self.folder, command, self._asked_to_end
+                    self._environment(), self.workspace, self.log, self.folder, self.step.command, self._asked_to_end
                 )
             except UserError:
                 if not self._asked_to_end():
@@ -85,7 +84,7 @@ class StepRun:
                     shutil.copytree(self.step.code, self.folder / "code")
                 for name in ("", "outputs", "logs"):  # which Azure makes too
                     (self.folder / "code" / name).mkdir(exist_ok=True)
-                ending = self._run_processes(self._rendered(command, runtime.python), runtime)
+                ending = self._run_processes(self._rendered(runtime.python), runtime)
             finally:
                 environments.release(runtime)
         if ending == "Completed":
@@ -137,9 +136,6 @@ class StepRun:
             self.record.outputs[name] = {"type": output.type, "path": str(place)}
             self.outputs[name] = place
 
-    def _command(self) -> str:
-        return self.step.parallel.entry_script if self.step.parallel else self.step.command
-
     def _environment(self) -> dict[str, Any] | None:
         if not self.step.parallel:
             return self.step.environment
@@ -150,11 +146,11 @@ class StepRun:
 
     # -- running
 
-    def _rendered(self, command: str, python: Path) -> str:
+    def _rendered(self, python: Path) -> str:
         """What bash is given."""
         parallel = self.step.parallel
         if parallel is None:
-            return render(command, self._value)
+            return render(self.step.command, self._value)
         source = self.values[parallel.input]
         config = {
             **parallel.settings,
@@ -229,7 +225,6 @@ class StepRun:
         assert record.run_id and record.experiment_id
         return {
             **inherited,
-            "PATH": os.pathsep.join([str(runtime.python.parent), inherited.get("PATH", "")]),
             # A log is read while it is written, and by programs that write UTF-8, also where Windows would not.
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
@@ -242,7 +237,7 @@ class StepRun:
             **artifact_root(self.workspace),
             "AZUREML_RUN_ID": record.name,
             "AZUREML_ROOT_RUN_ID": self.runner.record.name,
-            "AZUREML_ARM_SUBSCRIPTION": "00000000-0000-0000-0000-000000000000",
+            "AZUREML_ARM_SUBSCRIPTION": NOBODY,
             "AZUREML_ARM_RESOURCEGROUP": "local",
             "AZUREML_ARM_WORKSPACE_NAME": self.workspace.name,
             "AZUREML_ARM_PROJECT_NAME": record.experiment_name,

@@ -118,7 +118,10 @@ def _mend_parallel(spec: dict[str, Any], frozen: Plan, outer: str = "") -> None:
 def _freeze(checked: Plan, workspace: Workspace) -> Plan:
     """The plan with every code folder replaced by a kept copy of it."""
     sources = {(step.code, step.includes) for step in checked.steps.values()}
-    copies = {source: _kept(*source, workspace) for source in sources}
+    copies = {
+        (code, includes): str(snapshot(workspace, code, includes)) if code or includes else None
+        for code, includes in sources
+    }
     steps = {
         name: replace(
             step,
@@ -141,20 +144,6 @@ def _pinned(environment: dict[str, Any] | None, workspace: Workspace) -> dict[st
     except NotFound:
         return environment  # Azure's own: curated, without a version of ours
     return {"reference": f"{named.name}:{found['version']}"}
-
-
-def _kept(code: str | None, includes: tuple[str, ...], workspace: Workspace) -> str | None:
-    """A copy of a code folder, with what else goes into it. Raises UserError."""
-    if not includes:
-        return code and str(snapshot(workspace, Path(code)))
-    from azure.ai.ml.entities._component._additional_includes import AdditionalIncludes
-
-    merging = AdditionalIncludes(origin_code_value=code, base_path=Path.cwd(), configs=list(includes))
-    problems = merging.validate().error_messages
-    if problems:
-        raise UserError(f"additional_includes: {next(iter(problems.values()))}")
-    with merging.merge_local_code_and_additional_includes() as merged:
-        return str(snapshot(workspace, Path(merged)))
 
 
 def _start(workspace: Workspace, record: JobRecord, folder: Path, runner: Runner | None) -> None:

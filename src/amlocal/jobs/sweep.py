@@ -26,7 +26,6 @@ class _Attempt:
     number: int
     record: JobRecord
     metrics: list[float]
-    dropped: bool = False
 
 
 class SweepRun:
@@ -93,7 +92,7 @@ class SweepRun:
             for future in done:
                 self._finish(running.pop(future), future)
             if self.policy.worse and running:
-                self._end_early([attempt for attempt in running.values() if not attempt.dropped])
+                self._end_early([each for each in running.values() if not self.runner.store.canceled(each.record)])
 
     def _room(self) -> int:
         """How many trials run at a time: as many as asked for, but a core each."""
@@ -155,7 +154,6 @@ class SweepRun:
         seen = {each.number: Trial(each.metrics, each.number in alive) for each in self.attempts}
         for number in self.policy.cancel(seen):
             attempt = next(each for each in running if each.number == number)
-            attempt.dropped = True
             attempt.record.properties["early_termination"] = "true"
             self._say(f"Trial {attempt.record.name}: ended early, {self.sweep.metric} is behind the others'")
             self.runner.store.cancel(attempt.record)

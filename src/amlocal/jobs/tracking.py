@@ -20,7 +20,7 @@ def get_ready() -> None:
 
 
 def client(workspace: Workspace) -> Any:
-    """An MlflowClient on the workspace's store, which is made on first use.
+    """An MlflowClient on the workspace's store, or the user's own; an SQLite file is made on first use.
 
     Making it takes seconds of migrations, which two processes cannot do at once, and which must not be seen half-done:
     the file is made under another name, and renamed when it is whole.
@@ -32,21 +32,32 @@ def client(workspace: Workspace) -> Any:
     for name in ("alembic", "mlflow"):  # what they say of making a database is no news to a user
         logging.getLogger(name).setLevel(logging.WARNING)
 
-    if workspace.tracking_uri == f"sqlite:///{workspace.database.as_posix()}" and not workspace.database.exists():
+    database = _sqlite_file(workspace.tracking_uri)
+    if database and not database.exists():
         with workspace.lock("mlflow"):
-            if not workspace.database.exists():
-                _make_store(workspace)
+            if not database.exists():
+                _make_store(database, workspace.artifacts)
     return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
 
 
-def _make_store(workspace: Workspace) -> None:
+def _sqlite_file(uri: str) -> Path | None:
+    """The file that an address of SQLAlchemy's names; None for a server, and for a store in memory."""
+    if not uri.startswith("sqlite:"):
+        return None
+    from sqlalchemy import make_url
+
+    name = make_url(uri).database
+    return Path(name) if name and not name.startswith((":", "file:")) else None
+
+
+def _make_store(database: Path, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    beside = workspace.database.with_suffix(".new")
+    beside = database.with_name(f"{database.name}-new")
     beside.unlink(missing_ok=True)
-    store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", workspace.artifacts.as_uri())
+    store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", artifacts.as_uri())
     store.engine.dispose()  # Windows cannot rename what is open
-    beside.replace(workspace.database)
+    beside.replace(database)
 
 
 def artifact_root(workspace: Workspace) -> dict[str, str]:

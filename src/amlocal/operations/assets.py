@@ -1,13 +1,15 @@
 """`client.data`, `client.environments` and `client.components`: named things with versions."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from amlocal import mltable, uris
-from amlocal.assets import Assets, Kind, view_of
-from amlocal.operations.common import ACTIVE, Operations, entity, not_missing
+from amlocal.assets import ACTIVE, Assets, Kind, view_of
+from amlocal.operations.common import Operations, entity, not_missing
 from amlocal.uploads import keep
 from amlocal.workspace import Workspace
 
@@ -15,26 +17,22 @@ from amlocal.workspace import Workspace
 SERVICE = ("$schema", "creation_context", "id")
 
 
-class AssetOperations(Operations):
-    """`client.data`, `client.environments` and `client.components`"""
+class AssetOperations(Operations, ABC):
+    """What the three have in common. kind: the assets' own."""
 
-    def __init__(self, workspace: Workspace, kind: Kind) -> None:
-        self.workspace, self.kind = workspace, kind
-        self.assets = Assets(workspace, kind)
+    kind: Kind
 
-    def create_or_update(self, item: Any, /, **_: Any) -> Any:
-        """Register a version. Local files are copied into the workspace, as Azure uploads them."""
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.assets = Assets(workspace, self.kind)
+
+    def _register(self, item: Any) -> Any:
+        """A version, as its author gives it. Local files are copied into the workspace, as Azure uploads them."""
         spec = {key: value for key, value in item._to_dict().items() if key not in SERVICE}
-        base = Path(item.base_path or ".")
-        if self.kind == "data":
-            spec["path"] = self._data_path(str(item.path), base, item.type)
-        elif self.kind == "environment":
-            build = spec.get("build")
-            if build and build.get("path") and (base / build["path"]).is_dir():
-                spec["build"] = {**build, "path": str(keep(self.workspace, base / build["path"]))}
-        else:
-            spec = self._with_code_kept(self._with_includes(spec, item), base)
-        return self._entity(self.assets.create(spec))
+        return self._entity(self.assets.create(self._with_files_kept(spec, item, Path(item.base_path or "."))))
+
+    @abstractmethod
+    def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]: ...
 
     def get(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> Any:
         with not_missing():
@@ -72,11 +70,26 @@ class AssetOperations(Operations):
         made = entity(self.kind, spec)
         if spec.get("properties"):  # which no file may have
             made.properties = dict(spec["properties"])
-        if self.kind == "data":  # a program may hand an asset's id to a job, where its name and version would do
-            made._id = _with_id(spec)["id"]
         return made
 
-    def _data_path(self, path: str, base: Path, kind: str) -> str:
+
+class DataOperations(AssetOperations):
+    """`client.data`"""
+
+    kind = "data"
+
+    def create_or_update(self, data: Any, **_: Any) -> Any:
+        return self._register(data)
+
+    def _entity(self, spec: dict[str, Any]) -> Any:
+        made = super()._entity(spec)
+        made._id = _with_id(spec)["id"]  # a program may hand it to a job, where its name and version would do
+        return made
+
+    def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
+        return {**spec, "path": self._path(str(item.path), base, item.type)}
+
+    def _path(self, path: str, base: Path, kind: str) -> str:
         """What the asset points at: an address as it is, a local file or folder as the workspace's copy of it."""
         if uris.SHORT.fullmatch(path) and not (base / path).exists():
             path = f"azureml:{path}"
@@ -92,14 +105,51 @@ class AssetOperations(Operations):
             mltable.check(found)
         return str(keep(self.workspace, found))
 
+
+class EnvironmentOperations(AssetOperations):
+    """`client.environments`"""
+
+    kind = "environment"
+
+    def create_or_update(self, environment: Any, **_: Any) -> Any:
+        return self._register(environment)
+
+    def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
+        build = spec.get("build")
+        if build and build.get("path") and (base / build["path"]).is_dir():
+            return {**spec, "build": {**build, "path": str(keep(self.workspace, base / build["path"]))}}
+        return spec
+
+
+class ComponentOperations(AssetOperations):
+    """`client.components`"""
+
+    kind = "component"
+
+    def create_or_update(
+        self, component: Any, version: str | None = None, *, skip_validation: bool = False, **_: Any
+    ) -> Any:
+        """component: an entity, or a function made one by `@dsl.pipeline` or mldesigner's `@command_component`."""
+        if isinstance(component, FunctionType):
+            from azure.ai.ml.operations._component_operations import _refine_component
+
+            component = _refine_component(component)
+        if version is not None:
+            component.version = version
+        return self._register(component)
+
+    def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
+        kept: dict[str, Any] = self._with_code_kept(self._with_includes(spec, item), base)
+        return kept
+
     def _with_includes(self, spec: dict[str, Any], component: Any) -> dict[str, Any]:
         """The component, and those of the steps inside it, with `additional_includes` merged into a kept `code`."""
         from amlocal.jobs.snapshot import snapshot
 
-        if getattr(component, "additional_includes", None):
-            with component._generate_additional_includes_obj().merge_local_code_and_additional_includes() as merged:
-                code = str(snapshot(self.workspace, merged))
-            spec = {key: value for key, value in spec.items() if key != "additional_includes"} | {"code": code}
+        includes = getattr(component, "additional_includes", None)
+        if includes:
+            code = snapshot(self.workspace, component.code, includes, Path(component.base_path))
+            spec = {key: value for key, value in spec.items() if key != "additional_includes"} | {"code": str(code)}
         jobs = dict(spec.get("jobs") or {})
         for name, node in jobs.items():
             inner = getattr((getattr(component, "jobs", None) or {}).get(name), "component", None)

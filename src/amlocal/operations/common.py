@@ -6,9 +6,6 @@ from typing import Any
 
 from amlocal.errors import NotEmulated, NotFound, UserError
 
-# azure-ai-ml's ListViewType.
-ACTIVE, ARCHIVED = "ActiveOnly", "ArchivedOnly"
-
 
 class Operations:
     """Base of the operations: what MLClient's have and ours have not is refused in one line."""
@@ -75,8 +72,8 @@ def checked(kind: str, name: str, spec: dict[str, Any]) -> Any:
 
 def one_line(error: Exception) -> str:
     """What is wrong, without the report in JSON and the advice for authors of files that azure-ai-ml puts around it."""
-    from amlocal.specs.load import _problems
+    from amlocal.specs.load import problems
 
-    each = dict.fromkeys(f"{field}: {said}" for field, said in _problems(error))
+    each = dict.fromkeys(f"{field}: {said}" for field, said in problems(error))
     text = "; ".join(each) or str(getattr(error, "message", None) or error)
     return " ".join(text.split()).partition(" Visit this link")[0]

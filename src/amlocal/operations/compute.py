@@ -17,7 +17,7 @@ STATEFUL = "computeinstance"  # the only type that can be stopped
 class ComputeOperations(Operations):
     """`client.compute`: kept so that specs and scripts mean the same; every job runs on this machine."""
 
-    def __init__(self, workspace: Workspace, kind: str = "compute") -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.assets = Assets(workspace, "compute")
 

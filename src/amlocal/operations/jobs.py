@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from amlocal import uris
-from amlocal.assets import in_view, refuse_changes, texts, view_of
+from amlocal.assets import ACTIVE, in_view, refuse_changes, texts, view_of
 from amlocal.errors import NotFound, Problems, UserError
 from amlocal.jobs.record import JobRecord, JobStore
-from amlocal.operations.common import ACTIVE, Operations, Poller, entity, not_missing
+from amlocal.operations.common import Operations, Poller, entity, not_missing
 from amlocal.workspace import Workspace, copy_into, disk_errors
 
 MLFLOW_ADDRESS = "http://127.0.0.1:5000"
@@ -277,8 +277,7 @@ class JobOperations(Operations):
             },
             "services": {
                 **(record.spec.get("services") or {}),
-                "Studio": {"endpoint": self.web_view(record), "type": "Studio"},
-                "Tracking": {"endpoint": self.workspace.shown_uri, "type": "Tracking"},
+                **self._services(record),
             },
             "status": record.status,
             "tags": record.tags,
@@ -292,6 +291,8 @@ class JobOperations(Operations):
         return {**kinds, **written}
 
     def _entity(self, record: JobRecord) -> Any:
+        from azure.ai.ml.entities._job.job_service import JobService
+
         if record.parent:
             job = self._child(record)
         else:
@@ -303,7 +304,11 @@ class JobOperations(Operations):
         job._id = f"azureml:{record.name}"
         job.experiment_name = record.experiment_name
         job.properties = self._describe(record)["properties"]
-        job.services = {**(getattr(job, "services", None) or {}), **self._services(record)}
+        ours: dict[str, Any] = self._services(record)
+        job.services = {
+            **(getattr(job, "services", None) or {}),
+            **{name: JobService(**fields) for name, fields in ours.items()},
+        }
         job._creation_context = created(record.creation_context)
         for name, output in record.outputs.items():
             if name in (getattr(job, "outputs", None) or {}):
@@ -326,13 +331,9 @@ class JobOperations(Operations):
         job._type = record.type
         return job
 
-    def _services(self, record: JobRecord) -> dict[str, Any]:
-        from azure.ai.ml.entities._job.job_service import JobService
-
-        return {
-            "Studio": JobService(endpoint=self.web_view(record), type="Studio"),  # type: ignore[arg-type]
-            "Tracking": JobService(endpoint=self.workspace.shown_uri, type="Tracking"),  # type: ignore[arg-type]
-        }
+    def _services(self, record: JobRecord) -> dict[str, dict[str, str]]:
+        addresses = {"Studio": self.web_view(record), "Tracking": self.workspace.shown_uri}
+        return {name: {"endpoint": address, "type": name} for name, address in addresses.items()}
 
 
 def created(context: Mapping[str, str]) -> Any:

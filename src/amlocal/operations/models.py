@@ -5,10 +5,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from amlocal import uris
-from amlocal.assets import view_of
+from amlocal.assets import ACTIVE, view_of
 from amlocal.errors import UserError
 from amlocal.jobs.record import JobStore
-from amlocal.operations.common import ACTIVE, Operations, not_missing
+from amlocal.operations.common import Operations, not_missing
 from amlocal.workspace import Workspace, copy_into, disk_errors
 
 

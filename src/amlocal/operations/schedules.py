@@ -13,8 +13,7 @@ from amlocal.schedules import Outcome, Schedule, Schedules
 from amlocal.workspace import Workspace, read_json
 
 # azure-ai-ml's ScheduleListViewType.
-ENABLED, DISABLED, ALL = "EnabledOnly", "DisabledOnly", "All"
-
+ENABLED, DISABLED = "EnabledOnly", "DisabledOnly"
 
 # What of a schedule `update` changes; the rest in its file.
 MUTABLE = ("description", "display_name", "is_enabled", "properties", "tags", "trigger")

@@ -7,18 +7,17 @@ from typing import Any
 from amlocal.assets import refuse_changes, texts
 from amlocal.errors import NotFound, UserError
 from amlocal.operations.common import Operations, Poller
-from amlocal.workspace import Workspace, disk_errors, read_json, write_json
+from amlocal.workspace import NOBODY, Workspace, disk_errors, read_json, write_json
 
 # Programs take the subscription and the group out of it.
 WORKSPACE_ID = (
-    "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local"
-    "/providers/Microsoft.MachineLearningServices/workspaces/{}"
+    f"/subscriptions/{NOBODY}/resourceGroups/local/providers/Microsoft.MachineLearningServices/workspaces/{{}}"
 )
 MUTABLE = ("description", "display_name", "tags")
 # Everything that a workspace writes into its folder.
 WRITTEN = re.compile(
     r"artifacts|assets|cache|datastores|endpoints|environments|jobs|locks|mlartifacts|mlruns|models|reuse|schedules"
-    r"|snapshots|\.{1,2}gitignore(\.\w+)?|\.?(az|workspace)\.json(\.\w+)?|mlflow\.db(-\w+)?|mlflow-server\.log"
+    r"|snapshots|\.{1,2}gitignore(\.\w+)?|\.?(az|workspace)\.json(\.\w+)?|mlflow\.db(-\w+)*|mlflow-server\.log"
 )
 
 

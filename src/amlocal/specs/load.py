@@ -105,16 +105,16 @@ def _explain(kind: str, path: Path, document: dict[str, Any], error: Exception) 
     """One line out of whatever the SDK's loader raised."""
     if isinstance(error, RecursionError):
         return f"{relative(path)}: a component in it contains itself, or YAML is nested without end"
-    problems = list(_problems(error))
-    if not problems:
+    found = list(problems(error))
+    if not found:
         first = re.sub(r"\s+", " ", str(getattr(error, "message", None) or error)).strip()
         return f"{relative(path)}: {first or type(error).__name__}"
-    field, message = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    field, message = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return f"{at(path, field)}: {_remedy(kind, field, message, document)}{more}"
 
 
-def _problems(error: Exception) -> Iterator[tuple[str, str]]:
+def problems(error: Exception) -> Iterator[tuple[str, str]]:
     """(dotted field, message) pairs from marshmallow's nested messages or from the SDK's JSON report of them."""
     messages = getattr(error, "messages", None)
     if isinstance(messages, dict):
@@ -197,10 +197,21 @@ def revive(kind: str, spec: dict[str, Any]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         filed = _filed(spec, Path(folder))
         if filed == spec:
-            return loader(kind)(io.StringIO(yaml.safe_dump(spec)))
+            return loader(kind)(io.StringIO(yaml.safe_dump(spec, sort_keys=False)))
         path = Path(folder, "job.yml")
-        path.write_text(yaml.safe_dump(filed), encoding="utf-8")
-        return loader(kind)(path)
+        path.write_text(yaml.safe_dump(filed, sort_keys=False), encoding="utf-8")
+        made = loader(kind)(path)
+    _forget_file(made)
+    return made
+
+
+def _forget_file(made: Any) -> None:
+    """The file that messages would name is gone, and nobody has written it."""
+    vars(made)["_Resource__source_path"] = ""  # the property's setter makes "." of nothing
+    for node in (getattr(made, "jobs", None) or {}).values():
+        component = getattr(node, "_component", None)
+        if hasattr(component, "_source_path"):
+            _forget_file(component)
 
 
 def _filed(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -213,7 +224,7 @@ def _filed(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(component, dict) and component.get("type") == "pipeline":
             path = folder / f"{len(list(folder.iterdir()))}.yml"
             path.touch()
-            path.write_text(yaml.safe_dump(_filed(component, folder)), encoding="utf-8")
+            path.write_text(yaml.safe_dump(_filed(component, folder), sort_keys=False), encoding="utf-8")
             node = {**node, "component": f"./{path.name}"}
         filed[name] = node
     return {**spec, "jobs": filed}

@@ -1,32 +1,23 @@
 """One node of a job (a command, a sweep, a parallel step) becomes a Step, checked as Azure would check it."""
 
-import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from amlocal import uris
 from amlocal.assets import Assets
 from amlocal.errors import Problems, UserError
 from amlocal.specs.expressions import references, whole
 from amlocal.specs.literals import literal_problem, suggestion
-from amlocal.specs.load import at
-from amlocal.specs.plan import (
-    DATA_TYPES,
-    FILE_TYPES,
-    FOLDER_TYPES,
-    Binding,
-    Output,
-    Step,
-)
+from amlocal.specs.load import at, revive
+from amlocal.specs.plan import DATA_TYPES, FILE_TYPES, Binding, Output, Step
 from amlocal.specs.settings import distribution_of, environment_of, parallel_of, sweep_of
 from amlocal.workspace import Workspace
 
 TEMPLATES = ("name", "output_name", "default_datastore")  # what ${{...}} may stand for in the path of an output
 ANONYMOUS = "azureml_anonymous"
+BUILT_IN_PYTHON = Path("(job built in Python)")
 
 
 # Stands for an input whose fault has been told, so that what follows from it is not told as well.
@@ -58,9 +49,9 @@ class Faults:
             raise Problems(self.each)
 
 
-def source_of(entity: Any) -> Path:
+def source_of(entity: Any, otherwise: Path = BUILT_IN_PYTHON) -> Path:
     """The file an entity was loaded from, for messages."""
-    return Path(getattr(entity, "_source_path", None) or "(job built in Python)")
+    return Path(getattr(entity, "_source_path", None) or otherwise)
 
 
 def data_of(value: Any) -> Any:
@@ -125,7 +116,7 @@ class Placed:
             raise self.error(f"inputs.{name}", str(error)) from error
         if isinstance(path, str):
             return path
-        if kind in FOLDER_TYPES and not path.is_dir() and kind in ("uri_folder", "mltable"):
+        if kind in ("uri_folder", "mltable") and not path.is_dir():
             raise self.error(f"inputs.{name}", f"{uri} is a file; a {kind} is a folder")
         if kind in FILE_TYPES and not path.is_file():
             raise self.error(f"inputs.{name}", f"{uri} is a folder; a {kind} is a file")
@@ -157,22 +148,19 @@ class Placed:
 
 def component_of(reference: str, workspace: Workspace) -> Any:
     """A component of the workspace, by `azureml:name:version` or `azureml:name@latest`. Raises UserError."""
-    from azure.ai.ml import load_component
-
     named = uris.named(reference) or uris.named(f"azureml:{reference}")
     if not named:
         raise UserError(f"{reference}: not understood; use azureml:NAME:VERSION or a file")
     spec = Assets(workspace, "component").get(named.name, named.version, named.label)
-    spec = {key: value for key, value in spec.items() if key != "creation_context"}
-    return load_component(io.StringIO(yaml.safe_dump(spec)))
+    return revive("component", {key: value for key, value in spec.items() if key != "creation_context"})
 
 
-def called(component: Any, source: Path) -> str:
+def called(component: Any, source: Path, otherwise: str = "the command") -> str:
     """A component in words; one that was given as a file has lost its name to azure-ai-ml."""
     if component.name != ANONYMOUS:
         return f"component {component.name}"
-    own = getattr(component, "_source_path", None)
-    return f"component {Path(own).name}" if own and Path(own) != source else "the command"
+    own = source_of(component, source)
+    return f"component {own.name}" if own != source else otherwise
 
 
 class Node(Placed):
@@ -184,8 +172,7 @@ class Node(Placed):
         super().__init__(prefix, source, base, workspace)
         self.node, self.name, self.component = node, name, component
         self.called = called(component, source)
-        own = getattr(component, "_source_path", None)
-        self.component_source = Path(own) if own else source
+        self.component_source = source_of(component, source)
         self.sweep = sweep_of(node, self) if node.type == "sweep" else None
 
     @property

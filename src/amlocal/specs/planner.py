@@ -163,6 +163,7 @@ class Level(Placed):
         self.given: dict[str, Binding] = {}
         self.places: dict[str, Any] = {}
         self.children: dict[str, Node | Level] = {}
+        self.asking: list[str] = []  # the inputs, each bound to the next one's, that are being looked up
         for key, child in pipeline.jobs.items():
             with faults.gathering():
                 self.children[key] = self._child(key, child)
@@ -181,15 +182,14 @@ class Level(Placed):
                 raise self.error(f"{prefix}component", str(error)) from error
         if node.type != "pipeline":
             return Node(node, path, prefix, self.source, self.base, self.workspace, component)
-        own = getattr(component, "_source_path", None)
         base = Path(getattr(component, "base_path", None) or self.base)
-        level = Level(component, path, Path(own) if own else self.source, base, self.workspace, self.faults)
+        level = Level(component, path, source_of(component, self.source), base, self.workspace, self.faults)
         level.node, level.place = node, Placed(prefix, self.source, self.base, self.workspace)
         return level
 
     @property
     def called(self) -> str:
-        return called(self.pipeline, self.place.source).replace("the command", "the pipeline")
+        return called(self.pipeline, self.place.source, "the pipeline")
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -241,14 +241,16 @@ class Level(Placed):
                     self.faults.unknown_input(name, place, child.inputs, child.called)
                     continue
                 found[name] = BROKEN
-                reference = reference_of(data)
-                if reference:
-                    found[name] = self._bound(place, name, reference)
-                elif isinstance(data, str) and "${{" in data:
-                    found[name] = self._joined(place, name, data)
-                else:
-                    found[name] = place.literal_or_path(name, data)
+                found[name] = self._binding(place, name, data)
         return found
+
+    def _binding(self, place: Placed, name: str, data: Any) -> Binding:
+        reference = reference_of(data)
+        if reference:
+            return self._bound(place, name, reference)
+        if isinstance(data, str) and "${{" in data:
+            return self._joined(place, name, data)
+        return place.literal_or_path(name, data)
 
     def _joined(self, place: Placed, name: str, text: str) -> Binding:
         """A text with references in it: the pipeline's literals, put in."""
@@ -285,7 +287,7 @@ class Level(Placed):
                     if source not in child.inputs:
                         known = suggestion(source, child.inputs)
                         raise place.error(field, f'{reference}: step "{step}" has no input "{source}"{known}')
-                    return typed(source, child.inputs[source], self._bindings(child).get(source), place, child.called)
+                    return self._same_as(step, child, source)
                 if source not in child.outputs:
                     known = suggestion(source, child.outputs)
                     raise place.error(field, f'{reference}: step "{step}" has no output "{source}"{known}')
@@ -296,6 +298,21 @@ class Level(Placed):
             field,
             f"{reference}: not understood; use ${{{{parent.inputs.X}}}} or ${{{{parent.jobs.STEP.outputs.X}}}}",
         )
+
+    def _same_as(self, step: str, child: "Node | Level", name: str) -> Binding:
+        """What another step's input is bound to. Raises UserError for inputs that are each other's in a circle."""
+        asked = f"{step}.inputs.{name}"
+        if asked in self.asking:
+            circle = self.asking[self.asking.index(asked) :]
+            first = circle.index(min(circle))  # told the same from wherever it is entered
+            path = " -> ".join((*circle[first:], *circle[:first], circle[first]))
+            raise self.error("jobs", f"the inputs are bound to each other in a circle: {path}")
+        self.asking.append(asked)
+        try:
+            given = self._binding(child.place, name, data_of(child.node.inputs.get(name)))
+        finally:
+            self.asking.pop()
+        return typed(name, child.inputs[name], given, child.place, child.called)
 
     def _places(self, child: "Node | Level") -> dict[str, Any]:
         """Where the outputs of a node go, as its file says or, bound to one of ours, as we were told."""

@@ -89,7 +89,7 @@ def parallel_of(node: "Node") -> Parallel:
         "mini_batch_error_threshold": node.own("mini_batch_error_threshold"),
         "max_retries": getattr(retry, "max_retries", None),
         "timeout": getattr(retry, "timeout", None),
-        "concurrency": int(each) * (_instances(node) or 1) if each else None,
+        "concurrency": int(each) * _instances(node) if each else None,
         "logging_level": node.own("logging_level"),
     }
     return Parallel(
@@ -113,18 +113,18 @@ def distribution_of(node: "Node") -> Distribution | None:
         raise node.error("distribution.type", f"{kind}: not emulated; {', '.join(DISTRIBUTIONS)} are")
     spec = {key: value for key, value in fields.items() if key != "type"}
     try:
-        distributed.processes(kind, spec, _instances(node) or 1)
+        distributed.processes(kind, spec, _instances(node))
     except UserError as error:
         raise node.error("distribution", str(error).removeprefix("distribution.")) from error
-    return Distribution(kind, spec, _instances(node) or 1)
+    return Distribution(kind, spec, _instances(node))
 
 
-def _instances(node: "Node") -> int | None:
+def _instances(node: "Node") -> int:
     resources = node.own("resources")
     count = (
         resources.get("instance_count") if isinstance(resources, dict) else getattr(resources, "instance_count", None)
     )
-    return int(count) if count else None
+    return int(count) if count else 1
 
 
 def environment_of(environment: Any, source: Path) -> dict[str, Any] | None:
