@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,20 @@ def spawn(
         )
 
 
+# Starts what it is told, and is gone; the flags are those of `spawn`.
+STARTER = """
+import os, subprocess, sys
+subprocess.Popen(sys.argv[1:], **({"creationflags": 0x08000200} if os.name == "nt" else {"start_new_session": True}))
+"""
+
+
+def spawn_orphan(
+    command: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    """As `spawn`, but the process is not a child of this one, and not ended with it. Returns the one that starts it."""
+    return spawn([sys.executable, "-IS", "-c", STARTER, *command], log, cwd, environment)
+
+
 def write_process(path: Path, pid: int, **more: Any) -> None:
     """Put a process on record; its start time tells it from a later one that is given the same id."""
     try:
@@ -51,13 +66,14 @@ def find(path: Path) -> psutil.Process | None:
 
 
 def end(processes: Iterable[psutil.Process], patience: float = 5.0) -> None:
-    """End processes and all they have started: politely, after `patience` seconds by force."""
+    """End processes and all they have started, but this one: politely, after `patience` seconds by force."""
     tree: dict[int, psutil.Process] = {}
     for process in processes:
         try:
             tree.update({one.pid: one for one in (*process.children(recursive=True), process)})
         except psutil.NoSuchProcess:
             continue
+    tree.pop(os.getpid(), None)
     left = list(tree.values())
     for how in ("terminate", "kill"):
         for process in left:

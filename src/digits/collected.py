@@ -156,7 +156,7 @@ def _lines(file: Path, problems: list[str]) -> Iterator[Row]:
         for line in lines:
             try:
                 row = json.loads(line) if line.strip() else None
-            except ValueError:
+            except (ValueError, RecursionError):  # which a line that is nested very deep causes
                 row = False
             if isinstance(row, dict):
                 yield row

@@ -13,6 +13,7 @@ import json
 from typing import Any, NoReturn
 
 import numpy as np
+import orjson
 
 from digits.model import PIXELS
 
@@ -35,7 +36,7 @@ def parse(text: str) -> np.ndarray:
     if not text.strip():
         raise BadRequest('the body is empty; send {"input_data": [[784 numbers]]} with Content-Type: application/json')
     try:
-        document = _decode(text)
+        document = _loads(text)
     except BadRequest:
         raise
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
@@ -126,3 +127,11 @@ def _constant(name: str) -> NoReturn:
 
 
 _decode = json.JSONDecoder(parse_constant=_constant).decode  # Python's own would take NaN and Infinity
+
+
+def _loads(text: str) -> Any:
+    """The JSON in `text`: by orjson, ten times as fast; what it does not take, Python's decoder takes or explains."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _decode(text)

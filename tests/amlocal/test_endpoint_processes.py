@@ -23,6 +23,7 @@ import pytest
 from amlocal.cli import main
 from amlocal.client import LocalMLClient
 from amlocal.endpoints.down import down, up
+from amlocal.endpoints.logs import EARLIER_BYTES, MOST_BYTES
 from amlocal.errors import UserError
 from amlocal.operations.common import entity
 from amlocal.processes import find
@@ -190,6 +191,19 @@ def test_what_is_killed_comes_back_and_health_tells_the_truth(serving: Bench) ->
     eventually(serving.answers)
 
 
+def test_a_supervisor_that_a_gateway_has_started_again_outlives_that_gateway(serving: Bench) -> None:
+    guardian, gateway, worker = (serving.process(name) for name in ("supervisor", "gateway", "blue-1-0"))
+    assert guardian and gateway and worker
+    guardian.suspend()
+    (serving.run / "gateway.json").unlink()  # as if it had died before it could put down whom it has started
+    guardian.kill()
+    after = eventually(lambda: serving.process("gateway"))
+    assert after != gateway
+    eventually(serving.answers)
+    assert serving.process("supervisor") and serving.process("blue-1-0") == worker
+    eventually(lambda: len(serving.processes()) == 3)
+
+
 def test_all_killed_at_once_and_one_command(serving: Bench) -> None:
     for process in (names := [serving.process(name) for name in ("supervisor", "gateway", "blue-1-0")]):
         assert process
@@ -258,7 +272,10 @@ BROKEN = {
     "def init(: pass": "SyntaxError",
     "def run(raw_data): pass": r"does not have a init\(\) function",
     "def init(): raise ValueError('no model')\ndef run(data): pass": r"init\(\) failed: ValueError: no model",
-    "import os\nos._exit(7)": "dies again and again",
+    "import os\nos._exit(7)": "dies again and again while it starts: blue-[0-9]-0 exited with code 7",
+    "import ctypes\nctypes.string_at(0)": "dies again and again while it starts: blue-[0-9]-0 was killed by SIGSEGV",
+    "import sys\ndef init(): sys.exit('no licence')\ndef run(data): pass": r"init\(\) .*no licence",
+    "import sys\nsys.exit(5)": r"loading it failed: SystemExit: 5",
     "import nothing_like_that": "score.py: loading it failed: ModuleNotFoundError: No module named 'nothing_like_that'",
 }
 
@@ -278,6 +295,109 @@ def test_a_script_that_does_not_load_is_one_line_with_its_log(bench: Bench) -> N
     bench.write("score.py", ECHO)
     bench.deploy()  # the same again, mended
     assert bench.answers()
+
+
+CRASHES = """
+import ctypes, json, os
+from pathlib import Path
+
+def init():
+    if Path("broken").exists(): raise ValueError("no model today")
+    global held
+    held = []
+
+def run(raw_data):
+    do = json.loads(raw_data)
+    if do == "exit": os._exit(3)
+    if do == "segfault": ctypes.string_at(0)
+    if do == "abort": os.abort()
+    if do == "out of memory": os.kill(os.getpid(), 9)  # as the system does
+    if do == "stuck": ctypes.PyDLL(None).sleep(60)  # no exception comes through to it
+    if do == "leak":
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))  # so that it does not take long
+        while True: held.append(open(os.devnull))
+    if do == "print":
+        for number in range(200): print(number, "x" * 1_000_000, flush=True)
+    return "fine"
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_a_script_that_crashes_costs_its_own_request_and_health_tells(bench: Bench) -> None:
+    bench.write("score.py", CRASHES)
+    bench.endpoint()
+    bench.deploy(request_settings={"max_concurrent_requests_per_instance": 20, "request_timeout_ms": 1500})
+    deployments = bench.client.online_deployments
+    for number, (do, how) in enumerate(
+        (
+            ("exit", "exited with code 3"),
+            ("segfault", "was killed by SIGSEGV"),
+            ("abort", "was killed by SIGABRT"),
+            ("out of memory", "was killed by SIGKILL"),
+        ),
+        1,
+    ):
+        status, said = bench.ask(do)
+        assert status == 502 and "worked on the request died" in said["message"]
+        eventually(lambda: bench.ask("fine") == (200, "fine"))
+        health = deployments.describe("blue", "digits")["health"]
+        assert (health["status"], health["restarts"], health["last_exit"]) == ("Healthy", number, f"blue-1-0 {how}")
+        assert f"blue-1-0 {how}; it is started again" in deployments.get_logs("blue", "digits", 500)
+    assert bench.ask("stuck")[0] == 408
+    eventually(lambda: bench.ask("fine") == (200, "fine"))
+
+    status, said = bench.ask("leak")
+    assert status == 424 and "Too many open files" in deployments.get_logs("blue", "digits", 500)
+    assert bench.ask("fine") == (200, "fine"), "what needs no descriptor is served"
+
+
+def test_a_script_that_prints_without_end_does_not_fill_the_disk(bench: Bench) -> None:
+    bench.write("score.py", CRASHES)
+    bench.endpoint()
+    bench.deploy(request_settings={"request_timeout_ms": 60_000})
+    assert bench.ask("print") == (200, "fine")
+    log = bench.store.log("digits", "blue")
+    eventually(lambda: log.stat().st_size < MOST_BYTES)
+    assert sum(path.stat().st_size for path in log.parent.iterdir()) < MOST_BYTES + EARLIER_BYTES
+    assert bench.ask("fine") == (200, "fine")
+    last = bench.client.online_deployments.get_logs("blue", "digits", 1)
+    assert "POST /score 200" in last and last.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such limit there")
+def test_where_few_files_may_be_open_there_is_a_limit_of_connections(bench: Bench) -> None:
+    bench.endpoint()
+    down(bench.client.workspace)
+    up_with_few = ["sh", "-c", 'ulimit -n 600 && exec "$0" -m amlocal up', sys.executable]
+    home = {**os.environ, "AMLOCAL_HOME": str(bench.client.workspace.root)}
+    subprocess.run(up_with_few, env=home, check=True, capture_output=True, timeout=60)
+    address = ("127.0.0.1", bench.store.get("digits").port)
+    held = [socket.create_connection(address) for _ in range(300)]
+    refused = [socket.create_connection(address, timeout=20) for _ in range(20)]
+    assert all(b"503 Service Unavailable" in b"".join(iter(lambda: each.recv(999), b"")) for each in refused)  # noqa: B023
+    for each in (held[0], held[-1]):  # those that are in are served
+        each.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert each.recv(999).startswith(b"HTTP/1.1 200 ")
+    for each in (*held, *refused):
+        each.close()
+    eventually(lambda: bench.ask()[0] == 404)  # no deployment has traffic: it is open again
+
+
+def test_a_script_that_does_not_come_back_tells_why_until_it_does(bench: Bench) -> None:
+    bench.write("score.py", CRASHES)
+    bench.endpoint()
+    bench.deploy(request_settings={"max_concurrent_requests_per_instance": 20, "request_timeout_ms": 300})
+    broken = Path(bench.store.get("digits").deployments["blue"].plans[0].folder, "code", "broken")
+    broken.touch()
+    bench.kill("blue-1-0")
+    eventually(lambda: bench.health()["message"] == "deployment blue: init() failed: ValueError: no model today")
+    assert bench.health()["status"] == "Unhealthy"
+    status, said = bench.ask("fine")
+    assert status == 503 and "no instance of deployment blue was ready within 300 ms" in said["message"]
+    broken.unlink()
+    eventually(lambda: bench.health()["status"] == "Healthy")
+    assert bench.ask("fine") == (200, "fine")
 
 
 def test_what_cannot_be_deployed_is_refused_before_anything_runs(bench: Bench) -> None:

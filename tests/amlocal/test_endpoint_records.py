@@ -1,6 +1,7 @@
 """Collected data: what a record says, and that a file never holds half of one."""
 
 import asyncio
+import functools
 import json
 import os
 import time
@@ -58,6 +59,14 @@ def test_a_record_has_azures_keys(tmp_path: Path) -> None:
         (b"", "data", "", "text/plain"),
         (b"\xff\xfe\n", "data_base64", "//4K", "image/png"),
         (b"[" * 5000 + b"]" * 5000, "data", "[" * 5000 + "]" * 5000, "text/plain"),
+        (b"[" * 1000 + b"]" * 1000, "data", "[" * 1000 + "]" * 1000, "text/plain"),
+        (
+            b'{"a":' * 254 + b"1" + b"}" * 254,
+            "data",
+            functools.reduce(lambda a, _: {"a": a}, range(254), 1),
+            "application/json",
+        ),
+        (b"[" + b"[1]," * 999 + b"[1]]", "data", [[1]] * 1000, "application/json"),
     ],
 )
 def test_any_body_fits_on_one_line(tmp_path: Path, body: bytes, member: str, kept: object, content_type: str) -> None:
@@ -72,22 +81,32 @@ def test_any_body_fits_on_one_line(tmp_path: Path, body: bytes, member: str, kep
     ("rolling_rate", "folder"), [("minute", "2024/03/05/18/16"), ("hour", "2024/03/05/18"), ("day", "2024/03/05")]
 )
 def test_files_roll_as_asked(tmp_path: Path, rolling_rate: str, folder: str) -> None:
-    assert collected(tmp_path, rolling_rate).path(1709662585.0) == tmp_path / folder / "instance.jsonl"
+    assert collected(tmp_path, rolling_rate).path(1709662585.0) == str(tmp_path / folder / "instance.jsonl")
 
 
 def test_lines_of_one_turn_are_all_there_when_their_writers_are_told(tmp_path: Path) -> None:
     one = collected(tmp_path)
     assert write(*[(one, b'{"n":%d}\n' % number) for number in range(100)]) == [None] * 100
-    assert [json.loads(line)["n"] for line in one.path(time.time()).open()] == list(range(100))
+    lines = Path(one.path(time.time())).read_text().splitlines()
+    assert [json.loads(line)["n"] for line in lines] == list(range(100))
 
 
 def test_a_torn_last_line_is_cut_before_more_is_written(tmp_path: Path) -> None:
     one = collected(tmp_path)
-    path = one.path(time.time())
+    path = Path(one.path(time.time()))
     path.parent.mkdir(parents=True)
     path.write_bytes(b'{"n":1}\n{"n":2' + b"x" * 200_000)
     write((one, b'{"n":3}\n'))
     assert path.read_bytes() == b'{"n":1}\n{"n":3}\n'
+
+
+def test_a_line_torn_in_an_earlier_hour_is_cut_too(tmp_path: Path) -> None:
+    one = collected(tmp_path)
+    path = Path(one.path(time.time() - 7200))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'{"n":1}\n{"n":2')
+    write((one, b'{"n":3}\n'))
+    assert path.read_bytes() == b'{"n":1}\n'
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be deleted there")
@@ -104,7 +123,7 @@ def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
 
     asyncio.run(run())
-    assert one.path(time.time()).read_bytes() == b"2\n"
+    assert Path(one.path(time.time())).read_bytes() == b"2\n"
 
 
 def test_what_cannot_be_written_is_told_and_leaves_no_half_line(
@@ -125,4 +144,68 @@ def test_what_cannot_be_written_is_told_and_leaves_no_half_line(
     monkeypatch.undo()
     assert told is not None and told.errno == 28
     write((one, b'{"n":3}\n'))
-    assert one.path(time.time()).read_bytes() == b'{"n":1}\n{"n":3}\n'
+    assert Path(one.path(time.time())).read_bytes() == b'{"n":1}\n{"n":3}\n'
+
+
+class Disk:
+    """Stands in for fdatasync: what it was asked to keep, in which order of events."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> None:
+        self.events: list[str] = []
+        self.fails = fails
+        monkeypatch.setattr(records.os, "fdatasync", self, raising=False)
+
+    def __call__(self, file: int) -> None:
+        self.events.append("disk")
+        if self.fails:
+            raise OSError(5, "Input/output error")
+
+
+def test_a_durable_answer_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    one = records.Collected(str(tmp_path), "request", "/the/endpoint", "instance", "hour", durable=True)
+
+    async def run() -> None:
+        recorder = records.Recorder()
+        done = asyncio.Event()
+        recorder.add([(one, b"1\n")], lambda error: (disk.events.append(f"told {error}"), done.set()))
+        await done.wait()
+        assert recorder.lag() == 0
+
+    asyncio.run(run())
+    assert disk.events == ["disk", "told None"]
+
+
+def test_what_the_disk_does_not_take_is_not_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Disk(monkeypatch, fails=True)
+    one = records.Collected(str(tmp_path), "request", "/the/endpoint", "instance", "hour", durable=True)
+
+    async def run() -> OSError | None:
+        recorder = records.Recorder()
+        told: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
+        recorder.add([(one, b"1\n")], told.set_result)
+        error = await told
+        assert recorder.failures == 1
+        return error
+
+    error = asyncio.run(run())
+    assert error is not None and error.errno == 5
+
+
+def test_the_disk_has_everything_soon_and_the_lag_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    one = collected(tmp_path)
+
+    async def run() -> float:
+        recorder = records.Recorder()
+        start = time.monotonic()
+        recorder.add([(one, b"1\n")], lambda error: disk.events.append("told"))
+        await asyncio.sleep(0.001)
+        assert recorder.lag() > 0
+        while recorder.lag():
+            await asyncio.sleep(0.001)
+        return time.monotonic() - start
+
+    took = asyncio.run(run())
+    assert disk.events == ["told", "disk"]
+    assert records.SYNC_SECONDS <= took < 5  # a busy machine; bench/soak.py tells what it is on a quiet one

@@ -1,12 +1,18 @@
-"""The worker answers as the inference server's own Flask app does: the same requests to both, in one process."""
+"""The worker answers as the inference server's own Flask app does, and only its own gateway."""
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
+
+from amlocal.endpoints import worker
 
 WORKER = Path(__file__).parents[2] / "src" / "amlocal" / "endpoints" / "worker.py"
 
@@ -125,3 +131,58 @@ def test_the_shortcut_answers_as_flask_does(tmp_path: Path, name: str) -> None:
     assert result["short"] == (name not in ("flask", "raw"))
     if name == "plain":
         assert {200, 201, 400, 404, 405, 431, 500, 503} <= set(result["statuses"])
+
+
+class Listener:
+    """Listens where a gateway would, at a run folder's socket, and does what a test wants with each connection."""
+
+    def __init__(self, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AMLOCAL_NO_UNIX_SOCKETS", "1")
+        self.server = socket.create_server(("127.0.0.1", 0))
+        (run / worker.SOCKET).write_text(str(self.server.getsockname()[1]))
+
+    def accept(self) -> tuple[socket.socket, BinaryIO]:
+        connection, _ = self.server.accept()
+        connection.settimeout(20)
+        return connection, connection.makefile("rb")
+
+
+def serve_a_worker(run: Path, secret: str) -> list[bytes]:
+    """Start a worker's line in a thread; what it is asked is collected."""
+    asked: list[bytes] = []
+
+    def answer(head: list[Any], body: bytes) -> bytes:
+        asked.append(body)
+        return worker.pack(b"[200,[]]", b"ok")
+
+    line = worker.Gateway(run, secret, {"deployment": "blue", "revision": 1, "pid": 1})
+    threading.Thread(target=line.serve, args=(answer, lambda: None), daemon=True).start()
+    return asked
+
+
+def test_a_worker_answers_nobody_who_cannot_prove_to_be_its_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Listener(tmp_path, monkeypatch)
+    asked = serve_a_worker(tmp_path, "the secret")
+    request = worker.pack(b'["POST","/score",[]]', b"stolen")
+    for impostor in (b'{"nonce":"1","proof":"%b"}' % (b"0" * 64), b"{}", b"[]", '{"proof":"ü"}'.encode()):
+        connection, stream = listener.accept()
+        hello = worker._receive(stream)
+        assert hello is not None and "the secret" not in str(hello)
+        connection.sendall(worker.pack(impostor) + request)
+        with contextlib.suppress(ConnectionError):
+            assert stream.read() == b""  # it says nothing and goes
+        connection.close()
+
+    connection, stream = listener.accept()
+    hello = worker._receive(stream)
+    assert hello is not None
+    ours = {"nonce": "n", "proof": worker.proof("the secret", "gateway", hello[0]["nonce"])}
+    connection.sendall(worker.pack(json.dumps(ours).encode()))
+    said = worker._receive(stream)
+    assert said == ({"proof": worker.proof("the secret", "worker", "n")}, b"")
+    connection.sendall(worker.pack(b"[]") + worker.pack(b'["POST","/score",[]]', b"mine"))
+    assert worker._receive(stream) == ([200, []], b"ok")
+    connection.sendall(worker.pack(b"null"))
+    assert asked == [b"mine"]

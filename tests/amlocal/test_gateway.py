@@ -18,6 +18,7 @@ import pytest
 from amlocal.client import LocalMLClient
 from amlocal.endpoints.connection import MAX_BODY
 from amlocal.endpoints.down import down
+from amlocal.endpoints.worker import unix_sockets
 from amlocal.errors import UserError
 from amlocal.operations.common import entity
 
@@ -115,9 +116,19 @@ def deployment_spec(folder: Path, name: str, **more: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+@pytest.fixture(scope="module", params=["unix sockets", "loopback"])
+def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
+    """The endpoint, with gateway and workers meeting at either place."""
     folder = tmp_path_factory.mktemp("served")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "loopback":
+            patch.setenv("AMLOCAL_NO_UNIX_SOCKETS", "1")
+        elif not unix_sockets():
+            pytest.skip("this system has none")
+        yield from serve(folder)
+
+
+def serve(folder: Path) -> Iterator[Served]:
     (folder / "code").mkdir()
     (folder / "code" / "score.py").write_text(SCRIPT)
     client = LocalMLClient(folder / "my work" / ".amlocal")

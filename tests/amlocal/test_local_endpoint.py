@@ -3,7 +3,6 @@
 import json
 import urllib.error
 import urllib.request
-from types import SimpleNamespace
 
 import pytest
 
@@ -79,9 +78,8 @@ def test_the_gateway_of_a_deleted_endpoint_lets_nobody_in(client, monkeypatch):
     monkeypatch.setattr("amlocal.endpoints.operations.wait_for_gateway", lambda store, name: None)
     client.online_endpoints.begin_create_or_update(endpoint(), local=True)
     gateway = Gateway(client.workspace, "trial")
-    request = SimpleNamespace(header=lambda name: None)
-    assert gateway._may_enter(request)
+    assert gateway.guard is None
     EndpointStore(client.workspace).record("trial").unlink()
     gateway._look_again = 0.0
     gateway.refresh()
-    assert not gateway._may_enter(request)
+    assert gateway.guard and gateway.guard.refusal(None) and gateway.guard.refusal(b"Bearer ")

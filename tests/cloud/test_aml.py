@@ -61,6 +61,15 @@ def test_a_job_that_fails_is_one_line_and_exit_code_1(aml: Callable[..., str], d
     assert aml("job show -n third --query status -o tsv") in ("Canceled\n", "CancelRequested\n")
 
 
+def test_credentials_of_an_endpoint_with_tokens(aml: Callable[..., str]) -> None:
+    aml("online-endpoint create -n tokens --auth-mode aml_token")
+    told = json.loads(aml("online-endpoint get-credentials -n tokens"))
+    assert told.keys() == {"accessToken", "expiryTimeUtc", "refreshAfterTimeUtc", "tokenType"}
+    aml("online-endpoint regenerate-keys -n tokens", fails="does not use keys for authentication")
+    aml("online-endpoint create -n people --auth-mode aad_token")
+    assert json.loads(aml("online-endpoint get-credentials -n people")).keys() == {"accessToken", "expiryTimeUtc"}
+
+
 def test_an_endpoint_through_its_life(aml: Callable[..., str]) -> None:
     aml("online-endpoint create -f aml/endpoints/digits/endpoint.yml")
     aml("online-endpoint create -f aml/endpoints/digits/endpoint.yml", fails="endpoint digits exists already")

@@ -139,12 +139,23 @@ def delete(name: str, no_wait: bool = False) -> None:
         deletion.result()
 
 
-def get_credentials(name: str) -> dict[str, str]:
+# As the REST API and `az ml` name them.
+CREDENTIALS = {
+    "primary_key": "primaryKey",
+    "secondary_key": "secondaryKey",
+    "access_token": "accessToken",
+    "expiry_time_utc": "expiryTimeUtc",
+    "refresh_after_time_utc": "refreshAfterTimeUtc",
+    "token_type": "tokenType",
+}
+
+
+def get_credentials(name: str) -> dict[str, Any]:
     endpoints = target.client().online_endpoints
     if hasattr(endpoints, "credentials"):  # without azure-ai-ml, which takes seconds: the keys stand in a command line
         return endpoints.credentials(name)
-    keys = endpoints.get_keys(name)
-    return {"primaryKey": keys.primary_key, "secondaryKey": keys.secondary_key}
+    told = vars(endpoints.get_keys(name))  # of EndpointAuthKeys, EndpointAuthToken or EndpointAadToken
+    return {CREDENTIALS[field]: value for field, value in told.items() if field in CREDENTIALS}
 
 
 def regenerate_keys(cmd: CLICommand, name: str, key_type: str = "primary") -> None:
@@ -198,7 +209,7 @@ def arguments(loader: CLICommandsLoader) -> None:
         c.argument(
             "auth_mode",
             choices=["key", "aml_token", "aad_token"],
-            help="Authentication method. Here: key. Default: key.",
+            help="Authentication method. Default: key.",
         )
     with ArgumentsContext(loader, "online-endpoint update") as c:
         c.argument(
@@ -291,7 +302,7 @@ examples:
 """
 helps["online-endpoint get-credentials"] = """
 type: command
-short-summary: List the keys for an online endpoint.
+short-summary: List the keys for an online endpoint, or a token if that is its authentication method.
 examples:
   - name: List the keys for an online endpoint
     text: aml online-endpoint get-credentials --name my-online-endpoint

@@ -1,10 +1,15 @@
-"""HTTP/1.1 for the gateway: one connection, parsed by httptools, its requests answered in their order.
+"""HTTP/1.1 for the gateway: connections parsed by httptools, the requests of each answered in their order.
 
-It knows nothing of endpoints. What is wrong with a request as HTTP (malformed, too large) is answered here.
+It knows nothing of endpoints. What is wrong with a request as HTTP (malformed, too large, too slow) is answered here.
+Framing is taken strictly, as RFC 9112 has it: where two readers could disagree about where a request ends, it is
+refused and the connection closed.
 """
 
 import asyncio
-from collections import deque
+import os
+import sys
+import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import cast
@@ -14,20 +19,39 @@ import orjson
 
 MAX_BODY = 10 * 1024 * 1024
 MAX_HEADERS = 64 * 1024
+# A header counts for this much beside its own length, so that there cannot be many thousands of empty ones.
+HEADER_BYTES = 32
+# The requests of all clients that are not answered yet, bodies and headers.
+MAX_HELD = 256 * 1024 * 1024
+# The framing of a chunked body may be this many times longer than the body itself, which is 1-byte chunks.
+MAX_FRAMING = 8
 # More than these many requests sent ahead on one connection stay with the operating system until some are answered.
 MAX_AHEAD = 16
+
+# A client has so long from a request's first byte to the end of its headers, and to the end of its body;
+HEADERS_SECONDS = 10.0
+REQUEST_SECONDS = 60.0
+# between two requests;
+IDLE_SECONDS = 75.0
+# and to take some of an answer that waits for it.
+UNREAD_SECONDS = 30.0
 # What a client still sends after it was refused is read and dropped for this long, so that it gets to read the refusal.
 LINGER_SECONDS = 10.0
 
+# Descriptors that are kept for files and workers; and how many macOS allows, whatever it says.
+OTHER_FILES = 512
+MACOS_FILES = 10_240
+
 Headers = list[tuple[bytes, bytes]]
 
+FRAMING = frozenset((b"content-length", b"expect", b"host", b"transfer-encoding"))
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Request:
     """A whole request. `respond` may be called at any later time, once."""
 
-    __slots__ = ("_connection", "body", "headers", "keep_alive", "method", "refusal", "target")
+    __slots__ = ("_connection", "body", "headers", "held", "keep_alive", "method", "refusal", "target")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
@@ -35,6 +59,7 @@ class Request:
         self.target = b""
         self.headers: Headers = []  # names in lower case
         self.body = b""
+        self.held = 0  # bytes, of those that Clients counts
         self.keep_alive = True
         self.refusal: tuple[int, str] | None = None
 
@@ -54,26 +79,57 @@ class Request:
         self.respond(status, [(b"content-type", b"application/json"), *headers], body)
 
 
-class Connection(asyncio.Protocol):
-    """A client's connection: hands whole requests to `handle`, one at a time."""
+class Clients:
+    """All connections of a server, and what they take together."""
 
-    def __init__(self, handle: Callable[[Request], None], connections: set["Connection"]) -> None:
-        self._handle = handle
-        self._connections = connections
+    def __init__(self, handle: Callable[[Request], None], most: int = sys.maxsize) -> None:
+        self.handle = handle
+        self.most = most
+        self.connections: set[Connection] = set()
+        self.held = 0  # bytes
+        self.answers: Counter[int] = Counter()  # by status
+
+    def connect(self) -> "Connection":
+        """A new connection's protocol."""
+        return Connection(self)
+
+    def look_after(self) -> None:
+        """Part with clients that keep us waiting; to be called every second or so."""
+        now = asyncio.get_running_loop().time()
+        for connection in list(self.connections):
+            connection.look_after(now)
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection: its whole requests are handled, one at a time."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._begin()
-        self._waiting: deque[Request] = deque()  # the first is being answered
+        self._waiting: deque[Request] = deque()
+        self._asked = False  # the first of them is being answered
+        self._working = False
         self._deaf = False  # what still comes is dropped
-        self._paused = False
+        self._refused = False
+        self._ended = False  # the client will send no more
+        self._paused = False  # it has sent so far ahead that we do not read
+        self._stuffed = False  # it does not read
+        self._lost = False
+        self._unread = 0  # bytes, when last looked at
+        self._took = 0.0  # when that was another number
+        self._left = 0.0  # when we had said all we had to say
+        self._since = 0.0  # when the request that is being received began
         self.last_active = asyncio.get_running_loop().time()
+        self._begin()
 
     def _begin(self) -> None:
         """Get ready for the next request."""
         self._request = Request(self)
+        self._in_body = False
+        self._received = 0
         self._header_bytes = 0
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._body: bytes | bytearray = b""
 
     @property
     def busy(self) -> bool:
@@ -84,67 +140,141 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
-        self._connections.add(self)
+        self._clients.connections.add(self)
+        if len(self._clients.connections) > self._clients.most:
+            self._deaf = True
+            self._request.keep_alive = False
+            self._waiting.append(self._request)
+            self._request.refuse(503, f"the endpoint has {self._clients.most:,} connections, the most it can keep")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.discard(self)
+        self._clients.connections.discard(self)
+        self._lost = True
+        self._clients.held -= len(self._body)
+        self._body = b""
+        while len(self._waiting) > self._asked:  # who asked for these is gone
+            self._clients.held -= self._waiting.pop().held
 
     def data_received(self, data: bytes) -> None:
         self.last_active = asyncio.get_running_loop().time()
         if self._deaf:
             return
+        if not self._since:
+            self._since = self.last_active
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._deaf = True  # to another protocol: the request is answered as it stands, and that was all
+            self._refuse_all(400, "this server does not change to another protocol")
         except httptools.HttpParserError as error:
-            if not self._deaf:
-                self._refuse_all(400, f"not a valid HTTP request: {error}")
+            self._refuse_all(400, f"not a valid HTTP request: {error}")
+        else:
+            if self._received > MAX_HEADERS * 4 + MAX_FRAMING * len(self._body):
+                self._refuse_all(400, "not a valid HTTP request: its framing is many times longer than its body")
 
     def eof_received(self) -> bool:
+        self._ended = True
         return self.busy  # a client that has only closed its own side still gets its answers
 
-    def close(self) -> None:
-        self._transport.close()
+    def pause_writing(self) -> None:
+        self._stuffed = True
+
+    def resume_writing(self) -> None:
+        self._stuffed = False
+        self._work()
+
+    def look_after(self, now: float) -> None:
+        """Part with the client if it has kept us waiting too long."""
+        unread = self._transport.get_write_buffer_size()
+        if unread != self._unread:
+            self._unread, self._took = unread, now
+        if unread:
+            if now - self._took > UNREAD_SECONDS:
+                self._transport.abort()
+        elif self._left:
+            if now - self._left > LINGER_SECONDS:
+                self._transport.abort()
+        elif self._waiting:
+            return
+        elif self._since:
+            patience, what = (REQUEST_SECONDS, "body") if self._in_body else (HEADERS_SECONDS, "headers")
+            if now - self._since > patience:
+                self._refuse_all(408, f"the request's {what} did not come within {patience:g} seconds")
+        elif now - self.last_active > IDLE_SECONDS:
+            self._transport.close()
 
     # -- httptools; nothing here may raise, the parser would take it for the client's fault
+
+    def on_message_begin(self) -> None:
+        self._since = self.last_active
 
     def on_url(self, url: bytes) -> None:
         self._request.target += url
         self._count_headers(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._request.headers.append((name.lower(), value))
-        self._count_headers(len(name) + len(value))
+        self._count_headers(len(name) + len(value) + HEADER_BYTES)
+        if not self._in_body:  # what follows a chunked body is dropped: nobody has looked at it
+            self._request.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        self._in_body = True
         request = self._request
         request.method = self._parser.get_method().decode("latin-1")
         request.keep_alive = self._parser.should_keep_alive()
-        length = request.header(b"content-length")
-        if length is not None and length.isdigit() and int(length) > MAX_BODY:
+        version = self._parser.get_http_version()
+        hosts, length, expects = 0, b"", False
+        for name, value in request.headers:
+            if name not in FRAMING:
+                continue
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                length = value
+            elif name == b"expect":
+                expects = value.lower() == b"100-continue"
+            elif value.lower() != b"chunked" or version == "1.0":  # Transfer-Encoding
+                self._refuse_all(400, "the only Transfer-Encoding that is understood is chunked, with HTTP/1.1")
+                return
+        if version not in ("1.1", "1.0"):
+            self._refuse_all(505, "this server speaks HTTP/1.1")
+        elif hosts > 1 or (hosts == 0 and version == "1.1"):
+            self._refuse_all(400, "not a valid HTTP request: it must have one header Host")
+        elif self._parser.should_upgrade():  # the parser would take no body of it
+            self._refuse_all(400, "this server does not change to another protocol")
+        elif len(length) > 18 or (length and int(length) > MAX_BODY):
             self._too_large()
-        elif request.header(b"expect") == b"100-continue" and not self._waiting:
+        elif expects and not self._waiting:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         if self._deaf:
             return
-        self._body.append(body)
-        self._body_bytes += len(body)
-        if self._body_bytes > MAX_BODY:
+        if self._body:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)  # not a list: of many small pieces one would be huge
+            self._body += body
+        else:
+            self._body = body
+        self._clients.held += len(body)
+        if len(self._body) > MAX_BODY:
             self._too_large()
+        elif self._clients.held > MAX_HELD:
+            self._refuse_all(503, f"the requests in flight take more than {MAX_HELD:,} bytes together; try again")
 
     def on_message_complete(self) -> None:
         if self._deaf:
             return
         request = self._request
-        request.body = b"".join(self._body)
+        request.body = bytes(self._body)
+        request.held = len(request.body) + self._header_bytes
+        self._clients.held += self._header_bytes
+        self._since = 0.0
+        self._deaf = not request.keep_alive
         self._begin()
         self._waiting.append(request)
-        if len(self._waiting) == 1:
-            self._next()
-        elif len(self._waiting) > MAX_AHEAD and not self._paused:
+        self._work()
+        if len(self._waiting) > MAX_AHEAD and not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
@@ -152,10 +282,15 @@ class Connection(asyncio.Protocol):
 
     def answer(self, request: Request, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
         """Send the answer to the first request in line, then turn to the next."""
-        self._waiting.popleft()
-        last = not request.keep_alive or self._transport.is_closing()
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, "").encode())]
         parts += [b"%b: %b\r\n" % header for header in headers]
+        self._waiting.popleft()
+        self._asked = False
+        self._clients.held -= request.held
+        self._clients.answers[status] += 1
+        if self._lost:
+            return
+        last = not request.keep_alive or (self._ended and not self._waiting) or self._transport.is_closing()
         if last:
             parts.append(b"connection: close\r\n")
         parts.append(b"content-length: %d\r\n\r\n" % len(body))
@@ -165,17 +300,32 @@ class Connection(asyncio.Protocol):
         if last:
             self._leave()
         elif self._waiting:
-            self._next()
-        elif self._paused:
-            self._paused = False
-            self._transport.resume_reading()
-
-    def _next(self) -> None:
-        request = self._waiting[0]
-        if request.refusal:
-            request.refuse(*request.refusal)
+            self._work()
         else:
-            self._handle(request)
+            if self._since:  # the next one could not come while we were busy
+                self._since = asyncio.get_running_loop().time()
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+
+    def _work(self) -> None:
+        """Have the requests in line handled, one after the other; a client that does not read has to wait."""
+        if self._working:
+            return
+        self._working = True  # what is answered at once is answered in this loop
+        while self._waiting and not self._asked and not self._stuffed and not self._left:
+            self._asked = True
+            request = self._waiting[0]
+            if request.refusal:
+                request.refuse(*request.refusal)
+                continue
+            try:
+                self._clients.handle(request)
+            except Exception:
+                traceback.print_exc()
+                if self._asked and self._waiting[0] is request:
+                    request.refuse(500, "the gateway failed at this request; its log says why")
+        self._working = False
 
     def _count_headers(self, size: int) -> None:
         self._header_bytes += size
@@ -189,20 +339,37 @@ class Connection(asyncio.Protocol):
         """Refuse what is being received and hear no more; requests that came whole before it are answered first."""
         if self._deaf:
             return
-        self._deaf = True
+        self._deaf = self._refused = True
         request = self._request
+        self._clients.held -= len(self._body)
         self._begin()
         request.keep_alive = False
         request.refusal = (status, message)
         self._waiting.append(request)
-        if len(self._waiting) == 1:
-            self._next()
+        self._work()
 
     def _leave(self) -> None:
         """Close, after the client has had the time to read what it was told."""
-        if not self._deaf:
-            self._transport.close()
-            return
-        if self._transport.can_write_eof():
+        self._left = asyncio.get_running_loop().time()
+        if self._refused and not self._ended and self._transport.can_write_eof():
             self._transport.write_eof()
-        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
+        else:
+            self._transport.close()
+
+
+def most_connections() -> int:
+    """How many connections this process can keep, after it has been allowed as many files as it may be."""
+    if os.name == "nt":
+        return sys.maxsize
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (hard, MACOS_FILES):
+        if soft != wanted:
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            except (ValueError, OSError):
+                continue
+        break
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(soft - OTHER_FILES, soft // 2)

@@ -3,13 +3,13 @@
 import random
 import re
 import time
-import uuid
 
 import orjson
 
 from amlocal.endpoints.connection import REASONS, Request
+from amlocal.endpoints.metrics import Counts
 from amlocal.endpoints.pool import Pool
-from amlocal.endpoints.records import Collected, Line, Recorder
+from amlocal.endpoints.records import Collected, Line, Recorder, new_id
 from amlocal.endpoints.worker import pack
 
 # These speak of one connection, not of the request; the key is nobody's business but ours.
@@ -36,12 +36,13 @@ CLIENT_ID_LENGTH = 40
 
 
 class Target:
-    """A deployment as requests see it: its workers and its collections."""
+    """A deployment as requests see it: its workers, its collections, and what it has answered so far."""
 
     def __init__(self, name: str) -> None:
         self.pool = Pool(name)
         self.header = (b"azureml-model-deployment", name.encode())
         self.collections: dict[str, Collected] = {}
+        self.counts = Counts()
 
     def collected(self, headers: dict[str, str], body: bytes) -> Line:
         """The record of what the Collector sends; azureml/ai/monitoring/worker/sender.py has its headers.
@@ -55,7 +56,7 @@ class Target:
             when = time.time()
         id = headers.get("ce-x-request-id", "")
         line = collection.line(
-            headers.get("trace-id") or str(uuid.uuid4()),
+            headers.get("trace-id") or new_id(),
             when,
             headers.get("content-type") or headers.get("Content-Type", "application/json"),
             body,
@@ -91,7 +92,7 @@ class Exchange:
                 value = client_id = CLIENT_ID.sub(b"", value)[:CLIENT_ID_LENGTH]
             headers.append((name.decode("latin-1"), value.decode("latin-1")))
         if request_id is None:
-            self.id = str(uuid.uuid4())
+            self.id = new_id()
             headers.append(("x-request-id", self.id))
         else:
             self.id = request_id.decode("latin-1")
@@ -126,9 +127,10 @@ class Exchange:
     def _record(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Put question and answer on record, and only then answer."""
         headers.append(self.target.header)
-        lines = list(self._lines(status, headers, body))
+        lines = self._lines(status, headers, body)
 
         def written(error: OSError | None) -> None:
+            self.target.counts.add(507 if error else status, time.time() - self.started)
             if self.reply_to is None:
                 return
             if error:
@@ -143,6 +145,8 @@ class Exchange:
 
     def _lines(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> list[Line]:
         collections = self.target.collections
+        if not self.request.target.startswith(b"/score"):
+            return []  # somebody has read the swagger
         asked, answered = collections.get("request"), collections.get("response")
         drawn = random.random() * 100  # noqa: S311 (one draw for both, so that they can be joined)
         ids = {"correlationid": self.client_id, "xrequestid": self.id}
@@ -150,7 +154,7 @@ class Exchange:
         if asked and drawn < asked.percentage:
             request = self.request
             line = asked.line(
-                str(uuid.uuid4()),
+                new_id(),
                 self.started,
                 (request.header(b"content-type") or b"").decode("latin-1"),
                 request.body,
@@ -161,9 +165,7 @@ class Exchange:
             lines.append((asked, line))
         if answered and drawn < answered.percentage:
             content_type = next((value for name, value in headers if name.lower() == b"content-type"), b"")
-            line = answered.line(
-                str(uuid.uuid4()), time.time(), content_type.decode("latin-1"), body, statuscode=status, **ids
-            )
+            line = answered.line(new_id(), time.time(), content_type.decode("latin-1"), body, statuscode=status, **ids)
             lines.append((answered, line))
         return lines
 

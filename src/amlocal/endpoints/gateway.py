@@ -18,18 +18,18 @@ import sys
 import time
 from pathlib import Path
 
-from amlocal.endpoints import supervisor
-from amlocal.endpoints.connection import Connection, Request
+from amlocal.endpoints import console, supervisor
+from amlocal.endpoints.auth import KEY, Guard, foreign
+from amlocal.endpoints.connection import Clients, Request, most_connections
 from amlocal.endpoints.exchange import Exchange, Target, not_recorded
+from amlocal.endpoints.metrics import CONTENT_TYPE, Deployed, Snapshot, prepare
 from amlocal.endpoints.pool import Pool, WorkerLine
 from amlocal.endpoints.records import Collected, Recorder
-from amlocal.endpoints.store import Endpoint, EndpointStore
+from amlocal.endpoints.store import LOOK_SECONDS, Endpoint, EndpointStore
 from amlocal.endpoints.worker import SOCKET, unix_sockets
-from amlocal.errors import NotFound
-from amlocal.workspace import Workspace
+from amlocal.errors import NotFound, UserError
+from amlocal.workspace import NOBODY, Workspace
 
-IDLE_SECONDS = 75.0
-LOOK_SECONDS = 0.01  # how old our knowledge of the endpoint's record may be
 WATCH_SECONDS = 1.0
 
 
@@ -40,17 +40,18 @@ class Gateway:
         self.workspace = workspace
         self.store = EndpointStore(workspace)
         self.name = name
-        self.files = (self.store.record(name), self.store.folder(name) / "keys.json")
+        self.files = (self.store.record(name), self.store.keys_file(name), self.store.token_secret_file(name))
         self.secret = (self.store.run(name) / "secret").read_text(encoding="utf-8")
         self.recorder = Recorder()
         self.targets: dict[str, Target] = {}
-        self.connections: set[Connection] = set()
-        self.keys: list[bytes] = []
+        self.clients = Clients(self.handle, most_connections())
+        self.guard: Guard | None = None
         self.traffic: list[tuple[float, Target]] = []
         self.mirror: list[tuple[float, Target]] = []
         self._seen: list[int] = []
         self._look_again = 0.0
         self.endpoint = self.store.get(name)
+        self.store.token_secret(name)  # be there, in an endpoint from before there were tokens
         self._configure()
 
     # -- what the endpoint's record says
@@ -65,12 +66,13 @@ class Gateway:
             if [path.stat().st_mtime_ns for path in self.files] != self._seen:
                 self._configure()
         except (OSError, NotFound):
-            self.keys, self.endpoint.local = [], False  # deleted: nobody may enter any more, and the supervisor ends us
+            self.guard = Guard(self.name, KEY, ())  # deleted: nobody may enter any more, and the supervisor ends us
 
     def _configure(self) -> None:
         self._seen = [path.stat().st_mtime_ns for path in self.files]
         self.endpoint = endpoint = self.store.get(self.name)
-        self.keys = [key.encode() for key in self.store.keys(self.name).values()]
+        keys, secret = self.store.keys(self.name).values(), self.store.token_secret(self.name)
+        self.guard = None if endpoint.local else Guard(self.name, endpoint.auth_mode, keys, secret)
         for name in [name for name in self.targets if name not in endpoint.deployments]:
             self.targets.pop(name).pool.configure(set(), 0, 0.0)
         for name, deployment in endpoint.deployments.items():
@@ -110,30 +112,46 @@ class Gateway:
         self.refresh()
         path = request.target.partition(b"?")[0]
         if path == b"/" and request.method in ("GET", "HEAD"):
+            if b"text/html" in (request.header(b"accept") or b""):  # a person's browser; probes do not ask for it
+                request.respond(200, *console.front(self.endpoint))
+                return
             request.respond(200, [(b"content-type", b"text/plain; charset=utf-8")], b"Healthy")
+        elif console.is_public(path):
+            console.serve(request, path, self.endpoint)
+        elif reason := foreign(request, self.endpoint.port, self.guard is None):
+            request.refuse(403, reason)
         elif path == b"/modeldata/log":
             self._collect(request)
-        elif not self._may_enter(request):
-            request.refuse(
-                401,
-                "the header Authorization must be 'Bearer KEY';"
-                f" `aml online-endpoint get-credentials -n {self.name}` prints the key",
-                [(b"www-authenticate", b"Bearer")],
-            )
+        elif self.guard and (reason := self.guard.refusal(request.header(b"authorization"))):
+            request.refuse(401, reason, [(b"www-authenticate", b"Bearer")])
+        elif path == b"/metrics":
+            self._measure(request)
+        elif path == console.ABOUT:
+            console.about(request, self.endpoint)
         elif path not in (b"/score", b"/swagger.json"):
-            request.refuse(404, "no such path here: POST /score, GET /swagger.json")
+            request.refuse(404, "no such path here: POST /score, GET /swagger.json, /metrics, /console")
         else:
             self._route(request)
 
-    def _may_enter(self, request: Request) -> bool:
-        if self.endpoint.local:
-            return True
-        scheme, _, key = (request.header(b"authorization") or b"").partition(b" ")
-        given = key.strip()
-        allowed = False
-        for known in self.keys:  # all of them, so that the time taken tells nothing
-            allowed |= hmac.compare_digest(given, known)
-        return allowed and scheme.lower() == b"bearer"
+    def _measure(self, request: Request) -> None:
+        """Answer with the page that Prometheus reads."""
+
+        def answer(_: object) -> None:
+            snapshot = Snapshot(
+                self.name,
+                {
+                    name: Deployed(target.counts, target.pool.open, len(target.pool.lines))
+                    for name, target in self.targets.items()
+                },
+                self.clients.answers,
+                len(self.clients.connections),
+                self.recorder.written,
+                self.recorder.failures,
+                self.recorder.lag(),
+            )
+            request.respond(200, [(b"content-type", CONTENT_TYPE)], snapshot.page())
+
+        asyncio.get_running_loop().run_in_executor(None, prepare).add_done_callback(answer)
 
     def _route(self, request: Request) -> None:
         wanted = request.header(b"azureml-model-deployment")
@@ -210,7 +228,7 @@ class Gateway:
         workers = await self._listen_to_workers(loop)
         try:
             clients = await loop.create_server(
-                lambda: Connection(self.handle, self.connections),
+                self.clients.connect,
                 "127.0.0.1",
                 self.endpoint.port,
                 backlog=1024,
@@ -223,14 +241,16 @@ class Gateway:
                 f" aml online-endpoint update -n {self.name} --set properties.port=0"
             ) from error
         port = self.endpoint.port
+        guardian = None
         Path("gateway.failed").unlink(missing_ok=True)
         Path("gateway.ready").touch()
         while self.endpoint.port == port:  # else the supervisor starts us anew, at the other one
             await asyncio.sleep(WATCH_SECONDS)
-            self._drop_idle(loop.time())
+            self.clients.look_after()
             self.refresh()
             if not self.store.stop.exists():
-                supervisor.revive(self.workspace)
+                with contextlib.suppress(OSError, UserError):  # a full disk
+                    guardian = supervisor.revive(self.workspace, guardian)
         clients.close()
         workers.close()
 
@@ -247,11 +267,6 @@ class Gateway:
         server = await loop.create_server(make, "127.0.0.1", 0)
         Path(SOCKET).write_text(str(server.sockets[0].getsockname()[1]))
         return server
-
-    def _drop_idle(self, now: float) -> None:
-        for connection in list(self.connections):
-            if not connection.busy and now - connection.last_active > IDLE_SECONDS:
-                connection.close()
 
 
 class PortTaken(Exception):
@@ -270,12 +285,12 @@ def _draw(shares: list[tuple[float, Target]]) -> Target | None:
 def _collections(workspace: Workspace, endpoint: Endpoint, deployment: str) -> dict[str, Collected]:
     plan = endpoint.deployments[deployment].plans[-1]
     source = (
-        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local"
+        f"/subscriptions/{NOBODY}/resourceGroups/local"
         f"/providers/Microsoft.MachineLearningServices/workspaces/{workspace.name}"
         f"/onlineEndpoints/{endpoint.name}/deployments/{deployment}"
     )
     return {
-        name: Collected(each.folder, name, source, endpoint.instance, plan.rolling_rate, each.percentage)
+        name: Collected(each.folder, name, source, endpoint.instance, plan.rolling_rate, each.percentage, plan.durable)
         for name, each in plan.collections.items()
     }
 

@@ -38,7 +38,7 @@ def endpoint_health(store: EndpointStore, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def deployment_health(store: EndpointStore, endpoint: Endpoint, name: str, deployment: Deployment) -> dict[str, Any]:
-    """{"status", "message", "instances", "ready_instances", "restarts"}"""
+    """{"status", "message", "instances", "ready_instances", "restarts", "last_exit"}; last_exit: who died, and how."""
     run = store.run(endpoint.name)
     plan = deployment.plans[-1] if deployment.plans else None
     processes = plan.processes(name) if plan else []
@@ -47,8 +47,11 @@ def deployment_health(store: EndpointStore, endpoint: Endpoint, name: str, deplo
     if deployment.error:
         message = deployment.error
     elif ready < len(processes):
-        reasons = [reason for process in processes if (reason := failure(run, process))]
+        ill = [process for process in processes if process_state(run, process) != "running"]
+        reasons = [reason for process in ill if (reason := failure(run, process))]
         message = reasons[0] if reasons else f"{ready} of {len(processes)} instances are ready"
+        if not reasons and (death := _last_death(run, ill)):
+            message += f": {death}"
     if not ready:
         status = "Unhealthy"
     elif ready < len(processes):
@@ -59,6 +62,7 @@ def deployment_health(store: EndpointStore, endpoint: Endpoint, name: str, deplo
         "instances": len(processes),
         "ready_instances": ready,
         "restarts": sum(restarts(run, process) for process in processes),
+        "last_exit": _last_death(run, processes),
     }
 
 
@@ -79,7 +83,20 @@ def failure(run: Path, process: str) -> str | None:
 
 def restarts(run: Path, process: str) -> int:
     """How often the supervisor had to start a process again."""
+    return _on_record(run, process).get("restarts", 0)
+
+
+def last_exit(run: Path, process: str) -> str | None:
+    """How a process ended the last time: `was killed by SIGSEGV`, `exited with code 3`."""
+    return _on_record(run, process).get("last_exit")
+
+
+def _on_record(run: Path, process: str) -> dict[str, Any]:
     try:
-        return read_json(run / f"{process}.json")["restarts"]
-    except (OSError, KeyError):
-        return 0
+        return read_json(run / f"{process}.json")
+    except OSError:
+        return {}
+
+
+def _last_death(run: Path, processes: list[str]) -> str | None:
+    return next((f"{process} {how}" for process in processes if (how := last_exit(run, process))), None)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from amlocal.assets import creation_context
 from amlocal.endpoints import supervisor
+from amlocal.endpoints.auth import KEY, MODES, token
 from amlocal.endpoints.down import wait_for_gateway
-from amlocal.endpoints.health import deployment_health, endpoint_health, failure, process_state, restarts
+from amlocal.endpoints.health import deployment_health, endpoint_health, failure, last_exit, process_state, restarts
+from amlocal.endpoints.logs import tail
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, Plan
 from amlocal.errors import NotFound, UserError
 from amlocal.operations.common import Operations
@@ -36,7 +38,7 @@ class OnlineEndpointOperations(Operations):
         self.store = EndpointStore(workspace)
 
     def begin_create_or_update(self, endpoint: Any, *, local: bool | None = None, **_: Any) -> "Poller":
-        """Create an endpoint, or give it another description, tags, properties and traffic; returns when it serves.
+        """Create an endpoint, or change all of it but its name; returns when it serves.
 
         local: it asks for no key, and its deployment needs no traffic rule; None: as it was, at first False.
         """
@@ -44,8 +46,8 @@ class OnlineEndpointOperations(Operations):
         from amlocal.operations.common import Poller
 
         name = check_name("endpoint", endpoint.name)
-        if str(endpoint.auth_mode or "key").lower() != "key":
-            raise UserError(f"endpoint {name}: auth_mode: {endpoint.auth_mode} is Azure's own; here it is key")
+        if _auth_mode(endpoint) not in MODES:
+            raise UserError(f"endpoint {name}: auth_mode: {endpoint.auth_mode} is none of {', '.join(MODES)}")
         try:
             self.store.get(name)
         except NotFound:
@@ -89,6 +91,8 @@ class OnlineEndpointOperations(Operations):
         def apply(endpoint: Endpoint) -> None:
             traffic, mirror = _shares(entity.traffic), _shares(entity.mirror_traffic)
             check_traffic(endpoint.name, traffic, mirror, endpoint.deployments)
+            if _auth_mode(entity) != endpoint.auth_mode:  # what was given out before does not open any more
+                self.store.renew_token_secret(endpoint.name)
             endpoint.spec = _spec(entity, traffic, mirror)
             endpoint.port = port
             endpoint.local = endpoint.local if local is None else local
@@ -150,14 +154,28 @@ class OnlineEndpointOperations(Operations):
         return Poller(None)
 
     def get_keys(self, name: str) -> Any:
-        from azure.ai.ml.entities import EndpointAuthKeys
+        """azure-ai-ml's entity: EndpointAuthKeys, EndpointAuthToken or EndpointAadToken."""
+        from azure.ai.ml.entities import EndpointAadToken, EndpointAuthKeys, EndpointAuthToken
+        from azure.core.credentials import AccessToken
 
-        keys = self.credentials(name)
-        return EndpointAuthKeys(primary_key=keys["primaryKey"], secondary_key=keys["secondaryKey"])
+        told = self.credentials(name)
+        match self.store.get(name).auth_mode:
+            case "key":
+                return EndpointAuthKeys(primary_key=told["primaryKey"], secondary_key=told["secondaryKey"])
+            case "aml_token":
+                return EndpointAuthToken(
+                    access_token=told["accessToken"],
+                    expiry_time_utc=told["expiryTimeUtc"],
+                    refresh_after_time_utc=told["refreshAfterTimeUtc"],
+                    token_type=told["tokenType"],
+                )
+            case _:
+                return EndpointAadToken(AccessToken(told["accessToken"], told["expiryTimeUtc"]))
 
-    def credentials(self, name: str) -> dict[str, str]:
-        """{"primaryKey", "secondaryKey"}"""
-        return self.store.keys(name)
+    def credentials(self, name: str) -> dict[str, Any]:
+        """What `az ml online-endpoint get-credentials` prints: the keys, or a new token."""
+        mode = self.store.get(name).auth_mode
+        return self.store.keys(name) if mode == KEY else token(name, mode, self.store.token_secret(name))
 
     def begin_regenerate_keys(self, name: str, *, key_type: str = "primary") -> "Poller":
         from amlocal.operations.common import Poller
@@ -174,7 +192,7 @@ class OnlineEndpointOperations(Operations):
         local: bool = False,
         **_: Any,
     ) -> str:
-        """Send the JSON in `request_file` to the endpoint, with its key; returns the answer's text.
+        """Send the JSON in `request_file` to the endpoint, with its key or a token; returns the answer's text.
 
         Raises UserError for an answer that is not 200, with its status and message.
         """
@@ -189,8 +207,9 @@ class OnlineEndpointOperations(Operations):
             raise UserError(f"{request_file}: cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise UserError(f"{request_file}: not JSON: {error}") from error
+        credentials = self.credentials(endpoint_name)
         headers = {
-            "Authorization": f"Bearer {self.credentials(endpoint_name)['primaryKey']}",
+            "Authorization": f"Bearer {credentials.get('primaryKey') or credentials['accessToken']}",
             "Content-Type": "application/json",
         }
         if deployment_name:
@@ -231,7 +250,7 @@ class OnlineEndpointOperations(Operations):
         spec = endpoint.spec
         traffic = {name: 0 for name in endpoint.deployments if not spec["mirror_traffic"].get(name)} | endpoint.traffic
         return {
-            "auth_mode": "key",
+            "auth_mode": endpoint.auth_mode,
             "creation_context": endpoint.creation_context,
             "description": spec["description"],
             "health": endpoint_health(self.store, endpoint),
@@ -339,7 +358,8 @@ class OnlineDeploymentOperations(Operations):
                     raise UserError(f"deployment {name}: scoring script {script}: {_one_line(reason)}; see `{logs}`")
                 if restarts(run, process) >= TOO_MANY_DEATHS:
                     raise UserError(
-                        f"deployment {name}: its process dies again and again while it starts; see `{logs}`"
+                        f"deployment {name}: its process dies again and again while it starts:"
+                        f" {process} {last_exit(run, process)}; see `{logs}`"
                     )
             if time.monotonic() > deadline:
                 raise UserError(f"deployment {name}: not ready after {START_SECONDS:.0f} s; see `{logs}`")
@@ -418,14 +438,8 @@ class OnlineDeploymentOperations(Operations):
         local: bool = False,
     ) -> str:
         """The last `lines` lines of what the deployment's processes have printed, and what they were built with."""
-        from collections import deque
-
         self.store.deployment(name, endpoint_name)
-        try:
-            with self.store.log(endpoint_name, name).open(encoding="utf-8", errors="replace") as log:
-                return "".join(deque(log, maxlen=lines))
-        except FileNotFoundError:
-            return ""
+        return tail(self.store.log(endpoint_name, name), lines)
 
     def _describe(self, endpoint: Endpoint, name: str, deployment: Deployment) -> dict[str, Any]:
         return {
@@ -443,12 +457,17 @@ def _spec(entity: Any, traffic: dict[str, int], mirror: dict[str, int]) -> dict[
         key: str(value) for key, value in (entity.properties or {}).items() if key != "port" or str(value) != "0"
     }
     return {
+        "auth_mode": _auth_mode(entity),
         "description": entity.description,
         "tags": dict(entity.tags or {}),
         "properties": properties,
         "traffic": traffic,
         "mirror_traffic": mirror,
     }
+
+
+def _auth_mode(entity: Any) -> str:
+    return str(entity.auth_mode or KEY).lower()
 
 
 def _shares(traffic: Any) -> dict[str, int]:

@@ -18,6 +18,8 @@ MLFLOW_SCRIPT = Path(__file__).with_name("mlflow_score.py")
 # Azure's defaults and limits: reference-yaml-deployment-managed-online.
 MAX_CONCURRENT, TIMEOUT_MS, LONGEST_TIMEOUT_MS = 1, 5_000, 180_000
 ROLLING_RATES = ("minute", "hour", "day")
+# Whether records are with the operating system before the answer leaves, or on the disk.
+DURABILITIES = ("os", "fsync")
 
 
 def check_name(kind: str, name: Any) -> str:
@@ -47,6 +49,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> Plan:
     variables = {key: str(value) for key, value in (deployment.environment_variables or {}).items()}
     instances = (deployment.instance_count or 1) * _workers(where, variables)
     collections, rolling_rate = _collections(deployment, workspace)
+    durable = _durable(where, deployment.properties or {}, collections)
 
     base = Path(deployment.base_path or ".")
     model = _model(deployment, base, workspace)
@@ -86,6 +89,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> Plan:
         variables=variables,
         collections=collections,
         rolling_rate=rolling_rate,
+        durable=durable,
     )
 
 
@@ -95,6 +99,16 @@ def _workers(where: str, variables: dict[str, str]) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise UserError(f"{where}: environment_variables.WORKER_COUNT: {text!r} is not a positive number")
     return int(text)
+
+
+def _durable(where: str, properties: dict[str, Any], collections: dict[str, Collection]) -> bool:
+    """Whether an answer waits until its records are on the disk: properties.durability, which Azure keeps as a note."""
+    durability = str(properties.get("durability", "os"))
+    if durability not in DURABILITIES:
+        raise UserError(f"{where}: properties.durability: {durability} is none of {', '.join(DURABILITIES)}")
+    if durability == "fsync" and not collections:
+        raise UserError(f"{where}: properties.durability: fsync, but its data_collector collects nothing")
+    return durability == "fsync"
 
 
 def _model(deployment: Any, base: Path, workspace: Workspace) -> Path | None:

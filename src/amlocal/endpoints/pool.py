@@ -5,6 +5,7 @@ import contextlib
 import hmac
 import json
 import os
+import secrets
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import cast
 
 import orjson
 
-from amlocal.endpoints.worker import LENGTHS, pack
+from amlocal.endpoints.worker import LENGTHS, pack, proof
 
 # A worker that has one request to work on and the next at hand never waits for us.
 AHEAD = 2
@@ -122,8 +123,10 @@ class WorkerLine(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport
         self._pool: Pool | None = None
+        self._deployment = ""
         self._revision = 0
         self._pid = 0
+        self._nonce = ""
         self.sent: deque[Call] = deque()
 
     @property
@@ -194,17 +197,26 @@ class WorkerLine(asyncio.Protocol):
         self.leave_if_retired()
 
     def _introduce(self, head: bytes) -> None:
-        """Let in who knows the secret; whose deployment is gone is sent home."""
+        """Let in who proves to know the secret, as we do before; whose deployment is gone is sent home."""
         try:
-            hello = json.loads(head)
-            known = hmac.compare_digest(hello["secret"].encode(), self._secret.encode())
-            self._revision, self._pid = int(hello["revision"]), int(hello["pid"])
+            said = json.loads(head)
+            if not self._nonce:
+                self._deployment, self._revision, self._pid = (
+                    said["deployment"],
+                    int(said["revision"]),
+                    int(said["pid"]),
+                )
+                self._nonce = secrets.token_hex(16)
+                ours = {"nonce": self._nonce, "proof": proof(self._secret, "gateway", said["nonce"])}
+                self._transport.write(pack(json.dumps(ours).encode()))
+                return
+            known = hmac.compare_digest(said["proof"].encode(), proof(self._secret, "worker", self._nonce).encode())
         except (ValueError, KeyError, TypeError, AttributeError):
             known = False
         if not known:
             self._transport.abort()
             return
-        pool = self._find_pool(hello["deployment"])
+        pool = self._find_pool(self._deployment)
         if pool is None:
             self._transport.write(LEAVE)
             return

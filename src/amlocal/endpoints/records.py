@@ -5,14 +5,20 @@
 The keys are those of
 https://learn.microsoft.com/azure/machine-learning/how-to-collect-production-data#store-collected-data-in-blob-storage.
 Lines are written in groups, one write a file and turn of the loop, and an answer leaves only after its lines were:
-with the operating system, they survive the death of this process. It is the only one that writes to its files.
+with the operating system, they survive the death of this process. The disk has them soon after; a deployment that is
+durable waits for it. This process is the only one that writes to its files.
 """
 
 import asyncio
 import base64
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +26,58 @@ import orjson
 
 # What a rolling_rate makes of the time; Azure's default is the hour.
 FOLDERS = {"minute": "%Y/%m/%d/%H/%M", "hour": "%Y/%m/%d/%H", "day": "%Y/%m/%d"}
+# What was written is on its way to the disk after this long; with the time that the disk takes, it is there in 50 ms.
+SYNC_SECONDS = 0.02
+SYNC_THREADS = 8
 
 Line = tuple["Collected", bytes]
 Written = Callable[[OSError | None], None]
 
 
 class Collected:
-    """One collection of one deployment: how its lines begin and where they go."""
+    """One collection of one deployment: how its lines begin and where they go.
+
+    durable: whether an answer waits until the disk has its lines.
+    """
 
     def __init__(
-        self, folder: str, name: str, source: str, instance: str, rolling_rate: str, percentage: float = 100.0
+        self,
+        folder: str,
+        name: str,
+        source: str,
+        instance: str,
+        rolling_rate: str,
+        percentage: float = 100.0,
+        durable: bool = False,
     ) -> None:
         self.folder = folder
         self.percentage = percentage
+        self.durable = durable
         self._instance = instance
         self._rolling = FOLDERS[rolling_rate]
-        self._source = orjson.dumps(source)
-        self._type = orjson.dumps(f"azureml.inference.{name}")
+        self._start = b'","source":%b,"type":%b,' % (
+            orjson.dumps(source),
+            orjson.dumps(f"azureml.inference.{name}"),
+        )
+        self._minute, self._path = -1, ""
 
-    def path(self, now: float) -> Path:
-        return Path(self.folder, time.strftime(self._rolling, time.gmtime(now)), f"{self._instance}.jsonl")
+    def path(self, now: float) -> str:
+        minute = int(now) // 60  # no file is shorter than that
+        if minute != self._minute:
+            rolled = time.strftime(self._rolling, time.gmtime(now))
+            self._minute, self._path = minute, str(Path(self.folder, rolled, f"{self._instance}.jsonl"))
+        return self._path
+
+    def latest(self) -> Path | None:
+        """The file that was written last, of this hour or another."""
+        place = Path(self.folder)
+        while place.is_dir():
+            parts = sorted(each for each in place.iterdir() if each.name.isdecimal())
+            if not parts:
+                break
+            place = parts[-1]
+        file = place / f"{self._instance}.jsonl"
+        return file if file.is_file() else None
 
     def line(self, id: str, when: float, content_type: str, body: bytes, **more: Any) -> bytes:
         """A record as one line of JSON. `body` becomes `data`: as JSON if it is that, else as text, else in base64."""
@@ -47,102 +85,234 @@ class Collected:
         start = orjson.dumps(
             {
                 "datacontenttype": content_type,
-                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)),
+                "time": _written_out(int(when)),
                 **more,
                 "contentrange": f"bytes 0-{max(len(body) - 1, 0)}/{len(body)}",
             }
         )
-        return b'{"specversion":"1.0","id":"%b","source":%b,"type":%b,%b,%b}\n' % (
-            id.encode(),
-            self._source,
-            self._type,
-            start[1:-1],
-            data,
-        )
+        return b'{"specversion":"1.0","id":"%b%b%b,%b}\n' % (id.encode(), self._start, start[1:-1], data)
+
+
+@lru_cache(maxsize=8)
+def _written_out(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def _data(body: bytes, content_type: str) -> tuple[bytes, str]:
     """The member of the record that holds the body, and what it is."""
     try:
         value = orjson.loads(body)
-    except orjson.JSONDecodeError:  # NaN and infinity, which Python takes for JSON, too
+        # As it came, for its numbers and the order of its keys, but without a line break, which would end the record.
+        # orjson reads what is nested 1,024 deep and writes no more than 254: Python's readers give up between the two.
+        broken = b"\n" in body or b"\r" in body
+        nested = body.count(b"[") + body.count(b"{") > 254
+        again = orjson.dumps(value) if broken or nested else body
+        return b'"data":' + (again if broken else body), "application/json"
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # also NaN and infinity, which Python takes for JSON
         pass
-    else:
-        # As it came, for its numbers and the order of its keys; only a line break would end the record.
-        written = body if b"\n" not in body and b"\r" not in body else orjson.dumps(value)
-        return b'"data":' + written, "application/json"
     try:
         return b'"data":' + orjson.dumps(body.decode()), "text/plain"
     except UnicodeDecodeError:
         return b'"data_base64":' + orjson.dumps(base64.b64encode(body).decode()), content_type
 
 
+def new_id() -> str:
+    """A UUID; not drawn from the system each time, as uuid4 does, since it keeps no secret and three make a request."""
+    drawn = f"{random.getrandbits(128):032x}"
+    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-8{drawn[17:20]}-{drawn[20:]}"
+
+
+@dataclass
+class File:
+    """A file that is open for appending.
+
+    dirty: the disk lacks some of it; syncing: it is being given that; left: another has taken its place.
+    """
+
+    path: str
+    number: int
+    dirty: bool = False
+    syncing: bool = False
+    left: bool = False
+
+    def close_if_done(self) -> None:
+        if self.left and not self.dirty and not self.syncing:
+            os.close(self.number)
+
+
+@dataclass
+class _Group:
+    """The lines of one collection in one turn of the loop, and how writing them went."""
+
+    collected: Collected
+    lines: list[bytes] = field(default_factory=list)
+    failed: OSError | None = None
+
+
 class Recorder:
-    """Appends lines to their files, in groups."""
+    """Appends lines to their files, in groups, and has the disk take them.
+
+    written: lines so far; failures: how often the system or the disk did not take what it was given.
+    """
 
     def __init__(self) -> None:
-        self._files: dict[str, tuple[Path, int]] = {}  # by the collection's folder: the file of this hour, open
+        self.written = self.failures = 0
+        self._files: dict[str, File] = {}  # by the collection's folder: the one of this hour
         self._entries: list[tuple[Sequence[Line], Written]] = []
+        self._dirty: list[File] = []
+        self._dirty_since = 0.0
+        self._syncing: list[File] = []
+        self._syncing_since = 0.0
+        self._unsynced: list[Written] = []  # of durable collections: to be told when the disk has all that is dirty
+        self._timer: asyncio.TimerHandle | None = None
+        self._threads = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync")
 
     def add(self, lines: Sequence[Line], written: Written) -> None:
-        """Have `lines` written in this turn of the loop, then call `written`: with None, or with what failed."""
+        """Have `lines` written in this turn of the loop, then call `written`: with None, or with what failed.
+
+        Where one of them is durable, `written` is called when the disk has them.
+        """
         if not self._entries:
             asyncio.get_running_loop().call_soon(self._flush)
         self._entries.append((lines, written))
 
+    def lag(self) -> float:
+        """For how many seconds the disk has lacked something; 0 if it has everything."""
+        since = self._syncing_since if self._syncing else self._dirty_since if self._dirty else None
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
+
+    # -- to the operating system
+
     def _flush(self) -> None:
         entries, self._entries = self._entries, []
-        groups: dict[str, tuple[Collected, list[bytes]]] = {}
+        groups: dict[str, _Group] = {}
         for lines, _ in entries:
             for collected, line in lines:
-                groups.setdefault(collected.folder, (collected, []))[1].append(line)
-        failed: OSError | None = None
+                group = groups.get(collected.folder)
+                if group is None:
+                    group = groups[collected.folder] = _Group(collected)
+                group.lines.append(line)
         now = time.time()
-        for collected, group in groups.values():
+        for group in groups.values():
             try:
-                self._append(self._file(collected, now), b"".join(group))
+                self._append(self._file(group.collected, now), b"".join(group.lines))
+                self.written += len(group.lines)
             except OSError as error:
-                failed = error
-        for _, written in entries:
-            written(failed)
+                group.failed = error
+                self.failures += 1
+        for lines, written in entries:
+            failed = next(filter(None, (groups[collected.folder].failed for collected, _ in lines)), None)
+            if failed is None and any(collected.durable for collected, _ in lines):
+                self._unsynced.append(written)
+            else:
+                written(failed)
+        self._sync_soon()
 
-    def _file(self, collected: Collected, now: float) -> int:
+    def _file(self, collected: Collected, now: float) -> File:
         """The collection's file of this hour, open; a new one if it is another hour or somebody has deleted it."""
         path = collected.path(now)
-        before, file = self._files.get(collected.folder, (None, -1))
-        if before == path and os.fstat(file).st_nlink:
-            return file
-        if before:
+        before = self._files.get(collected.folder)
+        if before is None:
+            _cut_torn_line(collected.latest())
+        else:
+            if before.path == path and os.fstat(before.number).st_nlink:
+                return before
             del self._files[collected.folder]
-            os.close(file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-        _cut_torn_line(file)
-        self._files[collected.folder] = (path, file)
+            before.left = True
+            before.close_if_done()
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        file = self._files[collected.folder] = File(path, number)
         return file
 
-    def _append(self, file: int, block: bytes) -> None:
+    def _append(self, file: File, block: bytes) -> None:
         """Write the block whole or not at all."""
-        size = os.fstat(file).st_size
-        view = memoryview(block)
+        written = 0
         try:
-            while view:
-                view = view[os.write(file, view) :]
+            while written < len(block):
+                written += os.write(file.number, block[written:] if written else block)
         except OSError:
-            os.ftruncate(file, size)
+            if written:
+                os.ftruncate(file.number, os.fstat(file.number).st_size - written)
             raise
+        if not file.dirty:
+            file.dirty = True
+            if not self._dirty:
+                self._dirty_since = asyncio.get_running_loop().time()
+            self._dirty.append(file)
+
+    # -- to the disk
+
+    def _sync_soon(self) -> None:
+        """At once where somebody waits for it; else in a while, for everything until then."""
+        if not self._dirty or self._syncing:
+            return
+        if self._unsynced:
+            self._sync()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
+
+    def _sync(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        files, self._dirty = self._dirty, []
+        waiting, self._unsynced = self._unsynced, []
+        self._syncing, self._syncing_since = files, self._dirty_since
+        for file in files:
+            file.dirty, file.syncing = False, True
+
+        # Side by side where somebody waits: the file system then writes its journal once for all of them. Else one
+        # after the other, since each thread that comes back holds up the loop.
+        parts = [[file] for file in files] if waiting else [files]
+        errors: list[OSError | None] = []
+        done = count(1)
+
+        def run(part: Sequence[File]) -> None:
+            errors.append(_synchronise(part))
+            if next(done) == len(parts):  # only the last of them wakes the loop
+                loop.call_soon_threadsafe(self._synced, files, waiting, next(filter(None, errors), None))
+
+        for part in parts:
+            self._threads.submit(run, part)
+
+    def _synced(self, files: Sequence[File], waiting: Sequence[Written], failed: OSError | None) -> None:
+        self._syncing = []
+        if failed:
+            self.failures += 1
+            print(f"the disk did not take records of the last moments: {failed}", flush=True)
+        for file in files:
+            file.syncing = False
+            file.close_if_done()
+        for written in waiting:
+            written(failed)
+        self._sync_soon()
 
 
-def _cut_torn_line(file: int) -> None:
+def _synchronise(files: Sequence[File]) -> OSError | None:
+    failed = None
+    for file in files:
+        try:
+            getattr(os, "fdatasync", os.fsync)(file.number)
+        except OSError as error:
+            failed = error
+    return failed
+
+
+def _cut_torn_line(path: Path | None) -> None:
     """Cut a file to its last whole line: who wrote the rest died in the middle of it, and answered nobody."""
-    end = size = os.lseek(file, 0, os.SEEK_END)
-    while end:
-        start = max(end - 65_536, 0)
-        os.lseek(file, start, os.SEEK_SET)
-        newline = os.read(file, end - start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(file, end)
+    if path is None:
+        return
+    with path.open("r+b") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(end - 65_536, 0)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)

@@ -4,13 +4,15 @@ endpoints/supervisor.json      the supervisor's process
 endpoints/<endpoint>/
     endpoint.json              the record: the truth that supervisor, gateway and `aml` read
     keys.json                  the two keys, readable by their owner only
+    token.secret               what tokens are signed with, likewise
     deployments/<name>/<n>/    code/ and model/ of a deployment's n-th revision
-    logs/                      gateway.log and <deployment>.log
+    logs/                      gateway.log and <deployment>.log; what was cut off them, in *.1.log
     run/                       <process>.json, <process>.ready, <process>.failed, secret, and the gateway's socket
 """
 
 import secrets
 import shutil
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,6 +24,7 @@ from amlocal.workspace import Workspace, disk_errors, read_json, write_json, wri
 
 # Below every system's range of ports for outgoing connections, so that nobody is given ours while we are down.
 PORTS = range(20_000, 32_000)
+LOOK_SECONDS = 0.01  # how old a gateway's knowledge of its endpoint's files may be
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Plan:
     variables: dict[str, str]
     collections: dict[str, Collection]
     rolling_rate: str = "hour"
+    durable: bool = False
 
     def processes(self, deployment: str) -> list[str]:
         """The names of its workers."""
@@ -83,6 +87,10 @@ class Endpoint:
         return self.spec["traffic"]
 
     @property
+    def auth_mode(self) -> str:
+        return self.spec.get("auth_mode", "key")
+
+    @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
@@ -110,6 +118,10 @@ class EndpointStore:
         return self.root / "supervisor.json"
 
     @property
+    def supervisor_log(self) -> Path:
+        return self.root / "supervisor.log"
+
+    @property
     def stop(self) -> Path:
         """While this file is there, nothing is to run."""
         return self.root / "stop"
@@ -122,6 +134,12 @@ class EndpointStore:
 
     def run(self, name: str) -> Path:
         return self.folder(name) / "run"
+
+    def keys_file(self, name: str) -> Path:
+        return self.folder(name) / "keys.json"
+
+    def token_secret_file(self, name: str) -> Path:
+        return self.folder(name) / "token.secret"
 
     def log(self, name: str, what: str) -> Path:
         return self.folder(name) / "logs" / f"{what}.log"
@@ -136,7 +154,8 @@ class EndpointStore:
                 (folder / part).mkdir(parents=True)
             folder.chmod(0o700)
         write_text(self.run(endpoint.name) / "secret", secrets.token_urlsafe(24))
-        write_json(folder / "keys.json", new_keys())
+        write_json(self.keys_file(endpoint.name), new_keys())
+        self.renew_token_secret(endpoint.name)
         self.write(endpoint)
 
     def write(self, endpoint: Endpoint) -> None:
@@ -173,19 +192,40 @@ class EndpointStore:
             endpoint = self.get(name)
             apply(endpoint)
             self.write(endpoint)
-            return endpoint
+        time.sleep(LOOK_SECONDS)  # whoever asks the endpoint after this finds it changed
+        return endpoint
 
     def keys(self, name: str) -> dict[str, str]:
         self.get(name)
-        return read_json(self.folder(name) / "keys.json")
+        return read_json(self.keys_file(name))
+
+    def token_secret(self, name: str) -> str:
+        """What the endpoint's tokens are signed with."""
+        try:
+            return self.token_secret_file(name).read_text(encoding="utf-8")
+        except FileNotFoundError:  # it was made before there were tokens
+            return self.renew_token_secret(name)
+
+    def renew_token_secret(self, name: str) -> str:
+        """Make every token of the endpoint worthless."""
+        secret = secrets.token_urlsafe(32)
+        write_text(self.token_secret_file(name), secret)
+        return secret
 
     def regenerate(self, name: str, key_type: str) -> None:
-        """Replace the primary or the secondary key."""
+        """Replace the primary or the secondary key. Raises UserError for an endpoint without, as Azure does."""
+        endpoint = self.get(name)
+        if endpoint.auth_mode != "key":
+            raise UserError(
+                f"endpoint {name} does not use keys for authentication: its auth_mode is {endpoint.auth_mode},"
+                " and its tokens expire by themselves"
+            )
         if key_type not in ("primary", "secondary"):
             raise UserError(f'key type "{key_type}": it is primary or secondary')
         with self.workspace.lock(f"endpoint-{name}"):
             field_name = f"{key_type}Key"
-            write_json(self.folder(name) / "keys.json", {**self.keys(name), field_name: new_keys()[field_name]})
+            write_json(self.keys_file(name), {**self.keys(name), field_name: new_keys()[field_name]})
+        time.sleep(LOOK_SECONDS)
 
     def free_port(self, name: str) -> int:
         """A port that nobody uses and no other endpoint here has: the same one again for the same endpoint."""

@@ -6,6 +6,7 @@ folder who lives. What it has started goes on without it; a gateway that misses 
 everything there.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,24 +15,29 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from amlocal.endpoints.logs import keep_short
 from amlocal.endpoints.store import Endpoint, EndpointStore, Plan
 from amlocal.errors import UserError
-from amlocal.processes import end, find, spawn, write_process
-from amlocal.workspace import Workspace
+from amlocal.processes import end, find, marked, spawn, spawn_orphan, write_process
+from amlocal.workspace import Workspace, write_json
 
 LOOK_SECONDS = 0.1
 START_SECONDS = 30.0
 # What dies is started again at once, and then ever later: 0.1 s, 0.2 s, ... Whoever lived this long begins anew.
 FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS = 0.1, 10.0, 30.0
+# What has served is missed, and what has not even started well would not the next time.
+LONGEST_PAUSE_OF_THE_READY = 0.5
 # A worker whose revision is not wanted is sent away by the gateway; by us if that takes longer than its request may.
 GRACE_SECONDS = 5.0
 
 SCORING_GRACE_MS = 500
 
 WORKER = Path(__file__).with_name("worker.py")
+GATEWAY = "amlocal.endpoints.gateway"
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,12 @@ class Child:
     process: psutil.Process | None = None
     popen: "subprocess.Popen[bytes] | None" = None
     restarts: int = 0
+    last_exit: str | None = None
     pause: float = 0.0
     not_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
     unwanted_since: float | None = None
+    unwritten: bool = False  # its record could not be written
     patience: float = 0.0
 
     @property
@@ -75,18 +83,47 @@ class Supervisor:
         self.workspace = workspace
         self.store = EndpointStore(workspace)
         self.children: dict[tuple[str, str], Child] = {}
+        self._said = ""
+        self._leaving = False
+        self._unwritten = True
         for path in self.store.root.glob("*/run/*.json"):
             if process := find(path):  # an earlier supervisor's
                 self.children[path.parent.parent.name, path.stem] = Child(process=process)
+        end(self._strays())
+
+    def _strays(self) -> Iterator[psutil.Process]:
+        """What an earlier supervisor started, and died before it could put it on record."""
+        known = {child.process.pid for child in self.children.values() if child.process}
+        for process in marked(self.workspace.root, "AMLOCAL_ENDPOINT"):
+            with contextlib.suppress(psutil.Error, OSError):
+                command = process.cmdline()
+                # What a script has started may have its command, too, but is in its session.
+                leads = os.name == "nt" or os.getsid(process.pid) == process.pid
+                if leads and process.pid not in known and (str(WORKER) in command or GATEWAY in command):
+                    yield process
 
     def run(self) -> None:
-        """Keep the endpoints running until there is nothing to run, or `stop` is there."""
-        while not self.store.stop.exists():
-            self.reconcile()
+        """Keep the endpoints running until there is nothing to run, `stop` is there, or we are told to leave."""
+        while not self._leaving and not self.store.stop.exists():
+            try:
+                self.reconcile()
+            except (OSError, UserError) as error:
+                self._complain(str(error))
             if not self.children and self._nothing_to_do():
                 return
             time.sleep(LOOK_SECONDS)
         end(child.process for child in self.children.values() if child.process)
+
+    def leave(self) -> None:
+        """End what runs, and go: the system shuts down, or somebody wants us gone."""
+        self._leaving = True
+
+    def _complain(self, what: str) -> None:
+        """Say once what keeps us from our work; we go on trying, for nobody else would."""
+        if what != self._said:
+            self._said = what
+            with contextlib.suppress(OSError):  # the disk may be full
+                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {what}", flush=True)
 
     def reconcile(self) -> None:
         """Start what should run and does not; end what runs and should not."""
@@ -94,12 +131,18 @@ class Supervisor:
             (endpoint.name, name): launch for endpoint in self.store.all() for name, launch in self._launches(endpoint)
         }
         now = time.monotonic()
+        if self._unwritten:  # others must know that there is one
+            self._unwritten = not _written(self.store.supervisor, os.getpid())
+        for log in {launch.log for launch in wanted.values()} | {self.store.supervisor_log}:
+            keep_short(log)
         for key, launch in wanted.items():
             child = self.children.setdefault(key, Child())
             child.unwanted_since = None
             child.patience = launch.patience
             if not child.alive:
                 self._restart(key, child, launch, now)
+            if child.unwritten and child.popen:
+                self._record(self.store.run(key[0]) / f"{key[1]}.json", child)
         for key in [key for key in self.children if key not in wanted]:
             self._dismiss(key, now)
 
@@ -115,11 +158,14 @@ class Supervisor:
         endpoint, name = key
         run = self.store.run(endpoint)
         if child.popen or child.process:  # it has just died
-            lived = now - child.started
-            child.pause = 0.0 if lived > STEADY_SECONDS else min(max(2 * child.pause, FIRST_PAUSE), LONGEST_PAUSE)
+            lived, ready = now - child.started, (run / f"{name}.ready").exists()
+            longest = LONGEST_PAUSE_OF_THE_READY if ready else LONGEST_PAUSE
+            child.pause = 0.0 if lived > STEADY_SECONDS else min(max(2 * child.pause, FIRST_PAUSE), longest)
             child.not_before = now if child.restarts == 0 else now + child.pause
             child.restarts += 1
+            child.last_exit = _how_it_ended(child.popen)
             child.popen = child.process = None
+            self._tell(run, name, child, launch.log)
         if now < child.not_before or not self.store.record(endpoint).exists():
             return
         (run / f"{name}.ready").unlink(missing_ok=True)
@@ -127,9 +173,22 @@ class Supervisor:
         try:
             child.popen = spawn(launch.command, launch.log, launch.cwd, dict(launch.environment))
             child.process = psutil.Process(child.popen.pid)
-            write_process(run / f"{name}.json", child.popen.pid, restarts=child.restarts)
         except (FileNotFoundError, psutil.NoSuchProcess):
             return  # its endpoint is being deleted in this moment, or it died at once: the next look tells
+        self._record(run / f"{name}.json", child)
+
+    def _record(self, path: Path, child: Child) -> None:
+        """Let health and the next supervisor know of a process; if the disk is full, at a later look."""
+        if child.popen:
+            more = {"restarts": child.restarts, "last_exit": child.last_exit}
+            child.unwritten = not _written(path, child.popen.pid, **more)
+
+    def _tell(self, run: Path, name: str, child: Child, log: Path) -> None:
+        """Say that a process has died, in its log and for its health."""
+        with contextlib.suppress(OSError, UserError):  # a full disk, or its endpoint is being deleted
+            write_json(run / f"{name}.json", {"restarts": child.restarts, "last_exit": child.last_exit})
+            with log.open("a", encoding="utf-8") as output:
+                output.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {name} {child.last_exit}; it is started again\n")
 
     def _dismiss(self, key: tuple[str, str], now: float) -> None:
         child = self.children[key]
@@ -147,7 +206,7 @@ class Supervisor:
 
     def _launches(self, endpoint: Endpoint) -> Iterator[tuple[str, Launch]]:
         run = self.store.run(endpoint.name)
-        module = (sys.executable, "-m", "amlocal.endpoints.gateway", str(self.workspace.root), endpoint.name)
+        module = (sys.executable, "-m", GATEWAY, str(self.workspace.root), endpoint.name)
         variables = {**os.environ, **self._marks(endpoint)}
         yield "gateway", Launch(module, self.store.log(endpoint.name, "gateway"), run, tuple(variables.items()))
         for name, deployment in endpoint.deployments.items():
@@ -205,6 +264,27 @@ class Supervisor:
         return variables | plan.variables
 
 
+def _written(path: Path, pid: int, **more: Any) -> bool:
+    """Put a process on record, if there is room."""
+    try:
+        write_process(path, pid, **more)
+    except (OSError, UserError):
+        return False
+    return True
+
+
+def _how_it_ended(popen: "subprocess.Popen[bytes] | None") -> str:
+    code = popen.returncode if popen else None
+    if code is None:  # another supervisor's child: the system told that one
+        return "died"
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
 def running(workspace: Workspace) -> psutil.Process | None:
     """The workspace's supervisor, if it has one."""
     return find(EndpointStore(workspace).supervisor)
@@ -214,11 +294,11 @@ def ensure(workspace: Workspace) -> None:
     """Have a supervisor run. Raises UserError when it does not start."""
     store = EndpointStore(workspace)
     store.stop.unlink(missing_ok=True)
-    log = store.root / "supervisor.log"
+    log = store.supervisor_log
     with workspace.lock("supervisor"):
         if running(workspace):
             return
-        process = _start(workspace, log)
+        process = spawn(_command(workspace), log, workspace.root, os.environ)
         deadline = time.monotonic() + START_SECONDS
         while not running(workspace):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -227,15 +307,16 @@ def ensure(workspace: Workspace) -> None:
     process.returncode = 0  # not ours to wait for
 
 
-def revive(workspace: Workspace) -> None:
-    """Start a supervisor if there is none; does not wait for it."""
-    if not running(workspace):
-        _start(workspace, EndpointStore(workspace).root / "supervisor.log").returncode = 0
+def revive(workspace: Workspace, last: "subprocess.Popen[bytes] | None") -> "subprocess.Popen[bytes] | None":
+    """Start a supervisor if there is none; does not wait for it. last: what the last call has returned."""
+    if (last and last.poll() is None) or running(workspace):
+        return last
+    # not as our child: who ends us would end it, and with it all that it has started
+    return spawn_orphan(_command(workspace), EndpointStore(workspace).supervisor_log, workspace.root, os.environ)
 
 
-def _start(workspace: Workspace, log: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "amlocal.endpoints.supervisor", str(workspace.root)]
-    return spawn(command, log, workspace.root, os.environ)
+def _command(workspace: Workspace) -> list[str]:
+    return [sys.executable, "-m", "amlocal.endpoints.supervisor", str(workspace.root)]
 
 
 def main(root: str) -> int:
@@ -243,12 +324,12 @@ def main(root: str) -> int:
 
     workspace = Workspace(Path(root))
     store = EndpointStore(workspace)
-    if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGTERM, lambda *_: store.stop.touch())
     try:
         with FileLock(store.root / "supervisor.lock", timeout=0.5):
-            write_process(store.supervisor, os.getpid())
-            Supervisor(workspace).run()
+            supervisor = Supervisor(workspace)
+            if hasattr(signal, "SIGCHLD"):
+                signal.signal(signal.SIGTERM, lambda *_: supervisor.leave())
+            supervisor.run()
     except Timeout:
         print("another supervisor runs already", flush=True)
     return 0

@@ -8,15 +8,19 @@ WSGI, without the HTTP server around it, and in the main thread, where its timeo
 calls the gateway, the only one to hand it requests, and calls again when the gateway is restarted.
 
 A message is the lengths of its head and body as two big-endian 32-bit numbers, the head as JSON, the body as it is. The
-worker says {"secret", "deployment", "revision", "pid"} once; then each [method, target, headers] is answered by
+worker says {"deployment", "revision", "pid", "nonce"}, the gateway {"nonce", "proof"}, the worker {"proof"}: so each
+proves that it knows the run folder's secret, which is never sent. Then each [method, target, headers] is answered by
 [status, headers]. A head that is null means: leave. A head {"collected": headers} is what azureml-ai-monitoring's
 Collector wants to POST.
 """
 
+import errno
+import hmac
 import inspect
 import io
 import json
 import os
+import secrets
 import socket
 import struct
 import sys
@@ -31,8 +35,15 @@ from urllib.parse import unquote_to_bytes
 LENGTHS = struct.Struct("!II")
 SOCKET = "gateway.sock"  # in the run folder; where the system has no unix sockets the file holds a port on loopback
 RECONNECT_SECONDS = 0.02
+INTRODUCTION_SECONDS = 5.0  # whoever takes longer to prove that it is the gateway is not
 COLLECT_SECONDS = 5.0  # a record waits this long for a gateway that is being restarted
 PATIENCE_SECONDS = 60.0  # a gateway that stays away this long has been given up, and so has its worker
+
+# gunicorn/workers/base.py, handle_error, and gunicorn/util.py, write_error
+GUNICORN_ERROR = (
+    b"<html>\n  <head>\n    <title>Internal Server Error</title>\n  </head>\n"
+    b"  <body>\n    <h1><p>Internal Server Error</p></h1>\n    \n  </body>\n</html>\n"
+)
 
 HeaderList = list[list[str]]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -41,6 +52,11 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 def pack(head: bytes, body: bytes = b"") -> bytes:
     """One message."""
     return b"".join((LENGTHS.pack(len(head), len(body)), head, body))
+
+
+def proof(secret: str, side: str, nonce: str) -> str:
+    """What only one who knows the secret can say to `nonce`; side: "gateway" or "worker"."""
+    return hmac.new(secret.encode(), f"{side}:{nonce}".encode(), "sha256").hexdigest()
 
 
 def unix_sockets() -> bool:
@@ -88,11 +104,15 @@ class Scorer:
     def answer(self, head: list[Any], body: bytes) -> bytes:
         """The answer to one request, as a message."""
         method, target, headers = head
-        if self._shortcut and method == "POST" and target == "/score":
-            short = self._shortcut.answer(headers, body)
-            if short:
-                return short
-        return self._call(method, target, headers, body)
+        try:
+            if self._shortcut and method == "POST" and target == "/score":
+                short = self._shortcut.answer(headers, body)
+                if short:
+                    return short
+            return self._call(method, target, headers, body)
+        except BaseException:  # sys.exit() in run(): gunicorn, in front of the server, answers so and lives on
+            traceback.print_exc()
+            return pack(b'[500,[["Content-Type","text/html"]]]', GUNICORN_ERROR)
 
     def _call(self, method: str, target: str, headers: HeaderList, body: bytes) -> bytes:
         """Through Flask."""
@@ -198,6 +218,8 @@ class Shortcut:
         for name, value in headers:
             if name in self.LEFT_TO_FLASK:
                 return None
+            if name == "content-type" and not value:
+                continue  # as WSGI's environment has it
             name = name.title()
             sent[name] = f"{sent[name]},{value}" if name in sent else value
         media_type = sent.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -271,8 +293,9 @@ def _speaks_of_flask(script: Any, app_root: str) -> bool:
 class Gateway:
     """The worker's line to its gateway."""
 
-    def __init__(self, run: Path, hello: dict[str, Any]) -> None:
+    def __init__(self, run: Path, secret: str, hello: dict[str, Any]) -> None:
         self._run = run
+        self._secret = secret
         self._hello = hello
         self._connection: socket.socket | None = None
         self._sending = threading.Lock()
@@ -282,13 +305,13 @@ class Gateway:
         while (connection := self._connect()) is not None:
             with connection, connection.makefile("rb", buffering=1 << 16) as stream:
                 try:
-                    connection.sendall(pack(json.dumps(self._hello).encode()))
-                    self._connection = connection
+                    self._introduce(connection, stream)
                     while (message := _receive(stream)) is not None:
                         head, body = message
                         if head is None:
                             return
                         if head == []:  # the gateway knows us now
+                            self._connection = connection
                             ready()
                         else:
                             self._send(connection, answer(head, body))
@@ -297,6 +320,20 @@ class Gateway:
                 finally:
                     self._connection = None
             time.sleep(RECONNECT_SECONDS)
+
+    def _introduce(self, connection: socket.socket, stream: Any) -> None:
+        """Say who we are, and see that it is the gateway. Raises OSError if it is not."""
+        nonce = secrets.token_hex(16)
+        connection.settimeout(INTRODUCTION_SECONDS)
+        connection.sendall(pack(json.dumps({**self._hello, "nonce": nonce}).encode()))
+        answer = _receive(stream)
+        if answer is None or not isinstance(answer[0], dict):
+            raise OSError("nobody we know")
+        head = answer[0]
+        if not hmac.compare_digest(str(head.get("proof")).encode(), proof(self._secret, "gateway", nonce).encode()):
+            raise OSError("somebody else listens where the gateway did")
+        connection.sendall(pack(json.dumps({"proof": proof(self._secret, "worker", str(head.get("nonce")))}).encode()))
+        connection.settimeout(None)
 
     def collect(self, headers: dict[str, str], body: bytes) -> None:
         """Hand over a record of the Collector's, from its thread. Raises OSError when the gateway stays away."""
@@ -321,7 +358,9 @@ class Gateway:
         while time.monotonic() < deadline:
             try:
                 return self._dial()
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
+                if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+                    return None  # the script has used up all descriptors; who is started in our place has some
                 time.sleep(RECONNECT_SECONDS)
         return None
 
@@ -397,8 +436,7 @@ def main(run_folder: str, name: str, deployment: str, revision: str) -> int:
         (run / f"{name}.ready").touch()
 
     secret = (run / "secret").read_text(encoding="utf-8")
-    hello = {"secret": secret, "deployment": deployment, "revision": int(revision), "pid": os.getpid()}
-    gateway = Gateway(run, hello)
+    gateway = Gateway(run, secret, {"deployment": deployment, "revision": int(revision), "pid": os.getpid()})
     shorten_the_collectors_way(gateway)
     gateway.serve(scorer.answer, ready)
     return 0
