@@ -2,7 +2,8 @@
 """Put a registered model behind the endpoint, beside the one that serves, and let it take over:
 
     deploy.py create [VERSION]     the colour that does not serve, at 0 % of the traffic, and its smoke test
-    deploy.py switch COLOUR        all traffic to it; back to the former if it does not know its digits there
+    deploy.py switch COLOUR        traffic to it in steps (docs/rollout.md); back to the former if it is worse, or does
+                                   not know its digits once it has all traffic
     deploy.py withdraw COLOUR      it was not wanted: its log, and it is gone
 
 Which colour serves is asked of the endpoint. Where Azure has no quota `create` deploys on this machine, tests it there
@@ -27,6 +28,7 @@ from amlocal.cli import main as run
 ENDPOINT = "digits"
 COLOURS = ("blue", "green")
 SPECS = "aml/endpoints/digits"
+STEP_SECONDS = os.environ.get("STEP_SECONDS", "60")  # how long each step of the rollout lasts
 
 
 class Failed(Exception):
@@ -148,8 +150,8 @@ def switch(colour: str) -> None:
         tell(f"`{colour}` has all traffic already.\n")
         return
     tell(f"### Traffic to `{colour}`\n")
+    roll_out(colour)
     try:
-        traffic(colour, former)
         tell(f"- `{colour}` has all traffic: it {smoke('azure')}")
     except Failed:
         traffic(former, colour)
@@ -159,6 +161,30 @@ def switch(colour: str) -> None:
     if former:
         delete(former)  # it would be paid for on and on, and hold the quota of the next one
         tell(f"- `{former}` is deleted; to go back, deploy the version of the model that it had\n")
+
+
+def roll_out(colour: str) -> None:
+    """Shift the traffic step by step. Raises Failed; the colour is gone then, unless somebody has given it traffic."""
+    digits, _ = typical_digits()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, images in (("all", digits), *((str(label), [image]) for label, image in enumerate(digits))):
+            Path(folder, f"{name}.json").write_text(json.dumps({"input_data": images}), encoding="utf-8")
+        line = f"online-endpoint rollout --name {ENDPOINT} --to {colour} --request-file {shlex.quote(folder)}"
+        code, answer = aml(f"{line} --step-seconds {STEP_SECONDS} --output json")
+    result = json.loads(answer or "null")
+    if result is None:
+        if not ask(f"online-endpoint show --name {ENDPOINT}")["traffic"].get(colour):
+            withdraw(colour)  # else a person has to look: somebody else has set it, or it could not be put back
+        raise Failed(f"the rollout ended with exit code {code}; the log says why")
+    for step in result["steps"]:
+        failed, times = step["errors"], step["median_ms"]
+        shown = "; ".join(f"`{name}` failed {failed[name]}, median {times[name]} ms" for name in failed)
+        tell(f"- {step['step']}: {step['probes']} requests to each; {shown}")
+    if code:
+        back = " ".join(f"{name}={share}" for name, share in result["traffic"].items())
+        tell(f"- Back: the traffic is {back}")
+        withdraw(colour)
+        raise Failed(result["reason"])
 
 
 def traffic(to: str | None, away: str | None) -> None:

@@ -43,7 +43,7 @@ def cloud(azure, averages):
     """With a model in Azure's registry, and deployments there that know it."""
     runner, double = azure
     (runner.copy / ".venv").symlink_to(sys.prefix)
-    runner.environment["AMLOCAL_HOME"] = str(runner.folder / "amlocal")
+    runner.environment |= {"AMLOCAL_HOME": str(runner.folder / "amlocal"), "STEP_SECONDS": "0"}
     runner.replace("src/digits/score.py", "from digits.lite import FILE, Lite, ModelError", NEAREST)
     account = double.store.get(double.workspace_id)["properties"]["storageAccount"].rpartition("/")[2]
     content = io.BytesIO()
@@ -103,13 +103,17 @@ def test_with_quota_the_colours_take_turns(cloud):
     assert serving(double) == {"blue": 100}
     assert "### Deployment of `blue`\n" in first.summary
     assert "- Fits: 1 x Standard_DS1_v2 needs 2 cores" in first.summary
-    assert asked_by_name(double) == ["blue", None], "first by its name, then as users ask"
+    asked = asked_by_name(double)
+    assert set(asked[:-1]) == {"blue"} and asked[-1] is None, "first by its name, then as users ask"
+    assert "- 0 %: 100 requests to each; `blue` failed 0, median " in first.summary
 
     second = deploy(runner, VERSION)
     assert second.green, second.log
     assert serving(double) == {"green": 100}
     assert "### Deployment of `green` beside `blue`" in second.summary
     assert f"- `green` is up, with no traffic: it {RIGHT}" in second.summary
+    for step in ("mirror 10 %", "10 %", "50 %", "100 %"):
+        assert f"\n- {step}: 100 requests to each; `blue` failed 0, median " in second.summary
     assert f"- `green` has all traffic: it {RIGHT}" in second.summary
     assert "- `blue` is deleted" in second.summary
     assert here(runner) == ([], [])
@@ -156,6 +160,23 @@ def test_what_fails_once_it_has_the_traffic_gives_it_back(cloud):
     assert (
         "**Not deployed**: smoke test failed: shown the digits [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], it read" in ran.summary
     )
+    assert "SystemSetup: Succeeded" in ran.log, "the log of green, which is gone, was not shown"
+    assert ran.leaks(double) == []
+
+
+def test_what_is_worse_with_some_of_the_traffic_gives_it_back(cloud):
+    runner, double = cloud
+    serve(double, "blue")
+    right = double.endpoints.answer
+    double.endpoints.answer = lambda name, body: (
+        WRONG if name == "green" and serving(double).get("green") == 50 else right(name, body)
+    )
+    ran = deploy(runner)
+    assert not ran.green
+    assert serving(double) == {"blue": 100}
+    assert "\n- 50 %: 100 requests to each; " in ran.summary and "\n- 100 %" not in ran.summary
+    assert "- Back: the traffic is blue=100 green=0" in ran.summary
+    assert "**Not deployed**: at 50 %: green answers otherwise than blue to " in ran.summary
     assert "SystemSetup: Succeeded" in ran.log, "the log of green, which is gone, was not shown"
     assert ran.leaks(double) == []
 
@@ -214,6 +235,7 @@ class Script:
             "online-deployment list": [{"name": "blue"}],
             "online-deployment create": {"target": "azure", "fallback_reason": None},
             "online-endpoint invoke": json.dumps({"predictions": labels}),
+            "online-endpoint rollout": {"steps": [], "traffic": {}, "reason": None},
         }
 
     def aml(self, words):
@@ -256,11 +278,23 @@ def test_the_first_deployment_ever_has_nothing_to_go_back_to(script):
     script.answers["online-endpoint show"] = {"name": "digits", "traffic": {}}
     script.answers["online-endpoint invoke"] = json.dumps(WRONG)
     assert script.module.main(["switch", "blue"]) == 1
-    assert [line.split("'")[0] for line in script.did("traffic")] == [
-        "online-endpoint update --name digits --traffic blue=100 --output json --target azure",
-        "online-endpoint update --name digits --traffic blue=0 --output json --target azure",
+    assert script.did("--traffic") == [
+        "online-endpoint update --name digits --traffic blue=0 --output json --target azure"
     ]
+    assert script.asked.index(script.did("online-endpoint rollout")[0]) < script.asked.index(script.did("--traffic")[0])
     assert script.did("online-deployment delete --name blue")
+
+
+def test_a_rollout_that_comes_to_no_end_leaves_what_has_traffic_for_a_person(script):
+    script.answers["online-endpoint rollout"] = 1
+    assert script.module.main(["switch", "green"]) == 1
+    assert script.did("online-deployment delete --name green"), "nothing had begun"
+    script.asked.clear()
+    shown = iter([{"blue": 100}, {"blue": 80, "green": 20}])
+    ask = script.module.ask
+    script.module.ask = lambda line: {"traffic": next(shown)} if "endpoint show" in line else ask(line)
+    assert script.module.main(["switch", "green"]) == 1
+    assert not script.did("delete")
 
 
 def test_what_fails_on_the_runner_is_red_and_is_taken_down(script, capsys):

@@ -40,6 +40,7 @@ NOUNS = (
     "compute",
     "datastore",
     "online_endpoint",
+    "online_endpoint_rollout",
     "online_deployment",
     "workspace",
     "schedule",

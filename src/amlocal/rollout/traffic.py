@@ -1,0 +1,160 @@
+"""The traffic rules of one endpoint: read, set in steps, and put back as they were, by the client's ordinary calls."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from amlocal.errors import UserError
+
+RESTORE_SECONDS = 120.0  # an endpoint of Azure that is being changed refuses the next change until it is done
+PAUSE_SECONDS = 2.0
+
+
+class ChangedByOthers(UserError):
+    """The traffic is not what we have set, so it is not ours to set any more."""
+
+
+class NotRestored(UserError):
+    """The traffic could not be put back; the message has the command to type."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Percentages by deployment, as Azure has them: live sums to 100, or is empty; mirror is one deployment's at most.
+
+    Deployments without a share are left out.
+    """
+
+    live: Mapping[str, int]
+    mirror: Mapping[str, int]
+
+    def __str__(self) -> str:
+        live = " ".join(f"{name}={share}" for name, share in self.live.items()) or "none"
+        return live + "".join(f", mirrored {name}={share}" for name, share in self.mirror.items())
+
+
+def _shares(traffic: Mapping[str, Any] | None) -> dict[str, int]:
+    return {name: int(share) for name, share in sorted((traffic or {}).items()) if int(share)}
+
+
+def shifted(before: Rules, to: str, share: int) -> Rules:
+    """`share` percent for `to`; the others keep their proportions, in whole numbers. Pure."""
+    others = {name: each for name, each in before.live.items() if name != to}
+    total, left = sum(others.values()), 100 - share
+    exact = {name: left * each / total for name, each in others.items()} if total else {}
+    live = {name: int(each) for name, each in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: (live[name] - exact[name], name))
+    for name in by_remainder[: left - sum(live.values())]:
+        live[name] += 1
+    live[to] = share
+    mirror = {name: each for name, each in before.mirror.items() if name != to}
+    return Rules(_shares(live), mirror)
+
+
+def mirrored(before: Rules, to: str, share: int) -> Rules:
+    """A copy of `share` percent of the live traffic for `to`; Azure mirrors to one deployment only. Pure."""
+    return Rules(before.live, {to: share})
+
+
+class Traffic:
+    """What an endpoint's rules were when this was made, and what we have made of them."""
+
+    def __init__(self, client: Any, name: str, deployments: Sequence[str]) -> None:
+        self._endpoints = client.online_endpoints
+        self._name = name
+        self._deployments = {each.lower(): each for each in deployments}
+        self.before = self.now = self._rules(self._endpoints.get(name))
+        self._tried = self.now  # may hold, after a change that we did not see the end of
+
+    def check(self) -> None:
+        """Raises ChangedByOthers if the rules are not those that we have set."""
+        self._check(self._rules(self._endpoints.get(self._name)), self.now)
+
+    def set(self, rules: Rules) -> None:
+        """Raises ChangedByOthers, and whatever the client raises."""
+        endpoint = self._endpoints.get(self._name)
+        self._check(self._rules(endpoint), self.now)
+        if rules != self.now:
+            self._tried = rules
+            self._put(endpoint, rules)
+            self.now = rules
+
+    def restore(self, reason: str | None = None) -> None:
+        """Put back what was there in the beginning, whatever it takes: nothing interrupts it, and a failure is tried
+        again. Raises ChangedByOthers or NotRestored, with the reason for putting it back.
+        """
+        with uninterrupted():
+            deadline = time.monotonic() + RESTORE_SECONDS
+            while True:
+                try:
+                    endpoint = self._endpoints.get(self._name)
+                    found = self._rules(endpoint)
+                    if found != self.before:
+                        self._check(found, self.now, self._tried)
+                        self._put(endpoint, self.before)
+                    self.now = self._tried = self.before
+                    return
+                except ChangedByOthers as error:
+                    raise ChangedByOthers(f"{reason}; {error}") if reason else error from None
+                except Exception as error:
+                    if time.monotonic() > deadline:
+                        because = f"{reason}; " if reason else ""
+                        raise NotRestored(
+                            f"{because}endpoint {self._name}: its traffic could not be put back ({error});"
+                            f" do it by hand: {self.command(self.before)}"
+                        ) from error
+                    time.sleep(PAUSE_SECONDS)
+
+    def command(self, rules: Rules) -> str:
+        """The command that sets these rules."""
+        live = _with_zeros(rules.live, self.now.live)
+        mirror = _with_zeros(rules.mirror, self.now.mirror)
+        return f'aml online-endpoint update -n {self._name} --traffic "{live}"' + (
+            f' --mirror-traffic "{mirror}"' if mirror else ""
+        )
+
+    def _rules(self, endpoint: Any) -> Rules:
+        """What the endpoint says. Azure's client sends all names in lower case, whatever the deployments are called."""
+        return Rules(*(self._named(each) for each in (endpoint.traffic, endpoint.mirror_traffic)))
+
+    def _named(self, traffic: Mapping[str, Any] | None) -> dict[str, int]:
+        return _shares({self._deployments.get(name.lower(), name): each for name, each in (traffic or {}).items()})
+
+    def _put(self, endpoint: Any, rules: Rules) -> None:
+        endpoint.traffic, endpoint.mirror_traffic = dict(rules.live), dict(rules.mirror)
+        self._endpoints.begin_create_or_update(endpoint).result()
+
+    def _check(self, found: Rules, *ours: Rules) -> None:
+        if found not in ours:
+            raise ChangedByOthers(
+                f"endpoint {self._name}: somebody else has changed its traffic to {found} (we had set {ours[0]}); it is"
+                " left as it is, and the rollout ends here"
+            )
+
+
+def _with_zeros(shares: Mapping[str, int], others: Mapping[str, int]) -> str:
+    return " ".join(f"{name}={shares.get(name, 0)}" for name in sorted({*shares, *others}))
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and a polite kill wait. Only the main thread gets them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        pass
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, wait) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
