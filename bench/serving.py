@@ -1,226 +1,261 @@
-"""How many requests a second the local endpoint answers, side by side with `mlflow models serve` on the same model.
+"""How fast the local endpoint answers, side by side with seven other ways to serve the same model.
 
-    python bench/serving.py                          # about two minutes on two cores
+    python bench/serving.py                          # nine minutes on two cores, and once one more to make the peers
     python bench/serving.py --model DIR              # a model that digits.train saved; default: an untrained one
-    python bench/serving.py --clients 1 8 64 --seconds 5 --json
+    python bench/serving.py --only endpoint fastapi --seconds 1 --rounds 1
+    python bench/serving.py --only costs             # where the time of a request goes
 
-Every client has one connection, keeps it, and sends one image at a time: the next when the answer to the last is there.
-The endpoint is made from aml/endpoints/digits, with its key asked for, a second deployment that gets half of the
-traffic, and request, response and the Collector's records all on. The clients run in this process and share the cores
-with the servers, so read the ratios rather than the numbers.
+Every client has one connection, keeps it (unless the server closes it), and sends one image at a time: the next when
+the answer to the last is there. The endpoint is made from aml/endpoints/digits, asks for its key, sends half of the
+traffic to each of two deployments and puts every request and response on record; the peers do nothing of that. All of
+them run at the same time, but only one is let run at a time; each round turns the order around, so that a noisy minute
+hits them all, and a ratio is one of two measurements of the same round. The clients share the cores with the servers:
+read the ratios rather than the numbers.
 """
 
 import argparse
-import asyncio
 import json
 import os
 import platform
+import signal
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import httptools
 import psutil
+from serving import costs, load, peers, servers
+from serving.servers import COLLECTIONS, Server
 
-ROOT = Path(__file__).resolve().parents[1]
-PORT = 19_871  # for the peers; the endpoint has its own
-START_SECONDS = 180
-IMAGE = [(17 * pixel) % 256 if 200 < pixel < 600 else 0 for pixel in range(784)]
-BASELINE = "mlflow models serve"
+SYNCED = {"properties": {"durability": "fsync"}}
+TOLERANCE = 1e-4  # between the probabilities of two servers
 
+ENDPOINT, FSYNC, COLLECTOR = "endpoint", "endpoint-fsync", "endpoint-collector"
+MLFLOW, KERAS, LITERT, CONSTANT = "mlflow", "server-keras", "server-litert", "server-constant"
+FASTAPI, BENTOML, LITSERVE = "fastapi", "bentoml", "litserve"
+SLEEP, COSTS = "sleep", "costs"
 
-@dataclass
-class Server:
-    """Something that answers: where, how it is asked, and the processes it consists of."""
+TITLES = {
+    ENDPOINT: "**the endpoint**: key, split, record",
+    FSYNC: "the endpoint, `durability: fsync`",
+    COLLECTOR: "the endpoint, the Collector's records, too",
+    MLFLOW: "`mlflow models serve`",
+    KERAS: "inference server + Keras (`tf.function`)",
+    LITERT: "inference server + LiteRT (our script)",
+    CONSTANT: "inference server, a constant answer",
+    FASTAPI: "FastAPI/uvicorn + ONNX Runtime",
+    BENTOML: "BentoML + ONNX Runtime",
+    LITSERVE: "LitServe + ONNX Runtime",
+}
+# In the order of their turns: those that are compared lie next to each other.
+ORDER = (MLFLOW, CONSTANT, ENDPOINT, FASTAPI, FSYNC, COLLECTOR, LITERT, BENTOML, LITSERVE, KERAS)
+NEEDS_PEERS = {FASTAPI, BENTOML, LITSERVE}
+# What is compared at eight clients, with what, and the ratio aimed at.
+AIMS = ((ENDPOINT, MLFLOW, 150.0), (ENDPOINT, FASTAPI, 1.5), (ENDPOINT, CONSTANT, 2.0), (FSYNC, FASTAPI, 1.0))
+AIM_CLIENTS, AIM_MEGABYTES, AIM_READY, AIM_INSTANCES = 8, 250, 3.0, 1.8
 
-    name: str
-    port: int
-    path: str
-    headers: dict[str, str]
-    processes: list[psutil.Process]
-    ready_after: float
-
-
-@dataclass
-class Load:
-    """What the clients saw."""
-
-    latencies: list[float] = field(default_factory=list)
-    errors: int = 0
-
-
-class Client(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered."""
-
-    def __init__(self, request: bytes, load: Load) -> None:
-        self.request, self.load = request, load
-        self.parser = httptools.HttpResponseParser(self)
-        self.sent = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.ask()
-
-    def ask(self) -> None:
-        self.sent = time.perf_counter()
-        self.transport.write(self.request)
-
-    def data_received(self, data: bytes) -> None:
-        self.parser.feed_data(data)
-
-    def on_message_complete(self) -> None:
-        self.load.latencies.append(time.perf_counter() - self.sent)
-        self.load.errors += self.parser.get_status_code() != 200
-        self.ask()
+Row = dict[str, Any]
 
 
-async def ask_for(server: Server, clients: int, seconds: float) -> Load:
-    """Let `clients` connections ask for this long."""
-    body = json.dumps({"inputs" if server.name == BASELINE else "input_data": [IMAGE]}).encode()
-    headers = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": len(body), **server.headers}
-    head = f"POST {server.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    request = head.encode() + b"\r\n" + body
-    load, loop = Load(), asyncio.get_running_loop()
-    lines = [
-        await loop.create_connection(lambda: Client(request, load), "127.0.0.1", server.port) for _ in range(clients)
-    ]
-    await asyncio.sleep(seconds)
-    for transport, _ in lines:
-        transport.abort()
-    return load
-
-
-def measure(server: Server, clients: int, seconds: float) -> dict:
-    """One row: requests a second, latencies in ms, errors, CPU time a request in ms, memory in MB."""
-    run = asyncio.run
-    if os.name != "nt":
-        import uvloop
-
-        run = uvloop.run
-    run(ask_for(server, clients, min(1.0, seconds)))  # warm
-    peak = [0]
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.1):
-            peak[0] = max(peak[0], sum(memory(process) for process in tree(server)))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    before, start = cpu(server), time.perf_counter()
-    load = run(ask_for(server, clients, seconds))
-    took, used = time.perf_counter() - start, cpu(server) - before
-    stop.set()
-    watcher.join()
-    times = sorted(load.latencies) or [float("nan")]
+def measure(server: Server, clients: int, seconds: int) -> Row:
+    """One sample: what the clients saw, and what the server took for it."""
+    servers.answer(server.request)  # after what clients have left behind who did not wait for their answers
+    load.ask(server.request, clients, 1)  # its memory may be cold
+    before = server.cpu()
+    seen = load.ask(server.request, clients, seconds)
+    used = server.cpu() - before
+    own, resident = server.memory()
     return {
-        "name": server.name,
         "clients": clients,
-        "requests_per_second": len(load.latencies) / took,
-        "p50_ms": 1000 * statistics.median(times),
-        "p99_ms": 1000 * times[min(len(times) - 1, int(0.99 * len(times)))],
-        "errors": load.errors,
-        "cpu_ms": 1000 * used / max(len(load.latencies), 1),
-        "memory_mb": peak[0] / 1e6,
-        "ready_after_seconds": server.ready_after,
+        "requests_per_second": seen.per_second,
+        "p50_ms": seen.p50,
+        "p99_ms": seen.p99,
+        "errors": seen.errors,
+        "cpu_seconds_per_1000": 1000 * used / max(seen.answers, 1),
+        "memory_mb": own / 1e6,
+        "rss_mb": resident / 1e6,
     }
 
 
-def tree(server: Server) -> set[psutil.Process]:
-    return {one for process in server.processes for one in (process, *process.children(recursive=True))}
+def rounds(running: dict[str, Server], clients: list[int], seconds: int, count: int) -> list[Row]:
+    """Samples of all servers: every round asks each of them with each number of clients."""
+    samples = []
+    for turn in range(count):
+        for number in clients:
+            for name in list(running)[:: -1 if turn % 2 else 1]:
+                server = running[name]
+                server.go_on()
+                try:
+                    sample = measure(server, number, seconds)
+                finally:
+                    server.hold()
+                samples.append({"name": name, "round": turn, **sample})
+                say(f"round {turn + 1}, {number} clients, {name}: {sample['requests_per_second']:,.0f} requests/s")
+    return samples
 
 
-def memory(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0
+def summary(samples: list[Row], running: dict[str, Server]) -> list[Row]:
+    """A row for each server and number of clients: medians over the rounds, peaks of memory, sums of errors."""
+    rows = []
+    for name, server in running.items():
+        for clients in dict.fromkeys(sample["clients"] for sample in samples):
+            mine = [sample for sample in samples if (sample["name"], sample["clients"]) == (name, clients)]
+            each = {key: [sample[key] for sample in mine] for key in mine[0]}
+            medians = ("requests_per_second", "p50_ms", "p99_ms", "cpu_seconds_per_1000")
+            rows.append(
+                {
+                    "name": name,
+                    "title": TITLES[name],
+                    "clients": clients,
+                    **{key: statistics.median(each[key]) for key in medians},
+                    "requests_per_second_min": min(each["requests_per_second"]),
+                    "requests_per_second_max": max(each["requests_per_second"]),
+                    "errors": sum(each["errors"]),
+                    "memory_mb": max(each["memory_mb"]),
+                    "rss_mb": max(each["rss_mb"]),
+                    "ready_after_seconds": server.ready_after,
+                }
+            )
+    return rows
 
 
-def cpu(server: Server) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in tree(server))
+def ratios(samples: list[Row]) -> list[Row]:
+    """How many times as many requests as its yardstick a setting answers at eight clients, round by round."""
+    rate = {
+        (sample["name"], sample["round"]): sample["requests_per_second"]
+        for sample in samples
+        if sample["clients"] == AIM_CLIENTS
+    }
+    rows = []
+    for name, yardstick, aim in AIMS:
+        turns = [turn for (who, turn) in rate if who == name and rate.get((yardstick, turn))]
+        if not turns and {name, yardstick} <= {who for who, _ in rate}:
+            say(f"{yardstick} answered nothing at all, so nothing is compared with it: give it more --seconds")
+        if turns:
+            each = [rate[name, turn] / rate[yardstick, turn] for turn in turns]
+            rows.append(aimed(f"{name} / {yardstick}", statistics.median(each), aim, "×", min=min(each), max=max(each)))
+    return rows
 
 
-# -- the servers
+def aimed(name: str, value: float, aim: float, unit: str, at_most: bool = False, **more: float) -> Row:
+    holds = value < aim if at_most else value >= aim
+    return {"name": name, "value": value, "aim": aim, "unit": unit, "at_most": at_most, "holds": holds, **more}
 
 
-@contextmanager
-def endpoint(model: Path, scratch: Path) -> Iterator[Server]:
-    """This project's endpoint, as `aml online-endpoint` and `aml online-deployment` make it."""
-    from amlocal.client import LocalMLClient
-    from amlocal.endpoints.down import down
-    from amlocal.processes import find
-    from amlocal.specs import load
-
-    client = LocalMLClient(scratch / ".amlocal")
-    folder = ROOT / "aml" / "endpoints" / "digits"
-    override = [{"model": {"path": str(model), "type": "mlflow_model"}}]
-    start = time.perf_counter()
-    try:
-        made = client.online_endpoints.begin_create_or_update(load("online-endpoint", folder / "endpoint.yml")).result()
-        blue, green = (load("online-deployment", folder / f"{name}.yml", override) for name in ("blue", "green"))
-        start = time.perf_counter()
-        client.online_deployments.begin_create_or_update(blue)
-        ready_after = time.perf_counter() - start
-        client.online_deployments.begin_create_or_update(green)
-        made.traffic = {"blue": 50, "green": 50}
-        client.online_endpoints.begin_create_or_update(made)
-        store = client.online_endpoints.store
-        run = store.run("digits").glob("*.json")
-        processes = [process for path in (*run, store.supervisor) if (process := find(path))]
-        key = client.online_endpoints.credentials("digits")["primaryKey"]
-        port = store.get("digits").port
-        yield Server(
-            "endpoint, key, 2 deployments, records",
-            port,
-            "/score",
-            {"Authorization": f"Bearer {key}"},
-            processes,
-            ready_after,
-        )
-    finally:
-        down(client.workspace)
+def alone(server: Server) -> float:
+    """MB of one deployment and what it needs: its worker, the gateway and the supervisor."""
+    return server.memory(without="green")[0] / 1e6
 
 
-@contextmanager
-def mlflow_serve(model: Path, scratch: Path) -> Iterator[Server]:
-    """The peer: MLflow's own server, with its one worker."""
-    from amlocal.processes import end
-
-    words = ["models", "serve", "-m", str(model), "--env-manager", "local", "-h", "127.0.0.1", "-p", str(PORT)]
-    start = time.perf_counter()
-    with (scratch / "mlflow.log").open("wb") as log:
-        # It starts a server called `uvicorn`, wherever PATH says that is.
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *words], stdout=log, stderr=log, env={**os.environ, "PATH": path}
-        )
-    process = psutil.Process(popen.pid)
-    try:
-        wait_for(f"http://127.0.0.1:{PORT}/ping", popen, scratch / "mlflow.log")
-        yield Server(BASELINE, PORT, "/invocations", {}, [process], time.perf_counter() - start)
-    finally:
-        end([process])
+def second_instance(folder: Path, model: Path, seconds: int, count: int) -> Row:
+    """What `instance_count: 2` is worth when run() takes 20 ms and the processor is free."""
+    rates = []
+    with servers.workspace(folder, model) as made:
+        for instances in (1, 2):
+            made.deploy("sleeps", "sleeps.py", instance_count=instances)
+            asked = [load.ask(made.request("sleeps"), AIM_CLIENTS, seconds).per_second for _ in range(count)]
+            rates.append(statistics.median(asked))
+            say(f"run() sleeps 20 ms, {instances} instances: {rates[-1]:.1f} requests/s")
+    return aimed("two instances / one, run() sleeps 20 ms", rates[1] / rates[0], AIM_INSTANCES, "×", one=rates[0])
 
 
-def wait_for(address: str, popen: subprocess.Popen, log: Path) -> None:
-    from urllib.request import urlopen
+def check_answers(running: dict[str, Server], model: Path) -> None:
+    """Leave if one of the servers answers otherwise than LiteRT in this process."""
+    import numpy as np
 
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and popen.poll() is None:
+    from digits.lite import Lite
+
+    expected = Lite(model / "model.tflite").probabilities(np.array([servers.IMAGE], np.float32))
+    for name, server in running.items():
+        if server.read is None:
+            continue
+        server.go_on()
         try:
-            with urlopen(address, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    sys.exit(f"serving.py: {address} does not answer; its log ends:\n{log.read_text()[-2000:]}")
+            told = np.array(server.read(servers.answer(server.request)))
+        finally:
+            server.hold()
+        difference = float(np.abs(told - expected).max())
+        if not difference <= TOLERANCE:
+            sys.exit(f"serving.py: {name} answers otherwise than LiteRT, by {difference:.2g}")
+
+
+# -- what is printed
+
+
+def table(rows: list[Row]) -> str:
+    lines = [
+        f"| server | clients | requests/s (min..max) | p50, p99 | errors | CPU s per 1,000 | {MEMORY}, RSS | ready |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        low, high = row["requests_per_second_min"], row["requests_per_second_max"]
+        lines.append(
+            f"| {row['title']} | {row['clients']} | {row['requests_per_second']:,.0f} ({low:,.0f}..{high:,.0f}) |"
+            f" {row['p50_ms']:.2f}, {row['p99_ms']:.1f} ms | {row['errors']} | {row['cpu_seconds_per_1000']:.2f} |"
+            f" {row['memory_mb']:.0f}, {row['rss_mb']:.0f} MB | {row['ready_after_seconds']:.1f} s |"
+        )
+    return "\n".join(lines)
+
+
+def verdict(aims: list[Row]) -> str:
+    lines = [f"| at {AIM_CLIENTS} clients | measured | aim | |", "|---|---:|---:|---|"]
+    for row in aims:
+        spread = f" ({row['min']:.2f}..{row['max']:.2f})" if "min" in row else ""
+        sign = "<" if row["at_most"] else "≥"
+        told = "holds" if row["holds"] else "**missed**"
+        lines.append(f"| {row['name']} | {row['value']:.2f}{spread} {row['unit']} | {sign} {row['aim']:g} | {told} |")
+    return "\n".join(lines)
+
+
+MEMORY = "PSS" if sys.platform == "linux" else "USS"
+
+
+def machine(folder: Path) -> str:
+    """The processor, and what an fsync costs on the disk that the records go to."""
+    name = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        name = names[0] if names else name
+    times = []
+    with (folder / "probe").open("wb", buffering=0) as file:
+        for _ in range(200):
+            file.write(bytes(4096))
+            start = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - start)
+    memory = psutil.virtual_memory().total / 2**30
+    sync = f"an fsync {1000 * statistics.median(times):.2f} ms"
+    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, {sync}; load by {load.NAME}"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# -- the run
+
+
+def starters(scratch: Path, model: Path, interpreter: Path, onnx: Path) -> dict[str, Callable[[], Any]]:
+    """How each server is started, by name."""
+    script = servers.ROOT / "src" / "digits" / "score.py"
+    read = Server.read
+    at = {name: scratch / name for name in ORDER}
+    return {
+        ENDPOINT: lambda: servers.endpoint(at[ENDPOINT], model),
+        FSYNC: lambda: servers.endpoint(at[FSYNC], model, **SYNCED),
+        COLLECTOR: lambda: servers.endpoint(at[COLLECTOR], model, records=COLLECTIONS),
+        MLFLOW: lambda: servers.mlflow_serve(model, at[MLFLOW]),
+        KERAS: lambda: servers.inference_server(servers.APPS / "keras_score.py", model, at[KERAS], read),
+        LITERT: lambda: servers.inference_server(script, model, at[LITERT], read),
+        CONSTANT: lambda: servers.inference_server(servers.APPS / "constant.py", model, at[CONSTANT], None),
+        FASTAPI: lambda: servers.with_fastapi(interpreter, onnx, at[FASTAPI]),
+        BENTOML: lambda: servers.with_bentoml(interpreter, onnx, at[BENTOML]),
+        LITSERVE: lambda: servers.with_litserve(interpreter, onnx, at[LITSERVE]),
+    }
 
 
 def untrained(folder: Path) -> Path:
@@ -233,64 +268,76 @@ def untrained(folder: Path) -> Path:
     return folder
 
 
-# -- what is printed
+def run(options: argparse.Namespace, scratch: Path) -> tuple[list[Row], list[Row], list[Row]]:
+    """(rows of servers, aims, rows of costs)"""
+    model = (options.model or untrained(scratch / "model")).resolve()
+    wanted = [name for name in ORDER if name in options.only]
+    interpreter = onnx = Path()
+    if NEEDS_PEERS & set(wanted):
+        interpreter = peers.python(options.peers)
+        onnx = peers.write_onnx(model, interpreter, scratch)
+    start = starters(scratch, model, interpreter, onnx)
+    rows: list[Row] = []
+    aims: list[Row] = []
+    with ExitStack() as stack:
+        running: dict[str, Server] = {}
+        for name in wanted:
+            running[name] = server = stack.enter_context(start[name]())
+            server.hold()
+            say(f"{name}: ready after {server.ready_after:.1f} s")
+        check_answers(running, model)
+        if running:
+            samples = rounds(running, options.clients, options.seconds, options.rounds)
+            rows, aims = summary(samples, running), ratios(samples)
+        if ENDPOINT in running:
+            server = running[ENDPOINT]
+            aims.append(aimed(f"memory of one deployment, {MEMORY}", alone(server), AIM_MEGABYTES, "MB", at_most=True))
+            aims.append(aimed("create to first answer", server.ready_after, AIM_READY, "s", at_most=True))
+    if SLEEP in options.only:
+        aims.append(second_instance(scratch / SLEEP, model, options.seconds, options.rounds))
+    shares = costs.measure(scratch / COSTS, model, options.seconds, options.rounds) if COSTS in options.only else []
+    return rows, aims, shares
 
 
-def table(rows: list[dict]) -> str:
-    """The rows as a Markdown table; `x` is against the peer with as many clients."""
-    peers = {row["clients"]: row["requests_per_second"] for row in rows if row["name"] == BASELINE}
-    lines = [
-        "| server | clients | requests/s | x | p50, p99 | errors | CPU a request | memory | ready after |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for row in rows:
-        peer = peers.get(row["clients"])
-        lines.append(
-            f"| {row['name']} | {row['clients']} | {row['requests_per_second']:,.0f} |"
-            f" {ratio(row, peer)} |"
-            f" {row['p50_ms']:.1f}, {row['p99_ms']:.1f} ms | {row['errors']} | {row['cpu_ms']:.2f} ms |"
-            f" {row['memory_mb']:.0f} MB | {row['ready_after_seconds']:.1f} s |"
-        )
-    return "\n".join(lines)
-
-
-def ratio(row: dict, peer: float | None) -> str:
-    return f"{row['requests_per_second'] / peer:.1f}" if peer else ""
-
-
-def machine() -> str:
-    name = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        name = names[0] if names else name
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+def parse() -> argparse.Namespace:
+    names = (*ORDER, SLEEP, COSTS)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"names: {', '.join(names)}")
+    parser.add_argument("--model", type=Path, help="a model that digits.train saved (default: an untrained one)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=names, help="only these")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64], help="connections (default: 1 8 64)")
+    parser.add_argument("--seconds", type=int, default=3, help="for each measurement (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
+    parser.add_argument("--peers", type=Path, default=peers.cache(), help="holds the peers' environment (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    options = parser.parse_args()
+    if options.model and not (options.model / "model.tflite").is_file():
+        parser.error(f"--model {options.model}: holds no model.tflite; name a folder that digits.train saved")
+    if min(options.seconds, options.rounds, *options.clients) < 1:
+        parser.error("--seconds, --rounds and --clients must be at least 1")
+    return options
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="a model that digits.train saved (default: an untrained one)")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8], help="connections (default: 1 8)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement (default: 3)")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    options = parser.parse_args()
+    options = parse()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.pop("AMLOCAL_HOME", None)
-    if options.model and not (options.model / "model.tflite").is_file():
-        parser.error(f"--model {options.model}: holds no model.tflite; name a folder that digits.train saved")
-    rows = []
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        model = (options.model or untrained(scratch / "model")).resolve()
-        for serve in (mlflow_serve, endpoint):
-            with serve(model, scratch) as server:
-                for clients in options.clients:
-                    rows.append(measure(server, clients, options.seconds))
-                    print(f"{server.name}, {clients} clients: done", file=sys.stderr)
+    # To be interrupted is to leave through what ends the servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("serving.py: ended"))
+    options.peers = options.peers.resolve()
+    options.peers.mkdir(parents=True, exist_ok=True)
+    # Beside the peers, since /tmp may be memory, where an fsync costs nothing.
+    with tempfile.TemporaryDirectory(dir=options.peers, prefix="run-", ignore_cleanup_errors=True) as name:
+        where = machine(Path(name))
+        try:
+            rows, aims, shares = run(options, Path(name))
+        except KeyboardInterrupt:
+            sys.exit("serving.py: interrupted")
     if options.json:
-        print(json.dumps([{**row, "machine": machine()} for row in rows], indent=2))
-    else:
-        print(table(rows))
-        print(f"\nOne image a request, {options.seconds:g} s each. Machine: {machine()}; the clients share it.")
+        print(json.dumps([{**row, "machine": where} for row in (*rows, *aims, *shares)], indent=2))
+        return 0
+    parts = [table(rows) if rows else "", verdict(aims) if aims else "", costs.table(shares) if shares else ""]
+    print("\n\n".join(filter(None, parts)))
+    print(f"\nOne image a request, {options.rounds} rounds of {options.seconds} s, medians. Machine: {where}.")
     return 0
 
 

@@ -53,6 +53,8 @@ def images(document: Any) -> np.ndarray:
     rows = _rows(document)
     if len(rows) > MAX_ROWS:
         raise BadRequest(f"{len(rows):,} images are too many: at most {MAX_ROWS:,} in one request")
+    if (whole := _whole_numbers(rows)) is not None:
+        return whole
     try:
         pixels = np.array(rows)
     except (ValueError, OverflowError):  # ragged rows
@@ -64,6 +66,17 @@ def images(document: Any) -> np.ndarray:
         place = _find(rows, lambda v: not 0 <= v <= 255)
         raise BadRequest(f"{place} is outside 0 to 255")
     return pixels.astype(np.float32)
+
+
+def _whole_numbers(rows: list[Any]) -> np.ndarray | None:
+    """The images if they are whole numbers from 0 to 255, which are bytes: a quarter of the time of an array of them."""
+    if not all(isinstance(row, list) and len(row) == PIXELS for row in rows):
+        return None
+    try:
+        pixels = b"".join(map(bytes, rows))
+    except (TypeError, ValueError):  # fractions, or something wrong
+        return None
+    return np.frombuffer(pixels, np.uint8).reshape(len(rows), PIXELS).astype(np.float32)
 
 
 def _rows(document: Any) -> list[Any]:
