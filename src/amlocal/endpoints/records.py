@@ -14,8 +14,10 @@ import base64
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
@@ -24,10 +26,12 @@ from typing import Any
 
 import orjson
 
+from amlocal.endpoints.journal import Journal
+
 # What a rolling_rate makes of the time; Azure's default is the hour.
 FOLDERS = {"minute": "%Y/%m/%d/%H/%M", "hour": "%Y/%m/%d/%H", "day": "%Y/%m/%d"}
 # What was written is on its way to the disk after this long; with the time that the disk takes, it is there in 50 ms.
-SYNC_SECONDS = 0.02
+SYNC_SECONDS = 0.035
 SYNC_THREADS = 8
 
 Line = tuple["Collected", bytes]
@@ -126,17 +130,19 @@ def new_id() -> str:
 class File:
     """A file that is open for appending.
 
-    dirty: the disk lacks some of it; syncing: it is being given that; left: another has taken its place.
+    dirty: it is to be synchronised soon; journaled: when the journal is full; users: how many reasons there are to keep
+    it open, the first being that lines are written to it.
     """
 
     path: str
     number: int
     dirty: bool = False
-    syncing: bool = False
-    left: bool = False
+    journaled: bool = False
+    users: int = 1
 
-    def close_if_done(self) -> None:
-        if self.left and not self.dirty and not self.syncing:
+    def let_go(self) -> None:
+        self.users -= 1
+        if not self.users:
             os.close(self.number)
 
 
@@ -155,15 +161,23 @@ class Recorder:
     written: lines so far; failures: how often the system or the disk did not take what it was given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Path | None = None) -> None:
+        """journal: where the one of durable collections lies, or is made when there is one."""
         self.written = self.failures = 0
+        self._journal_path = journal
+        self._journal: Journal | None = None
+        if journal and journal.exists():
+            self._open_journal()
+        self._journaled: list[File] = []
+        self._blocks: list[tuple[str, int, bytes]] = []  # that the journal has not been given yet
+        self._unsynced: list[Written] = []  # to be told when it has them, and the disk has it
+        self._journaling = False
         self._files: dict[str, File] = {}  # by the collection's folder: the one of this hour
         self._entries: list[tuple[Sequence[Line], Written]] = []
         self._dirty: list[File] = []
         self._dirty_since = 0.0
         self._syncing: list[File] = []
         self._syncing_since = 0.0
-        self._unsynced: list[Written] = []  # of durable collections: to be told when the disk has all that is dirty
         self._timer: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync")
 
@@ -194,8 +208,14 @@ class Recorder:
                 group.lines.append(line)
         now = time.time()
         for group in groups.values():
+            block = b"".join(group.lines)
             try:
-                self._append(self._file(group.collected, now), b"".join(group.lines))
+                file = self._file(group.collected, now)
+                self._append(file, block)
+                if group.collected.durable:
+                    self._keep_for_journal(file, block)
+                else:
+                    self._keep_for_sync(file)
                 self.written += len(group.lines)
             except OSError as error:
                 group.failed = error
@@ -205,8 +225,8 @@ class Recorder:
             if failed is None and any(collected.durable for collected, _ in lines):
                 self._unsynced.append(written)
             else:
-                written(failed)
-        self._sync_soon()
+                _tell((written,), failed)
+        self._write_journal()
 
     def _file(self, collected: Collected, now: float) -> File:
         """The collection's file of this hour, open; a new one if it is another hour or somebody has deleted it."""
@@ -218,8 +238,7 @@ class Recorder:
             if before.path == path and os.fstat(before.number).st_nlink:
                 return before
             del self._files[collected.folder]
-            before.left = True
-            before.close_if_done()
+            before.let_go()
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         file = self._files[collected.folder] = File(path, number)
@@ -235,66 +254,120 @@ class Recorder:
             if written:
                 os.ftruncate(file.number, os.fstat(file.number).st_size - written)
             raise
-        if not file.dirty:
-            file.dirty = True
-            if not self._dirty:
-                self._dirty_since = asyncio.get_running_loop().time()
-            self._dirty.append(file)
 
-    # -- to the disk
+    # -- to the disk, soon
 
-    def _sync_soon(self) -> None:
-        """At once where somebody waits for it; else in a while, for everything until then."""
-        if not self._dirty or self._syncing:
+    def _keep_for_sync(self, file: File) -> None:
+        if file.dirty:
             return
-        if self._unsynced:
-            self._sync()
-        elif self._timer is None:
+        file.dirty = True
+        file.users += 1
+        self._dirty.append(file)
+        if len(self._dirty) == 1:
+            self._dirty_since = asyncio.get_running_loop().time()
+        if not self._timer and not self._syncing:
             self._timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
 
     def _sync(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = None
         files, self._dirty = self._dirty, []
-        waiting, self._unsynced = self._unsynced, []
         self._syncing, self._syncing_since = files, self._dirty_since
         for file in files:
-            file.dirty, file.syncing = False, True
+            file.dirty = False
+        self._in_threads([[file.number for file in files]], self._synced)
 
-        # Side by side where somebody waits: the file system then writes its journal once for all of them. Else one
-        # after the other, since each thread that comes back holds up the loop.
-        parts = [[file] for file in files] if waiting else [files]
+    def _synced(self, failed: OSError | None) -> None:
+        if failed:
+            self._complain(failed)
+        for file in self._syncing:
+            file.let_go()
+        self._syncing = []
+        if self._dirty:
+            self._timer = asyncio.get_running_loop().call_later(SYNC_SECONDS, self._sync)
+
+    # -- to the disk, before an answer leaves
+
+    def _keep_for_journal(self, file: File, block: bytes) -> None:
+        self._blocks.append((file.path, os.lseek(file.number, 0, os.SEEK_CUR) - len(block), block))
+        if not file.journaled:
+            file.journaled = True
+            file.users += 1
+            self._journaled.append(file)
+
+    def _write_journal(self) -> None:
+        """Give the journal what waits for it, and the disk the journal; where that cannot be, the files themselves."""
+        if self._journaling or not self._unsynced:
+            return
+        self._journaling = True
+        blocks, self._blocks = self._blocks, []
+        waiting, self._unsynced = self._unsynced, []
+        if self._journal is None:
+            self._open_journal()
+        journal, full = self._journal, True
+        if journal:
+            with suppress(OSError):
+                full = not journal.write(blocks)
+        files, self._journaled = (self._journaled, []) if full else ([], self._journaled)
+        for file in files:
+            file.journaled = False
+
+        def done(failed: OSError | None) -> None:
+            self._journaling = False
+            if failed:
+                self._complain(failed)
+            elif full and journal:
+                journal.begin_anew()
+            for file in files:
+                file.let_go()
+            _tell(waiting, failed)
+            self._write_journal()
+
+        # files side by side: the file system then writes its own journal once for all of them
+        self._in_threads([[file.number] for file in files] if full or not journal else [[journal.number]], done)
+
+    def _open_journal(self) -> None:
+        path, self._journal_path = self._journal_path, None  # where it cannot be, it is not tried again
+        if path:
+            try:
+                self._journal = Journal(path)
+            except OSError as error:
+                self._complain(error)
+
+    def _in_threads(self, parts: Sequence[Sequence[int]], done: Written) -> None:
+        """Have the disk take files, each part one after the other; then call `done`, in the loop."""
+        loop = asyncio.get_running_loop()
         errors: list[OSError | None] = []
-        done = count(1)
+        counted = count(1)
 
-        def run(part: Sequence[File]) -> None:
+        def run(part: Sequence[int]) -> None:
             errors.append(_synchronise(part))
-            if next(done) == len(parts):  # only the last of them wakes the loop
-                loop.call_soon_threadsafe(self._synced, files, waiting, next(filter(None, errors), None))
+            if next(counted) == len(parts):  # only the last of them wakes the loop
+                loop.call_soon_threadsafe(done, next(filter(None, errors), None))
 
         for part in parts:
             self._threads.submit(run, part)
 
-    def _synced(self, files: Sequence[File], waiting: Sequence[Written], failed: OSError | None) -> None:
-        self._syncing = []
-        if failed:
-            self.failures += 1
-            print(f"the disk did not take records of the last moments: {failed}", flush=True)
-        for file in files:
-            file.syncing = False
-            file.close_if_done()
-        for written in waiting:
-            written(failed)
-        self._sync_soon()
+    def _complain(self, error: OSError) -> None:
+        self.failures += 1
+        with suppress(OSError):  # the log may be on the same disk
+            print(f"the disk did not take records of the last moments: {error}", flush=True)
 
 
-def _synchronise(files: Sequence[File]) -> OSError | None:
-    failed = None
-    for file in files:
+def _tell(waiting: Iterable[Written], failed: OSError | None) -> None:
+    """Tell everybody, whatever one of them does."""
+    for written in waiting:
         try:
-            getattr(os, "fdatasync", os.fsync)(file.number)
+            written(failed)
+        except Exception:
+            with suppress(OSError):
+                traceback.print_exc()
+
+
+def _synchronise(numbers: Sequence[int]) -> OSError | None:
+    failed = None
+    for number in numbers:
+        try:
+            getattr(os, "fdatasync", os.fsync)(number)
         except OSError as error:
             failed = error
     return failed
