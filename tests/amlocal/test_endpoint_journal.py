@@ -95,7 +95,7 @@ def test_where_it_cannot_be_the_files_are_synchronised(tmp_path: Path, monkeypat
 
     synced: list[int] = []
     monkeypatch.setattr(Journal, "__init__", no_room)
-    monkeypatch.setattr(records.os, "fdatasync", synced.append, raising=False)
+    monkeypatch.setattr(records, "to_disk", synced.append)
     assert record(tmp_path, LINES[:3]).read_bytes() == b"".join(LINES[:3])
     assert len(synced) == 3
 

@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from amlocal.endpoints import records
@@ -54,6 +55,7 @@ def test_a_record_has_azures_keys(tmp_path: Path) -> None:
     ("body", "member", "kept", "content_type"),
     [
         (b'{"a":\n [1,\r\n 2]}', "data", {"a": [1, 2]}, "application/json"),
+        (b"[123456789012345678901234567890,\n1]", "data", [123456789012345678901234567890, 1], "application/json"),
         (b'{"a": NaN}', "data", '{"a": NaN}', "text/plain"),
         ("grüße\n".encode(), "data", "grüße\n", "text/plain"),
         (b"", "data", "", "text/plain"),
@@ -147,13 +149,57 @@ def test_what_cannot_be_written_is_told_and_leaves_no_half_line(
     assert Path(one.path(time.time())).read_bytes() == b'{"n":1}\n{"n":3}\n'
 
 
+def test_half_a_line_that_could_not_be_taken_back_is_cut_before_more_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = collected(tmp_path)
+    real = os.write
+    told: list[OSError | None] = []
+
+    def broken(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    async def run() -> None:
+        recorder = records.Recorder()
+        recorder.add([(one, b'{"n":1}\n')], told.append)
+        await asyncio.sleep(0.001)
+        monkeypatch.setattr(records.os, "ftruncate", broken)
+        monkeypatch.setattr(
+            records.os, "write", lambda file, block: real(file, block[:3]) if len(block) == 8 else broken()
+        )
+        recorder.add([(one, b'{"n":2}\n')], told.append)
+        await asyncio.sleep(0.001)
+        monkeypatch.undo()
+        recorder.add([(one, b'{"n":3}\n')], told.append)
+        await asyncio.sleep(0.001)
+
+    asyncio.run(run())
+    assert [error and error.errno for error in told] == [None, 5, None]
+    assert Path(one.path(time.time())).read_bytes() == b'{"n":1}\n{"n":3}\n'
+
+
+def test_the_files_of_a_deleted_deployment_are_closed(tmp_path: Path) -> None:
+    one, two = collected(tmp_path / "one"), collected(tmp_path / "two")
+
+    async def run() -> None:
+        recorder = records.Recorder()
+        recorder.add([(one, b"1\n"), (two, b"2\n")], lambda _: None)
+        while not recorder.written or recorder.lag():
+            await asyncio.sleep(0.001)
+        recorder.keep_only({two.folder})
+        opened = {each.path for each in psutil.Process().open_files()}
+        assert one.path(time.time()) not in opened and two.path(time.time()) in opened
+
+    asyncio.run(run())
+
+
 class Disk:
     """Stands in for fdatasync: what it was asked to keep, in which order of events."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> None:
         self.events: list[str] = []
         self.fails = fails
-        monkeypatch.setattr(records.os, "fdatasync", self, raising=False)
+        monkeypatch.setattr(records, "to_disk", self)
 
     def __call__(self, file: int) -> None:
         self.events.append("disk")

@@ -15,7 +15,7 @@ import os
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from typing import Any
 
 import orjson
 
-from amlocal.endpoints.journal import Journal
+from amlocal.endpoints.journal import Journal, to_disk
 
 # What a rolling_rate makes of the time; Azure's default is the hour.
 FOLDERS = {"minute": "%Y/%m/%d/%H/%M", "hour": "%Y/%m/%d/%H", "day": "%Y/%m/%d"}
@@ -59,7 +59,7 @@ class Collected:
         self.durable = durable
         self._instance = instance
         self._rolling = FOLDERS[rolling_rate]
-        self._start = b'","source":%b,"type":%b,' % (
+        self._start = b',"source":%b,"type":%b,' % (
             orjson.dumps(source),
             orjson.dumps(f"azureml.inference.{name}"),
         )
@@ -94,7 +94,7 @@ class Collected:
                 "contentrange": f"bytes 0-{max(len(body) - 1, 0)}/{len(body)}",
             }
         )
-        return b'{"specversion":"1.0","id":"%b%b%b,%b}\n' % (id.encode(), self._start, start[1:-1], data)
+        return b'{"specversion":"1.0","id":%b%b%b,%b}\n' % (orjson.dumps(id), self._start, start[1:-1], data)
 
 
 @lru_cache(maxsize=8)
@@ -106,12 +106,12 @@ def _data(body: bytes, content_type: str) -> tuple[bytes, str]:
     """The member of the record that holds the body, and what it is."""
     try:
         value = orjson.loads(body)
-        # As it came, for its numbers and the order of its keys, but without a line break, which would end the record.
         # orjson reads what is nested 1,024 deep and writes no more than 254: Python's readers give up between the two.
-        broken = b"\n" in body or b"\r" in body
-        nested = body.count(b"[") + body.count(b"{") > 254
-        again = orjson.dumps(value) if broken or nested else body
-        return b'"data":' + (again if broken else body), "application/json"
+        if body.count(b"[") + body.count(b"{") > 254:
+            orjson.dumps(value)
+        # As it came, for its numbers and the order of its keys. A line break would end the record; in JSON it is never
+        # within a text.
+        return b'"data":' + body.replace(b"\n", b" ").replace(b"\r", b" "), "application/json"
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # also NaN and infinity, which Python takes for JSON
         pass
     try:
@@ -220,6 +220,7 @@ class Recorder:
             except OSError as error:
                 group.failed = error
                 self.failures += 1
+                self._forget(group.collected.folder)  # opened again, it is cut to its last whole line
         for lines, written in entries:
             failed = next(filter(None, (groups[collected.folder].failed for collected, _ in lines)), None)
             if failed is None and any(collected.durable for collected, _ in lines):
@@ -237,12 +238,22 @@ class Recorder:
         else:
             if before.path == path and os.fstat(before.number).st_nlink:
                 return before
-            del self._files[collected.folder]
-            before.let_go()
+            self._forget(collected.folder)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        if collected.durable:
+            _synchronise_folders(Path(path), Path(collected.folder))
         file = self._files[collected.folder] = File(path, number)
         return file
+
+    def keep_only(self, folders: Container[str]) -> None:
+        """Close the files of collections that are not in `folders`: nothing more will come for them."""
+        for folder in [folder for folder in self._files if folder not in folders]:
+            self._forget(folder)
+
+    def _forget(self, folder: str) -> None:
+        if file := self._files.pop(folder, None):
+            file.let_go()
 
     def _append(self, file: File, block: bytes) -> None:
         """Write the block whole or not at all."""
@@ -367,10 +378,24 @@ def _synchronise(numbers: Sequence[int]) -> OSError | None:
     failed = None
     for number in numbers:
         try:
-            getattr(os, "fdatasync", os.fsync)(number)
+            to_disk(number)
         except OSError as error:
             failed = error
     return failed
+
+
+def _synchronise_folders(path: Path, last: Path) -> None:
+    """Have the disk know of a new file and the folders that were made for it, which POSIX does not do with the file."""
+    if os.name == "nt":
+        return
+    for folder in path.parents:
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+        if folder == last.parent:
+            return
 
 
 def _cut_torn_line(path: Path | None) -> None:
