@@ -87,14 +87,33 @@ class Options:
 
 @dataclass
 class Result:
-    """What one scenario found. figures: told beside the verdict; faults: why it is a FAIL."""
+    """What one scenario found. rounds: that it lasted; figures: told beside the verdict; faults: why it is a FAIL."""
 
     figures: dict[str, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    rounds: int = 0
 
     def expect(self, condition: bool, otherwise: str) -> None:
         if not condition:
             self.faults.append(otherwise)
+
+    def expect_back(self, away: list[float], what: str = "away", deaths: int = 1) -> None:
+        """None of these seconds may be longer than a service may be away; deaths: that are mended one after another."""
+        longest = max(away, default=GIVE_UP_SECONDS)
+        self.expect(longest < deaths * BACK_SECONDS, f"{what} for {longest:.2f} s")
+
+    def came_back(self, wait: Callable[[float], float | None], away: list[float]) -> bool:
+        """Whether an answer comes, after how many seconds goes to `away`; wait: what Load.next_200 has given."""
+        seconds = wait(GIVE_UP_SECONDS)
+        self.expect(seconds is not None, f"round {self.rounds}: no answer within {GIVE_UP_SECONDS:.0f} s")
+        away += [] if seconds is None else [seconds]
+        return seconds is not None
+
+    def round_is_over(self, load: Load, records: Records, options: Options) -> None:
+        self.faults += records.check(load)
+        self.rounds += 1
+        if self.rounds % 25 == 0:
+            say(f"  {self.rounds} of {options.times}")
 
 
 @contextmanager
@@ -134,24 +153,19 @@ def kills(options: Options, role: str) -> Result:
     """Kill one process at random moments; the next kill comes when another has taken its place."""
     result, away, whole = Result(), [], []
     with served(SCRIPT) as made, load_on(made, options, result) as (load, records):
-        for number in range(options.times):
+        for _ in range(options.times):
             random_pause()
             victim = living(made, role)
+            kill(victim)
             since = time.perf_counter()
-            wait = load.next_200(since)
-            victim.kill()
-            seconds = wait(GIVE_UP_SECONDS)
-            result.expect(seconds is not None, f"kill {number}: no answer within {GIVE_UP_SECONDS:.0f} s")
-            if seconds is None:
+            if not result.came_back(load.next_200(since), away):
                 break
-            away.append(seconds)
             living(made, role, but=victim)
             whole.append(time.perf_counter() - since)
-            result.faults += records.check(load)
-            progress(number, options)
-    for what, seconds in (("away", away), ("without it", whole)):
-        result.expect(max(seconds, default=99) < BACK_SECONDS, f"{what} for {max(seconds, default=99):.2f} s")
-    result.figures = {"kills": len(away), "next 200 after": away, "another lives after": whole} | result.figures
+            result.round_is_over(load, records, options)
+    result.expect_back(away)
+    result.expect_back(whole, f"without {role}")
+    result.figures = {"next 200 after": away, "another lives after": whole} | result.figures
     return result
 
 
@@ -174,41 +188,35 @@ def kill_any(options: Options) -> Result:
     """kill -9 of two processes, whichever, one shortly after the other, with two workers"""
     result, away = Result(), []
     with served(SCRIPT, instances=2) as made, load_on(made, options, result) as (load, records):
-        for number in range(options.times):
+        for _ in range(options.times):
             random_pause()
-            wait = load.next_200(time.perf_counter())
             alive = list(made.processes().values())
             for victim in random.sample(alive, min(2, len(alive))):
+                time.sleep(random.random() / 10)
                 # Gateway and supervisor revive each other: who loses both waits for `aml up`.
                 if len({"gateway", "supervisor"} & set(made.processes())) < 2 and victim in couple(made):
                     continue
                 kill(victim)
-                time.sleep(random.random() / 10)
-            seconds = wait(GIVE_UP_SECONDS)
-            result.expect(seconds is not None, f"round {number}: no answer within {GIVE_UP_SECONDS:.0f} s")
-            if seconds is None:
+            if not result.came_back(load.next_200(time.perf_counter()), away):
                 break
-            away.append(seconds)
-            result.faults += records.check(load)
             eventually(lambda: len(couple(made)) == 2, GIVE_UP_SECONDS, "gateway and supervisor")
-            progress(number, options)
-    result.expect(max(away, default=99) < BACK_SECONDS, f"away for {max(away, default=99):.2f} s")
-    result.figures = {"rounds": len(away), "next 200 after": away} | result.figures
+            result.round_is_over(load, records, options)
+    result.expect_back(away)
+    result.figures = {"next 200 after": away} | result.figures
     return result
 
 
 def kill_all(options: Options) -> Result:
-    """kill -9 of everything at once, then `aml up`; a tenth as often"""
+    """kill -9 of everything at once, then `aml up`"""
     result, away = Result(), []
     with served(SCRIPT, instances=2) as made, load_on(made, options, result) as (load, records):
-        for number in range(max(options.times // 10, 1)):
+        for number in range(options.times):
             random_pause()
             alive = list(made.processes().values())
             random.shuffle(alive)
             for victim in alive:
                 kill(victim)
-            since = time.perf_counter()
-            wait = load.next_200(since)
+            wait = load.next_200(time.perf_counter())
             up = subprocess.run(
                 [sys.executable, "-m", "amlocal", "up"],
                 env={**os.environ, "AMLOCAL_HOME": str(made.client.workspace.root)},
@@ -217,15 +225,11 @@ def kill_all(options: Options) -> Result:
                 check=False,
             )
             result.expect(up.returncode == 0, f"round {number}: aml up: {up.stderr.strip()}")
-            seconds = wait(GIVE_UP_SECONDS)
-            result.expect(seconds is not None, f"round {number}: no answer within {GIVE_UP_SECONDS:.0f} s of `aml up`")
-            if seconds is None:
+            if not result.came_back(wait, away):
                 break
-            away.append(seconds)
-            result.faults += records.check(load)
-            progress(number, options)
-    result.expect(max(away, default=99) < BACK_SECONDS, f"away for {max(away, default=99):.2f} s after `aml up`")
-    result.figures = {"rounds": len(away), "next 200 after `aml up`": away} | result.figures
+            result.round_is_over(load, records, options)
+    result.expect_back(away, "with `aml up` away")
+    result.figures = {"next 200 after": away} | result.figures
     return result
 
 
@@ -246,22 +250,22 @@ def kill_unrecorded(options: Options) -> Result:
             for each in ("supervisor", "gateway", "blue"):
                 living(made, each)
             eventually(lambda: not made.strays(), GIVE_UP_SECONDS, "those that nobody knows of to be ended")
-            wait = load.next_200(time.perf_counter())
-            result.expect(wait(GIVE_UP_SECONDS) is not None, f"round {number}: no answer any more")
+            if not result.came_back(load.next_200(time.perf_counter()), []):
+                break
             whole.append(time.perf_counter() - since)
-            result.faults += records.check(load)
-            progress(number, options)
-    result.figures = {"rounds": len(whole), "whole again after": whole} | result.figures
+            result.round_is_over(load, records, options)
+    result.expect_back(whole, "not whole", deaths=2)  # the supervisor's, then of what nobody knows of
+    result.figures = {"whole again after": whole} | result.figures
     return result
 
 
 def neighbour(options: Options) -> Result:
-    """another endpoint is deleted whose gateway may have revived the supervisor: ours is still looked after"""
+    """another endpoint is deleted whose gateway revived the supervisor: ours is still looked after; a tenth as often"""
     from amlocal.operations.common import entity
 
     result, other = Result(), {"name": "neighbour", "auth_mode": "key"}
     with served(SCRIPT) as made, load_on(made, options, result) as (load, records):
-        for number in range(max(options.times // 10, 1)):
+        for _ in range(max(options.times // 10, 1)):
             made.client.online_endpoints.begin_create_or_update(entity("online-endpoint", other))
             supervisor = living(made, "supervisor")
             kill(supervisor)
@@ -271,9 +275,7 @@ def neighbour(options: Options) -> Result:
             worker = living(made, "blue")
             kill(worker)
             living(made, "blue", but=worker)
-            result.faults += records.check(load)
-            progress(10 * number + 9, options)
-    result.figures = {"deleted": max(options.times // 10, 1)} | result.figures
+            result.round_is_over(load, records, options)
     return result
 
 
@@ -336,19 +338,15 @@ def faulty_requests(
             answers[f"{fault}: {status}"] += 1
             took.append(seconds)
             result.expect(status in expected, f"{fault} {number}: answered {status} {answer}")
-            back = wait(GIVE_UP_SECONDS)
-            result.expect(back is not None, f"{fault} {number}: no good answer in {GIVE_UP_SECONDS:.0f} s")
-            if back is None:
+            if not result.came_back(wait, away):
                 break
-            away.append(back)
             if settles_after:
                 time.sleep(settles_after)
                 eventually(lambda: len(made.ready()) == instances, GIVE_UP_SECONDS, "all instances")
-            result.faults += records.check(load)
-            progress(number, options)
-    slowest = max(took, default=99)
+            result.round_is_over(load, records, options)
+    slowest = max(took, default=GIVE_UP_SECONDS)
     result.expect(slowest < timeout_ms / 1000 + 1, f"a request was told of its end only after {slowest:.2f} s")
-    result.expect(max(away, default=99) < BACK_SECONDS, f"no good answer for {max(away, default=99):.2f} s")
+    result.expect_back(away)
     result.figures = {"requests": dict(answers), "answered in": took, "next 200 after": away} | result.figures
     return result
 
@@ -390,8 +388,7 @@ def broken_script(options: Options) -> Result:
                 said[kind] += 1
                 result.expect(expected in str(error) and "\n" not in str(error), f"{kind}: said {error}")
             took.append(time.perf_counter() - start)
-            result.faults += records.check(load)
-            progress(number, options)
+            result.round_is_over(load, records, options)
     result.expect(not load.failed(), f"good requests failed: {tally(load.failed())}")
     result.figures = {"refused": dict(said), "refused in": took} | result.figures
     return result
@@ -399,10 +396,10 @@ def broken_script(options: Options) -> Result:
 
 def leak(options: Options) -> Result:
     """a script has used up its descriptors, then the gateway or it is killed; the other deployment notices nothing"""
-    result, back, answers, tries = Result(), [], Counter(), itertools.count()
+    result, back, answers, failed, tries = Result(), [], Counter(), Counter(), itertools.count()
     with served(ECHO) as made, load_on(made, options, result) as (load, records):
         made.deploy("green", SCRIPT)
-        before = descriptors(living(made, "gateway"))
+        at_first = descriptors(living(made, "gateway"))
 
         def green(**more: Any) -> int:
             try:
@@ -411,30 +408,37 @@ def leak(options: Options) -> Result:
                 return LOST
 
         for number in range(options.times):
+            before = answered_otherwise(load)
             status = green(fault="leak")
             answers[status] += 1
             result.expect(status in (424, 502), f"the leaking request was answered {status}")
             # A worker without descriptors has to find the new gateway all the same.
-            killed = living(made, "gateway" if number % 10 == 0 else "green")
+            role = "gateway" if number % 10 == 0 else "green"
+            killed = living(made, role)
             start = time.perf_counter()
             killed.kill()
             eventually(lambda: green() == 200, 90, "green to answer again")
             back.append(time.perf_counter() - start)
-            result.faults += records.check(load)
-            progress(number, options)
-        after = descriptors(living(made, "gateway"))
-    failed = load.failed()
-    for known in ("lost", "refused", "502", "503"):  # what the deaths of the gateway cost
-        failed.pop(known, 0)
-    result.expect(not failed, f"good requests failed: {tally(failed)}")
-    result.expect(max(back, default=99) < BACK_SECONDS, f"green was away for {max(back, default=99):.2f} s")
-    result.expect(after < before + 10, f"the gateway had {before} descriptors and has {after}")
+            if not result.came_back(load.next_200(time.perf_counter()), []):
+                break
+            if role == "green":  # the death of the gateway may cost blue's clients something, too
+                failed += answered_otherwise(load) - before
+            result.round_is_over(load, records, options)
+        at_last = descriptors(living(made, "gateway"))
+    result.expect(not failed, f"good requests failed although the gateway lived: {tally(failed)}")
+    result.expect_back(back, "green was away")
+    result.expect(at_last < at_first + 10, f"the gateway had {at_first} descriptors and has {at_last}")
     result.figures = {
         "leaking requests": dict(answers),
         "green answers after": back,
-        "gateway's descriptors": f"{before} -> {after}",
+        "gateway's descriptors": f"{at_first} -> {at_last}",
     } | result.figures
     return result
+
+
+def answered_otherwise(load: Load) -> Counter[str]:
+    """How many requests were answered otherwise than 200, or lost, until now."""
+    return Counter({name: count for name, count in load.failed().items() if name != "unanswered"})
 
 
 def gigabytes(options: Options) -> Result:
@@ -447,8 +451,7 @@ def gigabytes(options: Options) -> Result:
             took.append(seconds)
             result.expect(status == 200, f"the request that prints was answered {status} {answer}")
             largest = max(largest, sum(size(path) for path in logs.rglob("*")))
-            result.faults += records.check(load)
-            progress(number, options)
+            result.round_is_over(load, records, options)
         said = len(made.client.online_deployments.get_logs("blue", NAME, lines=10))
     result.expect(not load.failed(), f"good requests failed: {tally(load.failed())}")
     result.expect(largest < LOG_BOUND, f"the logs held {largest / 1e6:,.0f} MB")
@@ -472,7 +475,7 @@ def size(path: Path) -> int:
 
 def torn_line(options: Options) -> Result:
     """the gateway is killed and half a line stands at the end of its files when the next one starts"""
-    result, cut = Result(), 0
+    result, cut, away = Result(), 0, []
     with served(ECHO) as made, load_on(made, options, result) as (load, records):
         for number in range(options.times):
             random_pause()
@@ -490,11 +493,11 @@ def torn_line(options: Options) -> Result:
                     cut += 1
             finally:
                 guardian.resume()
-            wait = load.next_200(time.perf_counter())
-            result.expect(wait(GIVE_UP_SECONDS) is not None, f"round {number}: no answer in {GIVE_UP_SECONDS:.0f} s")
-            result.faults += records.check(load)
-            progress(number, options)
-    result.figures = {"torn lines": cut} | result.figures
+            if not result.came_back(load.next_200(time.perf_counter()), away):
+                break
+            result.round_is_over(load, records, options)
+    result.expect_back(away)
+    result.figures = {"torn lines": cut, "next 200 after": away} | result.figures
     return result
 
 
@@ -513,19 +516,14 @@ def full_disk(options: Options) -> Result:
                 random_pause()
             finally:
                 full.unlink()
-            wait = load.next_200(time.perf_counter())
-            seconds = wait(GIVE_UP_SECONDS)
-            result.expect(seconds is not None, f"round {number}: no answer after there was room")
-            if seconds is None:
+            if not result.came_back(load.next_200(time.perf_counter()), away):
                 break
-            away.append(seconds)
             for role in ("gateway", "supervisor"):
                 living(made, role)
-            result.faults += records.check(load)
+            result.round_is_over(load, records, options)
             records.remove(larger=FULL_DISK / 8)
-            progress(number, options)
-    result.expect(max(away, default=99) < BACK_SECONDS, f"away for {max(away, default=99):.2f} s")
-    result.figures = {"rounds": len(away), "next 200 after there was room": away} | result.figures
+    result.expect_back(away)
+    result.figures = {"next 200 after there was room": away} | result.figures
     return result
 
 
@@ -561,11 +559,11 @@ class Skipped(Exception):
 
 
 def rolling(options: Options) -> Result:
-    """blue to green to blue, each a new version, half of the traffic at a time: no failed request; a tenth as often"""
+    """blue to green to blue, each a new version, half of the traffic at a time: no failed request"""
     result, took = Result(), []
     with served(ECHO) as made, load_on(made, options, result) as (load, records):
         live, idle = "blue", "green"
-        for number in range(max(options.times // 10, 1)):
+        for number in range(options.times):
             start = time.perf_counter()
             made.deploy(idle, ECHO + f"\n# {number}\n")
             made.traffic(**{live: 50, idle: 50})
@@ -575,10 +573,9 @@ def rolling(options: Options) -> Result:
             if number % 3 == 2:
                 made.client.online_deployments.begin_delete(live, NAME)
             live, idle = idle, live
-            result.faults += records.check(load)
-            progress(10 * number + 9, options)
+            result.round_is_over(load, records, options)
     result.expect(not load.failed(), f"failed requests: {tally(load.failed())}")
-    result.figures = {"roll-outs": len(took), "each took": took} | result.figures
+    result.figures = {"each took": took} | result.figures
     return result
 
 
@@ -588,7 +585,7 @@ def traffic(options: Options) -> Result:
     with served(ECHO) as made:
         made.deploy("green", ECHO)
         with load_on(made, options, result) as (load, records):
-            for number in range(options.times):
+            for _ in range(options.times):
                 share = random.choice((0, 10, 50, 90, 100))
                 made.traffic(**{name: each for name, each in (("blue", share), ("green", 100 - share)) if each})
                 if share in (0, 100):
@@ -596,11 +593,9 @@ def traffic(options: Options) -> Result:
                     eventually(lambda since=since: load.outcomes[load.good[-1]].sent > since, what="newer answers")
                     wrong = "blue" if share == 0 else "green"
                     strays += sum(one.sent > since and one.deployment == wrong for one in load.latest(100))
-                result.faults += records.check(load)
-                progress(number, options)
+                result.round_is_over(load, records, options)
     result.expect(not load.failed(), f"failed requests: {tally(load.failed())}")
     result.expect(not strays, f"{strays} requests went where no traffic should go")
-    result.figures = {"changes": options.times} | result.figures
     return result
 
 
@@ -619,10 +614,9 @@ def instances(options: Options) -> Result:
             took.append(time.perf_counter() - start)
             result.expect(done.returncode == 0, f"update {number}: {done.stderr.strip()}")
             eventually(lambda wanted=wanted: len(made.workers()) == wanted, what=f"{wanted} workers")
-            result.faults += records.check(load)
-            progress(number, options)
+            result.round_is_over(load, records, options)
     result.expect(not load.failed(), f"failed requests: {tally(load.failed())}")
-    result.figures = {"updates": len(took), "each took": took} | result.figures
+    result.figures = {"each took": took} | result.figures
     return result
 
 
@@ -637,17 +631,11 @@ def keys(options: Options) -> Result:
             eventually(lambda old=old: ask(made, f"old-{next(tries)}", old)[0] == 401, 5, "the old key to be refused")
             stale.append(time.perf_counter() - start)
             result.expect(ask(made, f"new-{number}")[0] == 200, "the new key is refused")
-            result.faults += records.check(load)
-            progress(number, options)
+            result.round_is_over(load, records, options)
     result.expect(not load.failed(), f"failed requests: {tally(load.failed())}")
     result.expect(max(stale) < 1, f"an old key was taken for {max(stale):.2f} s")
-    result.figures = {"changes": options.times, "the old key was refused after": stale} | result.figures
+    result.figures = {"the old key was refused after": stale} | result.figures
     return result
-
-
-def progress(number: int, options: Options) -> None:
-    if (number + 1) % 25 == 0:
-        say(f"  {number + 1} of {options.times}")
 
 
 SCENARIOS: dict[str, Callable[[Options], Result]] = {

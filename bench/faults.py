@@ -1,6 +1,6 @@
 """An endpoint that is hurt while 16 clients use it: what they saw, when it was back, and whether anything was lost.
 
-    python bench/faults.py                                   # each fault 100 times; half an hour on two cores
+    python bench/faults.py                                   # each fault 100 times, but two; an hour on two cores
     python bench/faults.py --times 10 --only kill-worker kill-gateway
     python bench/faults.py --list
 
@@ -34,7 +34,9 @@ def told(value: Any) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--times", type=int, default=100, help="how often each fault (default: 100)")
+    parser.add_argument(
+        "--times", type=int, default=100, help="how often each fault (default: 100); each line says how often it was"
+    )
     parser.add_argument("--clients", type=int, default=16, help="connections that ask (default: 16)")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds a client waits between two requests")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, metavar="NAME", help="these scenarios alone")
@@ -60,13 +62,13 @@ def main() -> int:
             result, verdict = Result(faults=[f"{type(error).__name__}: {error}"]), "FAIL"
         seconds = time.perf_counter() - start
         rows.append(
-            {"name": name, "verdict": verdict, "seconds": seconds}
+            {"name": name, "verdict": verdict, "rounds": result.rounds, "seconds": seconds}
             | {key: figures_of(value) for key, value in result.figures.items()}
             | {"faults": len(result.faults), "first_faults": result.faults[:20]}
         )
         if not given.json:
             figures = "; ".join(f"{key} {told(value)}" for key, value in result.figures.items())
-            print(f"{verdict} {name:17}{seconds:5.0f} s  {figures}", flush=True)
+            print(f"{verdict} {name:17}{result.rounds:4} times {seconds:5.0f} s  {figures}", flush=True)
             for fault in result.faults[:5]:
                 print(f"     {fault}")
             if len(result.faults) > 5:
@@ -74,9 +76,7 @@ def main() -> int:
     if given.json:
         print(json.dumps([{**row, "machine": machine()} for row in rows], indent=2))
     else:
-        print(
-            f"Each fault {options.times} times, {options.clients} clients. Machine: {machine()}; the clients share it."
-        )
+        print(f"{options.clients} clients. Machine: {machine()}; the clients share it.")
     return 1 if any(row["verdict"] == "FAIL" for row in rows) else 0
 
 

@@ -179,11 +179,11 @@ def idle(made: Served, wanted: int) -> tuple[dict[str, Any], list[str]]:
         closed = sum(is_closed(line) for line in lines)
         if closed:
             faults.append(f"{closed} of {len(lines)} idle connections were closed within {2 * IDLE_SECONDS:.0f} s")
-        # Half of them ask once: they are connections, not only descriptors.
-        answered = sum(asks(line, made, number) for number, line in enumerate(lines[:: max(len(lines) // 500, 1)]))
-        asked = len(lines[:: max(len(lines) // 500, 1)])
-        if answered != asked:
-            faults.append(f"of {asked} idle connections that asked at last, {answered} were answered")
+        # Some 500 of them ask once: they are connections, not only descriptors.
+        some = lines[:: max(len(lines) // 500, 1)]
+        answered = sum(asks(line, made, number) for number, line in enumerate(some))
+        if answered != len(some):
+            faults.append(f"of {len(some)} idle connections that asked at last, {answered} were answered")
     finally:
         for line in lines:
             line.close()

@@ -25,6 +25,7 @@ APPS = Path(__file__).with_name("apps")
 ENDPOINT = ROOT / "aml" / "endpoints" / "digits"
 START_SECONDS = 180
 PATIENCE = 60.0  # seconds for one request
+LOOK_SECONDS, IDLE = 0.2, 0.04  # a server is idle that uses no more than this (seconds of processor time) meanwhile
 
 IMAGE = [(17 * pixel) % 256 if 200 < pixel < 600 else 0 for pixel in range(784)]
 BODY = json.dumps({"input_data": [IMAGE]})
@@ -54,14 +55,19 @@ class Server:
         """Seconds of processor time, its own and the system's for it."""
         return sum(_ask(process, lambda p: sum(p.cpu_times()[:2])) for process in self.tree())
 
-    def memory(self, without: str = "no process is called so") -> tuple[int, int]:
-        """Bytes: what is its own with its share of what is shared (PSS; elsewhere than on Linux USS), and RSS.
+    def settle(self) -> None:
+        """Return when it does nothing any more: clients that did not wait for their answers leave work behind."""
+        answer(self.request)
+        deadline = time.monotonic() + PATIENCE
+        done, now = -1.0, self.cpu()
+        while now - done > IDLE and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+            done, now = now, self.cpu()
 
-        without: how the names of processes begin that do not count.
-        """
+    def memory(self) -> tuple[int, int]:
+        """Bytes: what is its own with its share of what is shared (PSS; elsewhere than on Linux USS), and RSS."""
         own = resident = 0
-        left_out = {process for name, process in self.processes.items() if name.startswith(without)}
-        for process in self.tree() - left_out:
+        for process in self.tree():
             told = _ask(process, lambda p: p.memory_full_info(), None)
             if told:
                 own, resident = own + getattr(told, "pss", told.uss), resident + told.rss
@@ -237,8 +243,10 @@ def inference_server(script: Path, model: Path, folder: Path, read: Callable[[An
     )
 
 
-def with_fastapi(interpreter: Path, onnx: Path, folder: Path) -> Any:
+def with_fastapi(interpreter: Path, onnx: Path, folder: Path, workers: int = 1) -> Any:
     words = [str(interpreter), "-m", "uvicorn", "with_fastapi:app", "--host", "127.0.0.1", "--log-level", "warning"]
+    # A worker that was held between two turns is not dead.
+    words += ["--workers", str(workers), "--timeout-worker-healthcheck", "3600"]
     return peer(lambda port: [*words, "--port", str(port)], folder, ONNX_MODEL=str(onnx))
 
 

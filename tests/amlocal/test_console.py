@@ -1,5 +1,6 @@
 """The test console in a real browser, before a real endpoint: in by the key, a request sent, strangers kept out."""
 
+import dataclasses
 import html
 import http.client
 import http.server
@@ -190,7 +191,7 @@ def test_the_page_is_for_everybody_and_tells_nothing_but_the_name(served: Served
 def test_what_it_shows_of_the_endpoint_needs_the_key(served: Served) -> None:
     assert served.get("/console/about").status == served.get("/console/about", "wrong").status == 401
     told = json.loads(served.get("/console/about", served.key).text)
-    assert told["name"] == "trial" and told["description"] == "Adds & shouts"
+    assert told["name"] == "trial" and told["description"] == "Adds & shouts" and "tags" not in told
     assert [(one["name"], one["traffic"], one["runs"]) for one in told["deployments"]] == [
         ("blue", 90, True),
         ("green", 10, True),
@@ -265,6 +266,39 @@ def test_it_may_run_what_it_brings_and_fetch_nothing() -> None:
     assert policy == console.model_policy(b"<style>p{}</style><script>1\n2</script>"), "browsers hash the newline alone"
 
 
+def asked(path: bytes, endpoint: Endpoint, host: str = "") -> tuple[int, dict[bytes, bytes]]:
+    """Status and headers of the console's answer."""
+    told: list[tuple[int, dict[bytes, bytes]]] = []
+    request = SimpleNamespace(
+        method="GET",
+        header={b"host": (host or f"127.0.0.1:{endpoint.port}").encode()}.get,
+        respond=lambda status, headers, body: told.append((status, dict(headers))),
+        refuse=lambda status, reason, headers=(): told.append((status, dict(headers))),
+    )
+    if path == b"/":
+        console.front(request, endpoint)  # type: ignore[arg-type]
+    else:
+        console.serve(request, path, endpoint)  # type: ignore[arg-type]
+    return told[0]
+
+
+def test_its_model_page_looks_up_no_names(code: Path) -> None:
+    status, headers = asked(b"/console/model", endpoint_with(code, "pages/own.html"))
+    assert status == 200 and headers[b"x-dns-prefetch-control"] == b"off"
+
+
+@pytest.mark.parametrize("path", [b"/", b"/console", b"/console/model", b"/console/page.js"])
+def test_without_a_key_only_this_machines_own_address_is_answered(code: Path, path: bytes) -> None:
+    """Else a site whose name is made to mean 127.0.0.1 could read it, as a page of its own origin."""
+    endpoint = endpoint_with(code, "pages/own.html")
+    assert asked(path, endpoint, "rebound.example:1")[0] == 200, "with a key it tells nothing that is worth it"
+    keyless = dataclasses.replace(endpoint, local=True)
+    for host in ("127.0.0.1:1", "LocalHost:1", "[::1]:1"):
+        assert asked(path, keyless, host)[0] == 200, host
+    for host in ("rebound.example:1", "127.0.0.1.rebound.example:1", "127.0.0.1:2", "127.0.0.1"):
+        assert asked(path, keyless, host)[0] == 403, host
+
+
 # -- in a browser
 
 
@@ -302,6 +336,11 @@ def test_a_form_made_from_the_schema_is_sent_and_answered(served: Served, enter:
     assert tab.inner_text("#status").startswith("200 in ")
     facts = tab.inner_text("#facts")
     assert "green" in facts and "console-" in facts and "ms" in facts
+    tab.fill("#field-times", "")  # emptied is left out
+    tab.fill("#field-who", "")  # but no word is a word
+    assert tab.locator("#form .bad").count() == 0
+    assert json.loads(tab.input_value("#json")) == {"data": [[1.5, 2.0]], "who": "", "shout": False}
+    tab.fill("#field-who", "Grace")
     tab.fill("#field-times", "two")
     tab.click("#send")
     assert "field" in tab.inner_text("#unsound") and tab.evaluate("document.activeElement.id") == "field-times"
@@ -318,8 +357,8 @@ def test_answers_that_are_none_are_explained(served: Served, enter: Callable[[],
     def answered(text: str, why: str) -> str:
         tab.fill("#json", text)
         tab.click("#send")
-        tab.locator("#told", has_text=why).wait_for()
-        return tab.inner_text("#status")
+        tab.locator("[role=status] #told", has_text=why).wait_for()  # heard as well as seen
+        return tab.inner_text("[role=status] #status")
 
     ask = {"data": [[1, 2]], "times": 1, "who": "Ada", "shout": False}
     refused = "model itself answered 400 Bad Request: who is nobody?"
@@ -391,6 +430,14 @@ def test_the_models_page_asks_by_the_console_and_has_neither_key_nor_network(
         assert complaints and all("Content Security Policy" in text for text in complaints)
         tab.keyboard.press("ArrowRight")
         assert json.loads(tab.input_value("#json"))["who"] == "trial", "what the page has sent is the sample"
+        told = frame.evaluate("new Promise(done => endpoint.watch(done))")
+        assert set(told) == {"name", "description", "deployments"}
+        assert set(told["deployments"][0]) == {"name", "traffic", "mirror", "runs"}
+        tab.keyboard.press("ArrowLeft")
+        with tab.expect_response("**/score"):
+            frame.evaluate("parent.postMessage({ id: 99, body: 'a page may say anything' }, '*')")
+        tab.keyboard.press("ArrowRight")
+        assert tab.locator("#json").is_visible() and tab.input_value("#json") == "a page may say anything"
         tab.context.new_page().goto(f"{served.address}/console/model", wait_until="commit")
         tab.context.pages[1].wait_for_url("**/console")
         frame.evaluate(f"location = '{stranger}'")
@@ -409,6 +456,8 @@ def test_on_an_endpoint_without_keys_there_is_no_door(served: Served, tab: Any) 
         tab.goto(f"{served.address}/console")
         tab.locator("#field-who").wait_for()
         assert tab.locator("#door").is_hidden() and tab.locator("#leave").is_hidden()
+        for path in ("/", "/console", "/console/about"):
+            assert served.get(path, host="rebound.example", accept="text/html").status == 403, path
         tab.click("#send")
         tab.locator("#answer", has_text="ADA FROM").wait_for()
     finally:

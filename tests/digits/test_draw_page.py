@@ -196,6 +196,21 @@ def test_a_digit_is_drawn_with_the_keyboard_alone(drawing: Drawing) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    ("asked", "colours"),
+    [
+        (["blue", "green"], [0, 1]),
+        (["green", "blue"], [1, 0]),
+        (["green", "v2"], [1, 0]),
+        (["v1", "v2", "v3"], [0, 1, 2]),
+        (["v1", "blue", "v2", "green"], [2, 0, 3, 1]),
+    ],
+)
+def test_no_two_deployments_have_the_same_colour(drawing: Drawing, asked: list[str], colours: list[int]) -> None:
+    assert drawing.tab.frames[1].evaluate("names => coloured(names)", asked) == colours
+
+
+@pytest.mark.browser
 def test_strokes_are_taken_back_one_by_one(drawing: Drawing) -> None:
     drawing.draw(4)
     drawing.reads(4)

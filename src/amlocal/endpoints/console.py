@@ -1,9 +1,10 @@
 """The test console: a page on the gateway to try the endpoint from, as the tab "Test" of Azure's studio is.
 
 The page itself holds nothing secret and is given to anybody; what it tells of the endpoint (ABOUT) and whatever it asks
-needs the key, which stays in the memory of the page. Where the endpoint's tag `console` names an HTML file of its code,
-that is shown, too: the model's own page. It runs in a sandbox, as an origin of its own that may fetch nothing: it never
-sees the key, and all it can do is hand a request for the scoring script to the page around it.
+needs the key, which stays in the memory of the page. (Where no key is asked for, nobody is given anything who has not
+asked for this machine's own address.) Where the endpoint's tag `console` names an HTML file of its code, that is shown,
+too: the model's own page. It runs in a sandbox, as an origin of its own whose policy lets it fetch nothing: it never
+sees the key, and asks the scoring script by handing a request to the page around it.
 """
 
 import base64
@@ -16,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from amlocal.endpoints.auth import KEY
+from amlocal.endpoints.auth import KEY, LOOPBACK
 from amlocal.endpoints.connection import Headers, Request
 from amlocal.endpoints.store import Endpoint
 
@@ -58,7 +59,9 @@ def is_public(path: bytes) -> bool:
 
 def serve(request: Request, path: bytes, endpoint: Endpoint) -> None:
     """Answer a request for one of the console's own files, or for the model's page."""
-    if request.method not in ("GET", "HEAD"):
+    if reason := _misnamed(request, endpoint):
+        request.refuse(403, reason)
+    elif request.method not in ("GET", "HEAD"):
         request.refuse(405, "the console's pages are only there to be read: GET", [(b"allow", b"GET, HEAD")])
     elif path == PATH:
         # A window that another origin has opened is no window of its own to it.
@@ -69,7 +72,9 @@ def serve(request: Request, path: bytes, endpoint: Endpoint) -> None:
         if page is None:
             request.refuse(404, f'endpoint {endpoint.name} has no page of its own; its tag "{TAG}" would name one')
         else:
-            request.respond(200, _headers(".html", model_policy(page)), page)
+            # What no policy forbids: to look up names, which would tell something to whoever answers for them.
+            mute = (b"x-dns-prefetch-control", b"off")
+            request.respond(200, [*_headers(".html", model_policy(page)), mute], page)
     elif file := _files().get(path):
         suffix, content = file
         request.respond(200, _headers(suffix, "default-src 'none'"), content)
@@ -88,7 +93,6 @@ def about(request: Request, endpoint: Endpoint) -> None:
     told: dict[str, Any] = {
         "name": endpoint.name,
         "description": endpoint.spec.get("description") or "",
-        "tags": endpoint.spec.get("tags") or {},
         "deployments": [
             {
                 "name": name,
@@ -140,11 +144,28 @@ def model_policy(page: bytes) -> str:
     return MODEL_POLICY.format(**hashes)
 
 
-def front(endpoint: Endpoint) -> tuple[Headers, bytes]:
-    """What a person sees who opens the endpoint's address in a browser: what a probe is told, and the way on."""
+def front(request: Request, endpoint: Endpoint) -> None:
+    """Answer a person who opens the endpoint's address in a browser: what a probe is told, and the way on."""
+    if reason := _misnamed(request, endpoint):
+        request.refuse(403, reason)
+        return
     page = f'<!doctype html><meta charset="utf-8"><title>{endpoint.name}</title><p>Healthy</p>'
     page += f'<p><a href="{PATH.decode()}">Test the endpoint {endpoint.name}</a></p>\n'
-    return _headers(".html", f"{NOTHING}; frame-ancestors 'none'"), page.encode()
+    request.respond(200, _headers(".html", f"{NOTHING}; frame-ancestors 'none'"), page.encode())
+
+
+def _misnamed(request: Request, endpoint: Endpoint) -> str | None:
+    """Why this is not shown without a key; None if it may be.
+
+    It has to be asked for at this machine's own address, else the page of any site could call itself that (DNS
+    rebinding) and read it. That is all that may be asked: the model's page, in its sandbox, is from elsewhere, too.
+    """
+    if not endpoint.local:
+        return None
+    host = (request.header(b"host") or b"").decode("latin-1").lower()
+    if host in {f"{name}:{endpoint.port}" for name in LOOPBACK} or (endpoint.port == 80 and host in LOOPBACK):
+        return None
+    return f"without a key this endpoint answers at http://127.0.0.1:{endpoint.port} only"
 
 
 def _shell(endpoint: Endpoint) -> bytes:

@@ -76,8 +76,13 @@ function choose(panel) {
   }
   if (panel === "model" && !frame) showModel();
   if (panel === "test" && !touched && lastOfModel) {  // what the model's page has sent is the best of samples
-    by("json").value = pretty(JSON.parse(lastOfModel));
-    fillForm();
+    try {
+      by("json").value = pretty(JSON.parse(lastOfModel));
+    } catch {  // a page may send anything: shown as it is, where it can be
+      by("json").value = lastOfModel;
+      by("view").querySelector("[value=json]").checked = true;
+    }
+    showView();
   }
 }
 
@@ -102,7 +107,10 @@ function showModel() {
 }
 
 function tellModel() {
-  if (frame && watched) frame.contentWindow.postMessage({ about }, "*");
+  if (!frame || !watched) return;
+  const { name, description } = about;
+  const deployments = about.deployments.map(({ name, traffic, mirror, runs }) => ({ name, traffic, mirror, runs }));
+  frame.contentWindow.postMessage({ about: { name, description, deployments } }, "*");
 }
 
 addEventListener("message", async event => {
@@ -116,7 +124,7 @@ addEventListener("message", async event => {
   }
   if (typeof body !== "string") return;
   lastOfModel = body;
-  const answer = await ask("/score", { body, deployment: deployment ? String(deployment) : undefined });
+  const answer = await ask("/score", { body, deployment: typeof deployment === "string" ? deployment : "" });
   if (frame !== asking) return;
   if (answer.status === 401) leave(answer.explained);
   else asking.contentWindow.postMessage({ id, answer }, "*");
@@ -186,8 +194,10 @@ function write(name, kind, input) {
   let whole, value;
   try { whole = JSON.parse(by("json").value); } catch { whole = {}; }
   try {
-    value = kind === "boolean" ? input.checked : kind === "string" ? input.value : JSON.parse(input.value);
-    if (kind === "number" && typeof value !== "number") throw new TypeError();
+    if (kind === "boolean") value = input.checked;
+    else if (kind === "string") value = input.value;
+    else value = input.value.trim() ? JSON.parse(input.value) : undefined;  // emptied: left out of the request
+    if (kind === "number" && !["number", "undefined"].includes(typeof value)) throw new TypeError();
     input.classList.remove("bad");
     input.removeAttribute("aria-invalid");
   } catch {
@@ -195,7 +205,9 @@ function write(name, kind, input) {
     input.setAttribute("aria-invalid", "true");
     return;
   }
-  by("json").value = pretty({ ...whole, [name]: value });
+  whole = { ...whole, [name]: value };
+  if (value === undefined) delete whole[name];
+  by("json").value = pretty(whole);
   touched = true;
 }
 
