@@ -5,6 +5,8 @@
     deploy.py switch COLOUR        traffic to it in steps (docs/rollout.md); back to the former if it is worse, or does
                                    not know its digits once it has all traffic
     deploy.py withdraw COLOUR      it was not wanted: its log, and it is gone
+    deploy.py back COLOUR          `switch` was broken off: its traffic to the former, if that is still there, and it is
+                                   gone; nothing if it has taken over for good
 
 Which colour serves is asked of the endpoint. Where Azure has no quota `create` deploys on this machine, tests it there
 and takes it down. Every step is an `aml` command that the log shows as it can be typed. Run it with the project's own
@@ -29,6 +31,7 @@ ENDPOINT = "digits"
 COLOURS = ("blue", "green")
 SPECS = "aml/endpoints/digits"
 STEP_SECONDS = os.environ.get("STEP_SECONDS", "60")  # how long each step of the rollout lasts
+TRIES, PAUSE_SECONDS = 20, 10.0  # for a change of the traffic that is still on its way in Azure
 
 
 class Failed(Exception):
@@ -164,13 +167,16 @@ def switch(colour: str) -> None:
 
 
 def roll_out(colour: str) -> None:
-    """Shift the traffic step by step. Raises Failed; the colour is gone then, unless somebody has given it traffic."""
+    """Shift the traffic step by step. Raises Failed; the colour is gone then, unless somebody has given it traffic.
+
+    Every usable model knows these digits, so each answer counts.
+    """
     digits, _ = typical_digits()
     with tempfile.TemporaryDirectory() as folder:
         for name, images in (("all", digits), *((str(label), [image]) for label, image in enumerate(digits))):
             Path(folder, f"{name}.json").write_text(json.dumps({"input_data": images}), encoding="utf-8")
         line = f"online-endpoint rollout --name {ENDPOINT} --to {colour} --request-file {shlex.quote(folder)}"
-        code, answer = aml(f"{line} --step-seconds {STEP_SECONDS} --output json")
+        code, answer = aml(f"{line} --max-disagreement 0 --step-seconds {STEP_SECONDS} --output json")
     result = json.loads(answer or "null")
     if result is None:
         if not ask(f"online-endpoint show --name {ENDPOINT}")["traffic"].get(colour):
@@ -194,6 +200,27 @@ def traffic(to: str | None, away: str | None) -> None:
     ask(f"online-endpoint update --name {ENDPOINT} --traffic {shlex.quote(text)}")
 
 
+def back(colour: str) -> None:
+    """After a rollout that was killed, wherever it was; also before its first step and after its last."""
+    for _ in range(TRIES):
+        endpoint = ask(f"online-endpoint show --name {ENDPOINT}")
+        if endpoint["provisioning_state"] == "Succeeded":
+            break
+        time.sleep(PAUSE_SECONDS)
+    former = "blue" if colour == "green" else "green"
+    deployments = ask(f"online-deployment list --endpoint-name {ENDPOINT}")
+    there = {each["name"]: each["provisioning_state"] for each in deployments}
+    if colour not in there:
+        return
+    if endpoint["traffic"].get(colour):
+        if there.get(former) != "Succeeded":  # it is gone, or goes
+            tell(f"`{colour}` has the traffic, and nothing else is there to take it\n")
+            return
+        traffic(former, colour)
+        tell(f"- Back: `{former}` has all traffic")
+    withdraw(colour)
+
+
 def withdraw(colour: str) -> None:
     """Remove what is not wanted, after showing its log: nobody can look at it later."""
     _, log = aml(f"online-deployment get-logs --name {colour} --endpoint-name {ENDPOINT} --lines 200")
@@ -203,6 +230,9 @@ def withdraw(colour: str) -> None:
 
 
 def delete(colour: str) -> None:
+    """Of a rollout that was killed a mirror may be left, and what has one cannot be deleted."""
+    if (ask(f"online-endpoint show --name {ENDPOINT}").get("mirror_traffic") or {}).get(colour):
+        ask(f"online-endpoint update --name {ENDPOINT} --mirror-traffic {colour}=0")
     ask(f"online-deployment delete --name {colour} --endpoint-name {ENDPOINT} --yes")
 
 
@@ -217,14 +247,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="deploy.py")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("create").add_argument("version", nargs="?", default="")
-    for verb in ("switch", "withdraw"):
+    chosen = {"switch": switch, "withdraw": withdraw, "back": back}
+    for verb in chosen:
         verbs.add_parser(verb).add_argument("colour", choices=COLOURS)
     given = parser.parse_args(argv)
     try:
         if given.verb == "create":
             create(given.version)
         else:
-            {"switch": switch, "withdraw": withdraw}[given.verb](given.colour)
+            chosen[given.verb](given.colour)
     except Failed as error:
         print(f"::error title=Not deployed::{error}")
         tell(f"\n**Not deployed**: {error}\n")

@@ -23,7 +23,7 @@ from amlocal.errors import UserError
 from amlocal.operations.common import entity
 from amlocal.rollout import probes
 from amlocal.rollout.compare import Limits
-from amlocal.rollout.run import Options, Rollout
+from amlocal.rollout.run import Options, Rollout, State
 from amlocal.rollout.steps import parse_steps
 from amlocal.rollout.traffic import ChangedByOthers
 
@@ -187,10 +187,10 @@ def test_the_reason_says_what_is_otherwise(served: Served) -> None:
     assert served.rollout("other", limits=Limits(disagreement=0.2))["verdict"] == "succeeded"
 
 
-def test_it_goes_back_from_any_step_to_exactly_what_was(served: Served) -> None:
+def test_it_goes_back_from_any_step_and_the_others_have_what_they_had(served: Served) -> None:
     served.traffic({"slow": 20}, blue=70, good=30)
     result = served.rollout("broken", *range(4, 14), probes=5, steps=parse_steps(["10"]))
-    assert "at 10 %: broken failed 1 of 5" in result["reason"]
+    assert "at 10 %: broken failed 1 of 10" in result["reason"]
     assert [step["traffic"] for step in result["steps"]] == [
         {"blue": 70, "good": 30},
         {"blue": 63, "good": 27, "broken": 10},
@@ -203,9 +203,18 @@ def test_one_that_has_a_share_already_goes_on_from_there(served: Served, capsys:
     result = served.rollout("good")
     assert [step["step"] for step in result["steps"]] == ["10 %", "50 %", "100 %"]
     assert "mirror 10 %: left out" in capsys.readouterr().out
-    served.traffic(blue=90, broken=10)
+
+
+def test_a_worse_one_keeps_no_share_that_it_had(served: Served, aml: "Aml", folder: str) -> None:
+    """As after a rollout that was killed at its second step, or in its mirror."""
+    served.traffic(blue=60, good=30, broken=10)
+    code, out, err = aml("--to", "broken", "-r", folder, "-o", "json")
+    assert code == 1 and json.loads(out)["traffic"] == {"blue": 67, "broken": 0, "good": 33}
+    assert "digits went back to blue=67 good=33 (it began with blue=60 broken=10 good=30): at " in err
+    assert served.shares == ({"blue": 67, "good": 33}, {})
+    served.traffic({"broken": 10}, blue=100)
     assert served.rollout("broken")["verdict"] == "went back"
-    assert served.shares == ({"blue": 90, "broken": 10}, {})
+    assert served.shares == ({"blue": 100}, {})
 
 
 def test_what_blue_cannot_do_either_is_not_its_fault(served: Served) -> None:
@@ -216,7 +225,7 @@ def test_what_blue_cannot_do_either_is_not_its_fault(served: Served) -> None:
 
 def test_one_that_answers_nothing_has_not_shown_anything(served: Served) -> None:
     result = served.rollout("good", -1)
-    assert "good answered none of 40 requests (nor did blue); -1.json: 424" in result["reason"]
+    assert "good answered none of 40 times (blue 0); -1.json: 424" in result["reason"]
 
 
 def test_it_may_fail_more_if_that_is_wanted(served: Served) -> None:
@@ -285,6 +294,30 @@ def test_one_whose_process_dies_goes_back(served: Served) -> None:
     assert served.shares == ({"blue": 100}, {})
 
 
+@pytest.mark.parametrize(
+    ("later", "reason"),
+    [
+        (State("Succeeded", restarts=0, revision=2), "at mirror 10 %: good was replaced since the rollout began"),
+        (State("Updating", restarts=3, revision=1), "at mirror 10 %: good is Updating: somebody changes it"),
+        (State("Succeeded", restarts=2, revision=1), None),
+    ],
+)
+def test_one_that_is_replaced_meanwhile_goes_back(
+    served: Served, monkeypatch: pytest.MonkeyPatch, later: State, reason: str | None
+) -> None:
+    states = iter([State("Succeeded", restarts=3, revision=1)])
+    monkeypatch.setattr(Rollout, "_state", lambda rollout: next(states, later))
+    told = served.rollout("good", steps=parse_steps(["mirror"]))["reason"]
+    assert (told or "").startswith(reason or "") and bool(told) == bool(reason)
+    assert served.shares == ({"blue": 100}, {})
+
+
+def test_the_revision_is_that_of_what_runs(served: Served) -> None:
+    rollout = Rollout(served.client, served.name, "good", Options())
+    plan = served.client.online_deployments.store.deployment("good", served.name).plans[-1]
+    assert rollout._state().revision == plan.revision > 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
 def test_interrupted_it_goes_back(served: Served, tmp_path: Path, number: int, code: int) -> None:
@@ -296,7 +329,10 @@ def test_interrupted_it_goes_back(served: Served, tmp_path: Path, number: int, c
     during(served, lambda: served.shares[0].get("good") == 10, lambda: process.send_signal(number)).join()
     out, _ = process.communicate(timeout=60)
     assert process.returncode == code
-    assert out.endswith("digits: broken off; its traffic goes back to blue=100\ndigits: its traffic is as it was\n")
+    assert out.endswith(
+        "digits: broken off; its traffic goes back to blue=100; Ctrl-C twice more leaves it as it is\n"
+        "digits: its traffic is as it was\n"
+    )
     assert served.shares == ({"blue": 100}, {})
 
 
@@ -422,6 +458,15 @@ def test_mistakes_are_one_line(served: Served, aml: Aml, folder: str, words: str
     assert code == 1
     assert err.count("\n") == 1 and err.startswith("ERROR: ") and said in err, err
     assert served.shares == ({"blue": 100}, {})
+
+
+@pytest.mark.parametrize("given", ["5", "1.01", "-0.1"])
+def test_a_share_of_more_than_one_is_refused(aml: Aml, folder: str, given: str) -> None:
+    code, _, err = aml("--to", "good", "-r", folder, "--max-disagreement", given)
+    assert code == 2
+    assert given in err
+    if given == "5":
+        assert "5 is not a share from 0 to 1; 5 % is 0.05" in err
 
 
 def test_one_that_is_not_well_is_refused(served: Served, aml: Aml, folder: str) -> None:

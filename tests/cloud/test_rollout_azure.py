@@ -1,6 +1,8 @@
 """`aml --target azure online-endpoint rollout`: the same rollout, by azure-ai-ml's real client, on the double."""
 
+import importlib.util
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,7 +84,29 @@ def test_a_good_one_gets_all_the_traffic(rollout: Any, double: Double, place: st
     asked = [request for request in double.requests if request.path == "/score"]
     assert {request.headers["azureml-model-deployment"] for request in asked} == {"blue", "green"}
     assert len(asked) == 4 * 2 * 8
-    assert "blue stays, with 0 %" in err
+    assert err.splitlines()[-2:] == [
+        'To go back: aml online-endpoint update -n digits --traffic "blue=100 green=0" --target azure',
+        "blue stays, with 0 %; to delete it: aml online-deployment delete -n blue -e digits --yes --target azure",
+    ]
+
+
+def test_what_it_says_to_type_means_the_same_endpoint(rollout: Any, double: Double, monkeypatch: Any) -> None:
+    place = ["-w", double.workspace, "-g", double.resource_group, "--subscription", double.subscription]
+    monkeypatch.setenv("AML_TARGET", "local")
+    code, _, err = rollout("--target", "azure", *place)
+    command = next(line for line in err.splitlines() if line.startswith("To go back: aml "))
+    assert code == 0 and command.endswith(f" --target azure {' '.join(place)}")
+    assert main(shlex.split(command.removeprefix("To go back: aml "))) == 0
+    assert changes(double)[-1][0] == {"blue": 100}
+
+
+def test_one_that_gets_more_instances_is_well(rollout: Any, double: Double, place: str) -> None:
+    def answer(name: str, body: Any) -> Any:
+        double.store.get(f"{place}/deployments/green")["properties"]["provisioningState"] = "Scaling"
+        return {"predictions": body["input_data"]}
+
+    double.endpoints.answer = answer
+    assert rollout()[0] == 0
 
 
 def test_a_worse_one_goes_back_from_half_of_the_traffic(rollout: Any, double: Double, place: str) -> None:
@@ -94,7 +118,7 @@ def test_a_worse_one_goes_back_from_half_of_the_traffic(rollout: Any, double: Do
     double.endpoints.answer = answer
     code, result, err = rollout()
     assert code == 1
-    assert result["reason"] == "at 50 %: green failed 1 of 6 requests that blue answered; 5.json: 424 no digits"
+    assert result["reason"] == "at 50 %: green failed 1 of 8 requests that blue answered; 5.json: 424 no digits"
     assert err.splitlines()[-1] == f"ERROR: digits went back to blue=100: {result['reason']}"
     assert traffic(double, place) == ({"blue": 100}, {})
     assert len(changes(double)) == 4
@@ -155,3 +179,29 @@ def test_a_key_that_is_renewed_meanwhile(rollout: Any, double: Double) -> None:
 def test_without_requests_it_asks_for_files(double: Double, place: str, rollout: Any, capsys: Any) -> None:
     assert main(["online-endpoint", "rollout", "-n", "digits", "--to", "green"]) == 1
     assert "ERROR: --request-file: give JSON requests" in capsys.readouterr().err
+
+
+def test_what_has_a_mirror_cannot_be_deleted_until_it_is_taken_away(
+    rollout: Any, double: Double, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a rollout that was killed at its first step."""
+    double.store.get(place)["properties"]["mirrorTraffic"] = {"green": 10}
+    delete = ["online-deployment", "delete", "-n", "green", "-e", "digits", "--yes"]
+    assert main(delete) == 1 and "mirrorTraffic" in capsys.readouterr().err
+    assert main(["online-endpoint", "update", "-n", "digits", "--mirror-traffic", "green=0"]) == 0
+    assert traffic(double, place) == ({"blue": 100}, {})
+    assert main(delete) == 0
+
+
+@pytest.mark.parametrize("share", [0, 50, 100])
+def test_a_deployment_that_was_broken_off_is_undone(rollout: Any, double: Double, place: str, share: int) -> None:
+    """What the workflow `deploy` does when its run is canceled."""
+    spec = importlib.util.spec_from_file_location("deploy_back", ROOT / ".github" / "scripts" / "deploy.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    properties = double.store.get(place)["properties"]
+    properties |= {"traffic": {"blue": 100 - share, "green": share}, "mirrorTraffic": {} if share else {"green": 10}}
+    assert script.main(["back", "green"]) == 0
+    assert traffic(double, place) == ({"blue": 100}, {})
+    assert [each["name"] for each in double.store.collection(f"{place}/deployments")] == ["blue"]
+    assert script.main(["back", "green"]) == 0

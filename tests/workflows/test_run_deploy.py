@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 from tests.cloud.double.workspace import CONTAINER
-from tests.workflows.conftest import ROOT, run_steps
+from tests.workflows.conftest import ROOT, jobs, run_steps
 
 from amlocal.processes import marked
 from digits.data import embedded
@@ -117,7 +117,7 @@ def test_with_quota_the_colours_take_turns(cloud):
     assert f"- `green` has all traffic: it {RIGHT}" in second.summary
     assert "- `blue` is deleted" in second.summary
     assert here(runner) == ([], [])
-    assert first.steps | second.steps >= run_steps("deploy") - {"Withdraw"}
+    assert first.steps | second.steps >= run_steps("deploy") - {"Withdraw", "Back"}
     assert first.leaks(double) == second.leaks(double) == []
 
 
@@ -231,7 +231,11 @@ class Script:
         _, labels = self.module.typical_digits()
         self.answers = {
             "online-endpoint list": [{"name": "digits", "traffic": {"blue": 100, "green": 0}}],
-            "online-endpoint show": {"name": "digits", "traffic": {"blue": 100, "green": 0}},
+            "online-endpoint show": {
+                "name": "digits",
+                "traffic": {"blue": 100, "green": 0},
+                "provisioning_state": "Succeeded",
+            },
             "online-deployment list": [{"name": "blue"}],
             "online-deployment create": {"target": "azure", "fallback_reason": None},
             "online-endpoint invoke": json.dumps({"predictions": labels}),
@@ -318,6 +322,47 @@ def test_what_an_earlier_run_left_goes_first(script):
     assert script.module.main(["create"]) == 0
     assert script.did("online-deployment delete")[0].startswith("online-deployment delete --name green ")
     assert script.asked.index(script.did("delete")[0]) < script.asked.index(script.did("online-deployment create")[0])
+
+
+def test_the_mirror_of_a_run_that_was_killed_goes_before_what_it_mirrors_to(script):
+    script.answers["online-deployment list"] = [{"name": "blue"}, {"name": "green"}]
+    script.answers["online-endpoint show"] = {"traffic": {"blue": 100}, "mirror_traffic": {"green": 10}}
+    assert script.module.main(["create"]) == 0
+    (mirror,), (deleted, *_) = script.did("--mirror-traffic green=0"), script.did("online-deployment delete")
+    assert script.asked.index(mirror) < script.asked.index(deleted)
+
+
+@pytest.mark.parametrize(
+    ("traffic", "deployments", "traffic_to", "gone"),
+    [
+        ({"blue": 100, "green": 0}, {"blue": "Succeeded", "green": "Succeeded"}, None, True),  # nothing has moved
+        ({"blue": 50, "green": 50}, {"blue": "Succeeded", "green": "Succeeded"}, "green=0 blue=100", True),
+        ({"green": 100}, {"blue": "Succeeded", "green": "Succeeded"}, "green=0 blue=100", True),
+        ({"green": 100}, {"blue": "Deleting", "green": "Succeeded"}, None, False),
+        ({"green": 100}, {"green": "Succeeded"}, None, False),  # it is over
+        ({"blue": 100}, {"blue": "Succeeded"}, None, False),  # it has gone back by itself
+    ],
+)
+def test_a_switch_that_was_broken_off_goes_back(script, monkeypatch, traffic, deployments, traffic_to, gone):
+    states = iter([{"traffic": {"blue": 100}, "provisioning_state": "Updating"}])
+    after = {"traffic": traffic, "provisioning_state": "Succeeded"}
+    ask = script.module.ask
+    script.module.ask = lambda line: next(states, after) if "endpoint show" in line else ask(line)
+    monkeypatch.setattr(script.module, "PAUSE_SECONDS", 0)
+    script.answers["online-deployment list"] = [
+        {"name": name, "provisioning_state": state} for name, state in deployments.items()
+    ]
+    assert script.module.main(["back", "green"]) == 0
+    told = [line.partition("--traffic ")[2].partition(" --output")[0] for line in script.did("--traffic")]
+    assert told == ([f"'{traffic_to}'"] if traffic_to else [])
+    assert bool(script.did("online-deployment delete --name green")) == gone
+    assert not script.did("delete --name blue")
+
+
+def test_who_cancels_reaches_the_rollout_and_what_is_left_goes_back():
+    steps = {step["name"]: step for step in jobs("deploy")["production"]["steps"] if "name" in step}
+    assert steps["Switch"]["run"].startswith("exec ")
+    assert steps["Back"]["if"].startswith("cancelled() && ")
 
 
 def test_a_quota_that_cannot_be_looked_up_is_no_error(script):

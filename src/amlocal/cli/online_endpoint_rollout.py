@@ -1,5 +1,8 @@
 """`aml online-endpoint rollout`: traffic to another deployment in steps, and back if it is worse. An addition."""
 
+import argparse
+import os
+import shlex
 import sys
 from typing import Any
 
@@ -51,7 +54,7 @@ def rollout(
     requests = asked.from_files(request_file) if request_file else []
     client = target.client()
     with termination_as_interrupt():
-        wanted = Rollout(client, name, to, options, say)
+        wanted = Rollout(client, name, to, options, say, _flags())
         if wanted.done_already:
             say(f"{name}: {wanted.names.new} has all the traffic already; nothing to do.")
             return wanted.nothing_to_do() if data["output_asked_for"] else None
@@ -64,8 +67,20 @@ def rollout(
             say(text)
     else:
         data["exit_code"] = 1
-        print(f"ERROR: {name} went back to {wanted.traffic.before}: {result['reason']}", file=sys.stderr)
+        before, now = wanted.traffic.before, wanted.traffic.now
+        to_what = f"{now}" if now == before else f"{now} (it began with {before})"
+        print(f"ERROR: {name} went back to {to_what}: {result['reason']}", file=sys.stderr)
     return result if data["output_asked_for"] else None
+
+
+def _flags() -> str:
+    """What a command needs at its end, in this shell, to mean the same endpoint; with a space before it, or nothing."""
+    if not target.is_azure():
+        return " --target local" if (os.environ.get(target.VARIABLE) or "local") != "local" else ""
+    place = target.place_flags()
+    given = {"-w": place.workspace, "-g": place.resource_group, "--subscription": place.subscription}
+    words = ["--target", "azure", *(word for flag, value in given.items() if value for word in (flag, value))]
+    return f" {shlex.join(words)}"
 
 
 def _no_requests(endpoint: str) -> str:
@@ -117,8 +132,8 @@ def arguments(loader: CLICommandsLoader) -> None:
         )
         c.argument(
             "max_disagreement",
-            type=not_negative,
-            help="The share of requests, 0 to 1, that it may answer otherwise.",
+            type=share,
+            help="The share of requests, 0 to 1, that it may answer otherwise; a bit more can be chance.",
         )
         c.argument(
             "compare",
@@ -132,6 +147,13 @@ def not_negative(text: str) -> float:
     number = float(text)
     if not 0 <= number < float("inf"):
         raise ValueError(text)
+    return number
+
+
+def share(text: str) -> float:
+    number = not_negative(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1; 5 % is 0.05")
     return number
 
 

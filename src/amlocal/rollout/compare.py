@@ -4,6 +4,9 @@ Who bears the load is slower. So the new deployment is slower only if it passes 
 `Limits.SLOWER_MS`) over what the other takes now, perhaps idle, and over what it took in the beginning, when it had the
 traffic. And it must not be chance (the exact one-sided sign test over the pairs of answers, at CHANCE:
 https://en.wikipedia.org/wiki/Sign_test) nor one bad moment: both halves of the pairs pass the bounds.
+
+Errors and answers are judged over all steps so far, each request once however often it was asked. Who bears the load
+also refuses more (429): what the other was refused while it had the traffic speaks for the new one.
 """
 
 import math
@@ -11,15 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-CHANCE = 0.01
+CHANCE = 0.01  # of what is looked at again and again
+CHANCE_OF_ANSWERS = 0.05
 
 
 @dataclass(frozen=True)
 class Limits:
     """How much worse than what serves now a deployment may be.
 
-    errors: requests it fails that the other answers. slowdown: times the other's median and 95th percentile, which it
-    passes by at least SLOWER_MS. disagreement: the share (0..1) of requests that both answer, and differently.
+    errors: requests it fails, also when asked again, that the other answers. slowdown: times the other's median and
+    95th percentile, which it passes by at least SLOWER_MS. disagreement: the share (0..1) of requests that both answer,
+    and differently.
     """
 
     errors: int = 0
@@ -34,28 +39,34 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one deployment said to one request: the text, or why there is none."""
+    """What one deployment said to one request: the text, or why there is none; busy: it may be that of the load."""
 
     milliseconds: float
     text: str | None
     error: str | None = None
+    busy: bool = False
 
     @property
     def ok(self) -> bool:
         return self.error is None
+
+    def failed(self, busy: bool) -> bool:
+        return not self.ok and self.busy == busy
 
 
 @dataclass(frozen=True)
 class Pair:
     """The answers of both to one request; `now` is None where there is nothing to compare with.
 
-    difference: in words, None if they agree or one of them has failed.
+    request: its name, which no other has. difference: in words, None if they agree or one of them has failed.
+    again: whether the new one, which has failed, has failed again when it was asked once more.
     """
 
     request: str
     now: Answer | None
     new: Answer
     difference: str | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,17 +100,27 @@ def figures(pairs: Sequence[Pair], names: Names) -> dict[str, Any]:
 def failing(pairs: Sequence[Pair], limits: Limits, names: Names) -> str | None:
     """Why the new one fails too often, with figures; None if it does not. Holds as soon as it holds.
 
-    What the other fails, too, is not its fault, and neither is it when the other alone fails at least as often.
+    What the other fails, too, is not its fault, and neither is it when the other alone fails at least as often, in the
+    same way: both busy, or both not. What it answers when asked again counts only if it is more than chance.
     """
-    new_only = [pair for pair in pairs if not pair.new.ok and (pair.now is None or pair.now.ok)]
-    now_only = [pair for pair in pairs if pair.new.ok and pair.now and not pair.now.ok]
-    if len(new_only) <= max(limits.errors, len(now_only)):
-        return None
-    asked = sum(pair.now is None or pair.now.ok for pair in pairs)
+    answered = [pair for pair in pairs if pair.now is None or pair.now.ok]
     which = f"that {names.now} answered" if names.now else "that it was asked"
-    counted = f"{len(new_only)} of {asked} {_plural(asked, 'request')} {which}"
     allowed = f" (--max-errors allows {limits.errors})" if limits.errors else ""
-    return f"{names.new} failed {counted}{allowed}; {new_only[0].request}: {new_only[0].new.error}"
+    for busy in (False, True):
+        new_only = [pair for pair in answered if not pair.new.ok and pair.new.busy == busy]
+        others = sum(pair.new.ok and pair.now is not None and pair.now.failed(busy) for pair in pairs)
+        for_good = {pair.request: pair for pair in new_only if pair.again}
+        now_and_then = [pair for pair in new_only if not pair.again]
+        if len(for_good) > max(limits.errors, others):
+            first, count, asked = next(iter(for_good.values())), len(for_good), len({each.request for each in answered})
+            counted = f"{count} of {asked} {_plural(asked, 'request')} {which}"
+        elif len(now_and_then) > limits.errors and chance(len(now_and_then), others) < CHANCE:
+            first, count, asked = now_and_then[0], len(now_and_then), len(answered)
+            counted = f"{count} of {asked} times, and then answered" + (f" ({names.now} {others})" if names.now else "")
+        else:
+            continue
+        return f"{names.new} failed {counted}{allowed}; {first.request}: {first.new.error}"
+    return None
 
 
 def slower(
@@ -138,10 +159,18 @@ def _ends(pairs: Sequence[tuple[float, float]], share: float) -> tuple[float, fl
 
 
 def disagreeing(pairs: Sequence[Pair], limits: Limits, names: Names) -> str | None:
-    """Why the new one answers otherwise more often than allowed; None if it does not."""
-    both = [pair for pair in pairs if pair.now and pair.now.ok and pair.new.ok]
+    """Why the new one answers otherwise than allowed, and not by chance; None if it does not.
+
+    Of each request the last answers count. Chance: so many or more of these requests are not probable
+    (CHANCE_OF_ANSWERS) when the new one answers just as much otherwise as is allowed. One request, or one of two, is
+    too much without it.
+    """
+    both = list({pair.request: pair for pair in pairs if pair.now and pair.now.ok and pair.new.ok}.values())
     differing = [pair for pair in both if pair.difference]
-    if not both or len(differing) <= limits.disagreement * len(both):
+    if len(differing) <= limits.disagreement * len(both):
+        return None
+    probable = tail(len(differing), len(both), limits.disagreement) >= CHANCE_OF_ANSWERS
+    if probable and 2 * len(differing) < len(both):
         return None
     return (
         f"{names.new} answers otherwise than {names.now} to {len(differing)} of {len(both)} requests"
@@ -150,15 +179,18 @@ def disagreeing(pairs: Sequence[Pair], limits: Limits, names: Names) -> str | No
     )
 
 
-def worse(pairs: Sequence[Pair], limits: Limits, names: Names) -> str | None:
-    """Why the new one's answers are worse, when all the probes of a step are in; None if they are not."""
-    if pairs and not any(pair.new.ok for pair in pairs):
-        neither = (
-            "" if names.now is None or any(pair.now and pair.now.ok for pair in pairs) else f" (nor did {names.now})"
-        )
-        first = f"{pairs[0].request}: {pairs[0].new.error}"
-        return f"{names.new} answered none of {len(pairs)} requests{neither}; {first}"
-    return failing(pairs, limits, names) or disagreeing(pairs, limits, names)
+def worse(pairs: Sequence[Pair], limits: Limits, names: Names, earlier: Sequence[Pair] = ()) -> str | None:
+    """Why the new one's answers are worse, when all the probes of a step are in; None if they are not.
+
+    Who answers less than half of them has not shown anything, whatever the other does. earlier: of the steps before.
+    """
+    failed = [pair for pair in pairs if not pair.new.ok]
+    if 2 * len(failed) > len(pairs):
+        others = f" ({names.now} {sum(pair.now.ok for pair in pairs if pair.now)})" if names.now else ""
+        answered = f"{len(pairs) - len(failed) or 'none'} of {len(pairs)} times"
+        return f"{names.new} answered {answered}{others}; {failed[0].request}: {failed[0].new.error}"
+    everything = [*earlier, *pairs]
+    return failing(everything, limits, names) or disagreeing(everything, limits, names)
 
 
 def times_of_now(pairs: Sequence[Pair]) -> list[float]:
@@ -167,10 +199,20 @@ def times_of_now(pairs: Sequence[Pair]) -> list[float]:
 
 
 def chance(more: int, less: int) -> float:
-    """How probable `more` or more of `more + less` are when both are equally likely (exact binomial)."""
-    n = more + less
-    log = math.lgamma(n + 1) - n * math.log(2)
-    return min(sum(math.exp(log - math.lgamma(k + 1) - math.lgamma(n - k + 1)) for k in range(more, n + 1)), 1.0)
+    """How probable `more` or more of `more + less` are when both are equally likely."""
+    return tail(more, more + less, 0.5)
+
+
+def tail(least: int, n: int, share: float) -> float:
+    """How probable `least` or more of `n` are where each comes with probability `share` (exact binomial)."""
+    if not 0 < share < 1:
+        return float(least <= share * n)
+    log = math.lgamma(n + 1)
+    each = (
+        log - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(share) + (n - k) * math.log1p(-share)
+        for k in range(least, n + 1)
+    )
+    return min(sum(map(math.exp, each)), 1.0)
 
 
 def quantile(values: Sequence[float], share: float) -> float:

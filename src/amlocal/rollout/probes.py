@@ -21,6 +21,7 @@ RECORDED = 200  # requests
 TAIL_BYTES = 32 * 1024 * 1024  # of one file of records; they lie in the order of their time
 MARK = "aml-rollout-"  # how the ids of probes begin, so that nobody takes them for what users ask
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 200  # no deployment may take longer than 180 s
+BUSY = (408, 429, 503)  # what the load can do to any deployment
 SHOWN = 200  # characters of what went wrong
 
 
@@ -33,8 +34,11 @@ class Request:
 
 
 def from_files(paths: Sequence[str]) -> list[Request]:
-    """The JSON requests in files, and in the *.json files of folders. Raises UserError naming the file."""
-    found = []
+    """The JSON requests in files, and in the *.json files of folders, each by a name of its own.
+
+    Raises UserError naming the file.
+    """
+    found: dict[str, Request] = {}
     for path in map(Path, paths):
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
         if not files:
@@ -46,8 +50,9 @@ def from_files(paths: Sequence[str]) -> list[Request]:
                 raise UserError(f"--request-file {file}: cannot be read: {error.strerror}") from error
             except ValueError as error:
                 raise UserError(f"--request-file {file}: not JSON: {error}") from error
-            found.append(_request(file.name, content))
-    return found
+            name = str(file) if file.name in found else file.name
+            found[name] = _request(name, content)
+    return list(found.values())
 
 
 def recorded(client: Any, endpoint: str, first: str | None) -> list[Request]:
@@ -149,7 +154,8 @@ class Asker:
         text = response.content.decode("utf-8", errors="replace")
         if response.status_code == 200:
             return Answer(taken, text), 200
-        return Answer(taken, None, f"{response.status_code} {_message(text)}".rstrip()), response.status_code
+        status = response.status_code
+        return Answer(taken, None, f"{status} {_message(text)}".rstrip(), busy=status in BUSY), status
 
     def _authorize(self, request: Any) -> Any:
         """requests would otherwise put what a ~/.netrc has for this host in the place of our key."""

@@ -21,6 +21,7 @@ from amlocal.rollout.steps import DEFAULT_STEPS, Step
 from amlocal.rollout.traffic import ChangedByOthers, NotRestored, Rules, Traffic, mirrored, shifted, uninterrupted
 
 LOOK_SECONDS = 2.0  # how often we see whether the traffic is still ours and the new deployment still lives
+LEAVE = "; Ctrl-C twice more leaves it as it is"
 EARLY = 20  # pairs, after which slowness is looked for before the step is over
 
 
@@ -40,24 +41,38 @@ class Options:
 
 
 class State(NamedTuple):
-    """How the new deployment is. Only a local one tells of its processes: what ails them, how often they died."""
+    """How the new deployment is. Only a local one tells of its processes: what ails them, how often they died; and
+    how often it was made anew.
+    """
 
     provisioning: str
     problem: str | None = None
     restarts: int = 0
+    revision: int = 0
+
+    @property
+    def sound(self) -> bool:
+        return self.provisioning in ("Succeeded", "Scaling")  # Azure gives it instances, perhaps for its new traffic
 
 
 class Rollout:
     """One rollout of one endpoint.
 
-    say: gets a line whenever there is something to tell.
+    say: gets a line whenever there is something to tell. flags: what the commands that are told need at their end to
+    reach the same endpoint, with a space before it.
     Raises UserError, before anything is changed, when there is nothing to roll out or no way to.
     """
 
     def __init__(
-        self, client: Any, endpoint: str, to: str, options: Options, say: Callable[[str], None] = lambda _: None
+        self,
+        client: Any,
+        endpoint: str,
+        to: str,
+        options: Options,
+        say: Callable[[str], None] = lambda _: None,
+        flags: str = "",
     ) -> None:
-        self.client, self.endpoint, self.options, self.say = client, endpoint, options, say
+        self.client, self.endpoint, self.options, self.say, self.flags = client, endpoint, options, say, flags
         self.select = answers.selector(options.expression)
         client.online_endpoints.get(endpoint)  # its own message, where there is none
         there = [each.name for each in client.online_deployments.list(endpoint)]
@@ -65,13 +80,14 @@ class Rollout:
         if found is None:
             raise UserError(
                 f'endpoint {endpoint} has no deployment "{to}"; it has {", ".join(there) or "none"}; make it first:'
-                " aml online-deployment create --file FILE"
+                f" aml online-deployment create --file FILE{flags}"
             )
-        self.traffic = Traffic(client, endpoint, there)
+        self.traffic = Traffic(client, endpoint, there, flags)
         before = self.traffic.before
         others = {name: share for name, share in before.live.items() if name != found}
         self.names = Names(max(others, key=lambda name: others[name]) if others else None, found)
-        self._restarts = 0
+        self._state_before = State("Succeeded")
+        self._pairs: list[Pair] = []  # of the steps that are over
         self._before: list[float] = []  # milliseconds of the deployment that serves, while it has the traffic
         self._looked = time.monotonic()
 
@@ -83,6 +99,7 @@ class Rollout:
     def run(self, requests: Sequence[Request]) -> dict[str, Any]:
         """Go through the steps. {"verdict": "succeeded" or "went back", "reason", "steps", "traffic", ...}
 
+        A new deployment that is worse has no traffic afterwards, whatever it had before; the others share it as before.
         Whatever else happens, an exception or Ctrl-C, the traffic goes back to what it was and the exception goes on.
         Only traffic that somebody else has changed meanwhile is left alone: ChangedByOthers. Raises NotRestored.
         """
@@ -95,15 +112,17 @@ class Rollout:
         try:
             with Asker(self.client, self.endpoint) as asker:
                 reason = self._shift(steps, asker, itertools.cycle(requests), result["steps"])
-            if reason or self.traffic.now.mirror.get(new):  # a mirror as the last step is a rehearsal
-                self.traffic.restore(reason)
+            if reason:
+                self.traffic.restore(shifted(self.traffic.before, new, 0), reason)
+            elif self.traffic.now.mirror.get(new):  # a mirror as the last step is a rehearsal
+                self.traffic.restore(self.traffic.before)
         except (ChangedByOthers, NotRestored):
             raise
         except BaseException:
             with uninterrupted():
                 with suppress(OSError):  # nobody may listen any more
-                    self.say(f"{self.endpoint}: broken off; its traffic goes back to {self.traffic.before}")
-                self.traffic.restore()
+                    self.say(f"{self.endpoint}: broken off; its traffic goes back to {self.traffic.before}{LEAVE}")
+                self.traffic.restore(self.traffic.before)
                 with suppress(OSError):
                     self.say(f"{self.endpoint}: its traffic is as it was")
             raise
@@ -135,7 +154,8 @@ class Rollout:
             return [f"{lines[0]}, as before: it was a rehearsal."]
         lines += [f"To go back: {self.traffic.command(self.traffic.before)}"]
         lines += [
-            f"{name} stays, with 0 %; to delete it: aml online-deployment delete -n {name} -e {self.endpoint} --yes"
+            f"{name} stays, with 0 %; to delete it:"
+            f" aml online-deployment delete -n {name} -e {self.endpoint} --yes{self.flags}"
             for name in self.traffic.before.live
             if not live.get(name)
         ]
@@ -183,7 +203,8 @@ class Rollout:
         reason = None
         while len(pairs) < to_ask and not reason:
             pairs.append(self._probe(asker, next(turns), len(pairs)))
-            reason = compare.failing(pairs, limits, names)
+            if not pairs[-1].new.ok:
+                reason = compare.failing(self._pairs + pairs, limits, names)
             last = len(pairs) == to_ask
             if last or (len(pairs) - since) % EARLY == 0:
                 slow = compare.slower(pairs[since:], limits, names, self._before, early=not last)
@@ -194,7 +215,8 @@ class Rollout:
                     to_ask += self.options.probes if last else 0
             if not reason:
                 reason = self._wait(started + len(pairs) * self.options.seconds / self.options.probes)
-        reason = reason or self._look() or compare.worse(pairs, limits, names)
+        reason = reason or self._look() or compare.worse(pairs, limits, names, self._pairs)
+        self._pairs += pairs
         self._before = self._before or compare.times_of_now(pairs)
         seconds = round(time.monotonic() - started, 1)
         return compare.figures(pairs, names) | {"seconds": seconds}, reason
@@ -210,16 +232,18 @@ class Rollout:
             time.sleep(min(until - now, LOOK_SECONDS))
 
     def _probe(self, asker: Asker, request: Request, turn: int) -> Pair:
-        """Ask both the same, by turns the one or the other first."""
+        """Ask both the same, by turns the one or the other first; and once more who may only have had bad luck."""
         if self.names.now is None:
-            return Pair(request.name, None, asker.ask(self.names.new, request))
+            new = asker.ask(self.names.new, request)
+            return Pair(request.name, None, new, again=not new.ok and not asker.ask(self.names.new, request).ok)
         order = [self.names.now, self.names.new][:: 1 if turn % 2 == 0 else -1]
         said = {name: asker.ask(name, request) for name in order}
         now, new = said[self.names.now], said[self.names.new]
         difference = self._difference(now, new)
         if difference and self._difference(now, asker.ask(self.names.now, request)):
             difference = None  # what serves now does not agree with itself
-        return Pair(request.name, now, new, difference)
+        again = now.ok and not new.ok and not asker.ask(self.names.new, request).ok
+        return Pair(request.name, now, new, difference, again)
 
     def _difference(self, now: Answer, new: Answer) -> str | None:
         if now.text is None or new.text is None:
@@ -236,20 +260,22 @@ class Rollout:
         self.traffic.check()
         told, new = self._state(), self.names.new
         self._looked = time.monotonic()
-        if told.provisioning != "Succeeded":
+        if not told.sound:
             return f"{new} is {told.provisioning}: somebody changes it, or it has failed"
-        if died := told.restarts - self._restarts:
+        if told.revision != self._state_before.revision:
+            return f"{new} was replaced since the rollout began"
+        if (died := told.restarts - self._state_before.restarts) > 0:
             return f"{new}'s process has died {died} {'time' if died == 1 else 'times'} since the rollout began"
         return None
 
     def _require_health(self) -> None:
         told = self._state()
-        if told.provisioning != "Succeeded" or told.problem:
+        if not told.sound or told.problem:
             raise UserError(
                 f"deployment {self.names.new} is not well: {told.problem or told.provisioning}; nothing was changed;"
-                f" see `aml online-deployment get-logs -n {self.names.new} -e {self.endpoint}`"
+                f" see `aml online-deployment get-logs -n {self.names.new} -e {self.endpoint}{self.flags}`"
             )
-        self._restarts = told.restarts
+        self._state_before = told
 
     def _state(self) -> "State":
         deployments = self.client.online_deployments
@@ -259,7 +285,8 @@ class Rollout:
         told = deployments.describe(self.names.new, self.endpoint)
         health = told["health"]
         problem = health["message"] or "no instance is ready" if health["status"] == "Unhealthy" else None
-        return State(told["provisioning_state"], problem, health["restarts"])
+        plans = deployments.store.deployment(self.names.new, self.endpoint).plans
+        return State(told["provisioning_state"], problem, health["restarts"], plans[-1].revision if plans else 0)
 
 
 def _sentence(told: dict[str, Any], names: Names) -> str:

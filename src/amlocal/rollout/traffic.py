@@ -1,5 +1,7 @@
 """The traffic rules of one endpoint: read, set in steps, and put back as they were, by the client's ordinary calls."""
 
+import itertools
+import math
 import signal
 import threading
 import time
@@ -11,8 +13,11 @@ from typing import Any
 
 from amlocal.errors import UserError
 
-RESTORE_SECONDS = 120.0  # an endpoint of Azure that is being changed refuses the next change until it is done
+RESTORE_SECONDS = 120.0
+# An endpoint of Azure that is being changed refuses the next change until it is done; a new deployment takes its time.
+AZURE_RESTORE_SECONDS = 1800.0
 PAUSE_SECONDS = 2.0
+GIVES_UP = 2  # the Ctrl-C, of those that come while the traffic is put back, that ends it
 
 
 class ChangedByOthers(UserError):
@@ -62,11 +67,15 @@ def mirrored(before: Rules, to: str, share: int) -> Rules:
 
 
 class Traffic:
-    """What an endpoint's rules were when this was made, and what we have made of them."""
+    """What an endpoint's rules were when this was made, and what we have made of them.
 
-    def __init__(self, client: Any, name: str, deployments: Sequence[str]) -> None:
+    flags: what a command needs at its end to reach this endpoint, with a space before it.
+    """
+
+    def __init__(self, client: Any, name: str, deployments: Sequence[str], flags: str = "") -> None:
         self._endpoints = client.online_endpoints
         self._name = name
+        self._flags = flags
         self._deployments = {each.lower(): each for each in deployments}
         self.before = self.now = self._rules(self._endpoints.get(name))
         self._tried = self.now  # may hold, after a change that we did not see the end of
@@ -84,39 +93,50 @@ class Traffic:
             self._put(endpoint, rules)
             self.now = rules
 
-    def restore(self, reason: str | None = None) -> None:
-        """Put back what was there in the beginning, whatever it takes: nothing interrupts it, and a failure is tried
-        again. Raises ChangedByOthers or NotRestored, with the reason for putting it back.
+    def restore(self, rules: Rules, reason: str | None = None) -> None:
+        """Go back to these rules, whatever it takes: a failure is tried again, and only Ctrl-C again and again ends it.
+
+        Raises ChangedByOthers or NotRestored, with the reason for going back.
         """
-        with uninterrupted():
-            deadline = time.monotonic() + RESTORE_SECONDS
-            while True:
-                try:
-                    endpoint = self._endpoints.get(self._name)
-                    found = self._rules(endpoint)
-                    if found != self.before:
-                        self._check(found, self.now, self._tried)
-                        self._put(endpoint, self.before)
-                    self.now = self._tried = self.before
-                    return
-                except ChangedByOthers as error:
-                    raise ChangedByOthers(f"{reason}; {error}") if reason else error from None
-                except Exception as error:
-                    if time.monotonic() > deadline:
-                        because = f"{reason}; " if reason else ""
-                        raise NotRestored(
-                            f"{because}endpoint {self._name}: its traffic could not be put back ({error});"
-                            f" do it by hand: {self.command(self.before)}"
-                        ) from error
-                    time.sleep(PAUSE_SECONDS)
+        local = hasattr(self._endpoints, "describe")
+        deadline = time.monotonic() + (RESTORE_SECONDS if local else AZURE_RESTORE_SECONDS)
+        because = f"{reason}; " if reason else ""
+        try:
+            with uninterrupted(until=GIVES_UP):
+                self._restore(rules, deadline)
+        except ChangedByOthers as error:
+            raise ChangedByOthers(f"{because}{error}") from None
+        except (Exception, KeyboardInterrupt) as error:
+            why = "it was broken off" if isinstance(error, KeyboardInterrupt) else error
+            raise NotRestored(
+                f"{because}endpoint {self._name}: its traffic could not be put back ({why}); do it by hand:"
+                f" {self.command(rules)}"
+            ) from error
+
+    def _restore(self, rules: Rules, deadline: float) -> None:
+        while True:
+            try:
+                endpoint = self._endpoints.get(self._name)
+                found = self._rules(endpoint)
+                # A change that we did not see the end of may come yet, whatever the endpoint says now.
+                if found != rules or self._tried != self.now:
+                    self._check(found, self.now, self._tried, rules)
+                    self._put(endpoint, rules, deadline)
+                self.now = self._tried = rules
+                return
+            except ChangedByOthers:
+                raise
+            except Exception:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(PAUSE_SECONDS)
 
     def command(self, rules: Rules) -> str:
         """The command that sets these rules."""
-        live = _with_zeros(rules.live, self.now.live)
-        mirror = _with_zeros(rules.mirror, self.now.mirror)
-        return f'aml online-endpoint update -n {self._name} --traffic "{live}"' + (
-            f' --mirror-traffic "{mirror}"' if mirror else ""
-        )
+        live = _with_zeros(rules.live, {**self.now.live, **self._tried.live})
+        mirror = _with_zeros(rules.mirror, {**self.now.mirror, **self._tried.mirror})
+        mirrored = f' --mirror-traffic "{mirror}"' if mirror else ""
+        return f'aml online-endpoint update -n {self._name} --traffic "{live}"{mirrored}{self._flags}'
 
     def _rules(self, endpoint: Any) -> Rules:
         """What the endpoint says. Azure's client sends all names in lower case, whatever the deployments are called."""
@@ -125,9 +145,14 @@ class Traffic:
     def _named(self, traffic: Mapping[str, Any] | None) -> dict[str, int]:
         return _shares({self._deployments.get(name.lower(), name): each for name, each in (traffic or {}).items()})
 
-    def _put(self, endpoint: Any, rules: Rules) -> None:
+    def _put(self, endpoint: Any, rules: Rules, deadline: float = math.inf) -> None:
+        """Raises TimeoutError at the deadline (time.monotonic()), and whatever the client raises."""
         endpoint.traffic, endpoint.mirror_traffic = dict(rules.live), dict(rules.mirror)
-        self._endpoints.begin_create_or_update(endpoint).result()
+        poller = self._endpoints.begin_create_or_update(endpoint)
+        poller.wait(None if deadline == math.inf else max(deadline - time.monotonic(), 0))
+        if not poller.done():
+            raise TimeoutError("the endpoint is still being changed")
+        poller.result()
 
     def _check(self, found: Rules, *ours: Rules) -> None:
         if found not in ours:
@@ -142,14 +167,17 @@ def _with_zeros(shares: Mapping[str, int], others: Mapping[str, int]) -> str:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C and a polite kill wait. Only the main thread gets them."""
+def uninterrupted(until: float = math.inf) -> Iterator[None]:
+    """Ctrl-C and a polite kill wait, until Ctrl-C has come this often. Only the main thread gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    came = itertools.count(1)
+
     def wait(number: int, frame: FrameType | None) -> None:
-        pass
+        if number == signal.SIGINT and next(came) >= until:
+            raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.signal(number, wait) for number in numbers}

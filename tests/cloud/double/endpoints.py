@@ -245,12 +245,12 @@ class Endpoints:
     def end(self, request: Request, resource: Resource) -> Response:
         if resource["type"] == DEPLOYMENT:
             endpoint = self.double.store.get(Id(resource["id"]).parent) or {"properties": {}}
-            share = (endpoint["properties"].get("traffic") or {}).get(resource["name"], 0)
-            if share:
-                message = (
-                    f"Deployment {resource['name']} receives {share} percent of the traffic and cannot be deleted."
-                )
-                raise Refusal(400, "BadArgument", message)
+            for kind in ("traffic", "mirrorTraffic"):
+                if share := (endpoint["properties"].get(kind) or {}).get(resource["name"], 0):
+                    message = (
+                        f"Deployment {resource['name']} receives {share} percent of the {kind}; cannot be deleted."
+                    )
+                    raise Refusal(400, "BadArgument", message)
         else:
             self.keys.pop(resource["name"], None)
         self.double.store.delete(resource["id"])
