@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,25 @@ from amlocal.workspace import disk_errors, read_json, write_json
 def spawn(
     command: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str], stdin: int = subprocess.DEVNULL
 ) -> "subprocess.Popen[bytes]":
-    """Start a process out of this terminal's reach; what it prints is appended to `log`."""
+    """Start a process out of this terminal's reach; what it prints is appended to `log`.
+
+    Raises UserError: what cannot be opened, entered or run.
+    """
     detached: dict[str, Any] = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
         if os.name == "nt"
         else {"start_new_session": True}
     )
-    with disk_errors(log), log.open("ab") as output:
-        return subprocess.Popen(
-            command, cwd=cwd, env=dict(environment), stdin=stdin, stdout=output, stderr=output, **detached
-        )
+    with disk_errors(log):
+        output = log.open("ab")
+    with output:
+        try:
+            return subprocess.Popen(
+                command, cwd=cwd, env=dict(environment), stdin=stdin, stdout=output, stderr=output, **detached
+            )
+        except OSError as error:
+            what = error.filename or command[0]
+            raise UserError(f"{what}: a process cannot be started with this: {error.strerror or error}") from error
 
 
 # Starts what it is told, and is gone; the flags are those of `spawn`.
@@ -45,12 +54,26 @@ def spawn_orphan(
 
 
 def write_process(path: Path, pid: int, **more: Any) -> None:
-    """Put a process on record; its start time tells it from a later one that is given the same id."""
+    """Put a process on record; when it was started tells it from a later one that is given the same id."""
     try:
         started = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         started = 0.0
-    write_json(path, {"pid": pid, "started": started, **more})
+    write_json(path, {"pid": pid, "started": started, "birth": _birth(pid), **more})
+
+
+def _birth(pid: int) -> str | None:
+    """When a process was started, by a clock that nobody sets; None where the system does not tell.
+
+    psutil's time of the start moves with the system's clock, as that of a machine that was asleep does.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # proc(5): field 22, and the second, the command's name in brackets, may hold anything
+        ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return None
+    return f"{boot} {ticks}"
 
 
 def find(path: Path) -> psutil.Process | None:
@@ -58,15 +81,25 @@ def find(path: Path) -> psutil.Process | None:
     try:
         recorded = read_json(path)
         process = psutil.Process(recorded["pid"])
-        if abs(process.create_time() - recorded["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+        birth = recorded.get("birth")
+        same = birth == _birth(process.pid) if birth else abs(process.create_time() - recorded["started"]) < 1
+        if same and process.status() != psutil.STATUS_ZOMBIE:
             return process
-    except (OSError, UserError, KeyError, psutil.NoSuchProcess):
-        pass
+    except (OSError, UserError, KeyError, TypeError, ValueError, AttributeError, psutil.Error):
+        pass  # nothing on record, or nothing that we have written
     return None
 
 
 def end(processes: Iterable[psutil.Process], patience: float = 5.0) -> None:
     """End processes and all they have started, but this one: politely, after `patience` seconds by force."""
+    left = with_children(processes)
+    for how in ("terminate", "kill"):
+        tell(left, how)
+        _, left = psutil.wait_procs(left, timeout=patience)
+
+
+def with_children(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Processes and all they have started, but this one."""
     tree: dict[int, psutil.Process] = {}
     for process in processes:
         try:
@@ -74,14 +107,22 @@ def end(processes: Iterable[psutil.Process], patience: float = 5.0) -> None:
         except psutil.NoSuchProcess:
             continue
     tree.pop(os.getpid(), None)
-    left = list(tree.values())
-    for how in ("terminate", "kill"):
-        for process in left:
-            try:
-                getattr(process, how)()
-            except psutil.NoSuchProcess:
-                continue
-        _, left = psutil.wait_procs(left, timeout=patience)
+    return list(tree.values())
+
+
+def tell(processes: Iterable[psutil.Process], how: str) -> None:
+    """Have processes end; how: "terminate" or "kill". Does not wait for it."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            getattr(process, how)()
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it does, and its id is not another's by now."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def marked(root: Path, mark: str, values: set[str] | None = None) -> Iterator[psutil.Process]:

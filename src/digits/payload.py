@@ -69,7 +69,7 @@ def images(document: Any) -> np.ndarray:
 
 
 def _whole_numbers(rows: list[Any]) -> np.ndarray | None:
-    """The images if they are whole numbers from 0 to 255, which are bytes: a quarter of the time of an array of them."""
+    """The images if they are whole numbers from 0 to 255, which are bytes: a quarter of the time an array takes."""
     if not all(isinstance(row, list) and len(row) == PIXELS for row in rows):
         return None
     try:

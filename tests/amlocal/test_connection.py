@@ -1,18 +1,20 @@
 """What a gateway's connections take from clients, over real sockets: well framed, in time, not too much."""
 
 import asyncio
+import errno
 import gzip
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 
 from amlocal.endpoints import connection
-from amlocal.endpoints.connection import Clients, Request
+from amlocal.endpoints.connection import SMALL_BODY, Clients, Refusal, Request
 
 try:
     from uvloop import new_event_loop
@@ -24,7 +26,8 @@ class Server:
     """Echoes bodies, with the request's method and target; in a thread of its own."""
 
     def __init__(self, most: int = 1000) -> None:
-        self.clients = Clients(self.handle, most)
+        self.clients = Clients(self.handle, most, self.admit)
+        self.admitted: list[bytes] = []
         self.kept: list[Request] = []  # asked for at /keep, to be answered later
         self.handled = 0
         self._loop = new_event_loop()
@@ -42,6 +45,10 @@ class Server:
         else:
             names = b",".join(name for name, _ in request.headers)
             request.respond(200, [(b"x-names", names)], request.method.encode() + b" " + request.target + request.body)
+
+    def admit(self, request: Request) -> Refusal | None:
+        self.admitted.append(request.target)
+        return (401, "who are you?", [(b"www-authenticate", b"Bearer")]) if request.target == b"/secret" else None
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -191,6 +198,41 @@ def test_what_is_well_framed_is_taken(server: Server) -> None:
     assert server.raw(CHUNKED + close + b"\r\n" + pieces + b"0\r\n\r\n").endswith(body)
 
 
+def test_a_client_of_http_1_0_is_closed_and_not_told_to_continue(server: Server) -> None:
+    head = b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}"
+    came = server.raw(head)
+    assert came.startswith(b"HTTP/1.1 200 ") and b"\r\nconnection: close\r\n" in came and came.endswith(b"POST /{}")
+
+
+def test_who_wants_another_protocol_is_told_how_to_ask_for_none(server: Server) -> None:
+    assert b"curl --http1.1; Java: HttpClient.Version.HTTP_1_1" in server.raw(REFUSED["another protocol"])
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"http://me:80/a?b=c", b"/a?b=c"),
+        (b"HTTPS://ME:80/", b"/"),
+        (b"http://other/a", b"http://other/a"),
+        (b"http://me:80", b"http://me:80"),
+        (b"ftp://me:80/a", b"ftp://me:80/a"),
+    ],
+)
+def test_a_target_may_be_a_whole_address_of_ours(server: Server, target: bytes, path: bytes) -> None:
+    came = server.raw(b"GET %b HTTP/1.1\r\nHost: me:80\r\nConnection: close\r\n\r\n" % target)
+    assert came.endswith(b"\r\n\r\nGET " + path)
+
+
+def test_answers_are_dated_and_those_to_head_claim_no_length_that_nobody_knows(server: Server) -> None:
+    close = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    head = server.raw(b"HEAD /large0" + close)
+    assert head.endswith(b"\r\n\r\n") and b"content-length" not in head
+    assert b"\r\ncontent-length: 5\r\n" in server.raw(b"HEAD /large5" + close)
+    assert b"\r\ncontent-length: 0\r\n" in server.raw(b"GET /large0" + close)
+    date = parsedate_to_datetime(head.partition(b"\r\ndate: ")[2].partition(b"\r\n")[0].decode())
+    assert abs(date.timestamp() - time.time()) < 10
+
+
 def test_a_trailer_says_nothing(server: Server) -> None:
     came = server.raw(CHUNKED + b"Connection: close\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
     assert b"x-names: host,transfer-encoding,connection\r\n" in came
@@ -318,6 +360,60 @@ def test_bodies_in_flight_have_a_limit_together(server: Server, monkeypatch: pyt
     )
 
 
+def test_headers_and_the_number_of_requests_count_for_the_limit_too(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_HELD", 100_000)
+    keep = b"GET /keep HTTP/1.1\r\nHost: x\r\n"
+    large = keep + b"X: " + b"x" * 60_000 + b"\r\n\r\n"
+    with server.connect() as client:
+        client.sendall(large)
+        eventually(lambda: server.kept)
+        assert server.raw(large).startswith(b"HTTP/1.1 503 ")
+        server.run(lambda: server.kept.pop().respond(200, [], b"done"))
+    with server.connect() as client:
+        client.sendall(keep + b"\r\n" + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000)
+        eventually(lambda: server.kept)
+        server.run(lambda: server.kept.pop().respond(200, [], b"done"))
+        client.shutdown(socket.SHUT_WR)
+        came = read(client)
+    assert came.count(b"HTTP/1.1 200 ") < 100 and b"100,000 bytes together" in came
+    assert server.clients.held == 0
+
+
+def test_who_may_not_enter_is_told_so_before_a_large_body_comes(server: Server) -> None:
+    head = b"POST /secret HTTP/1.1\r\nHost: x\r\n"
+    for more in (
+        b"Content-Length: %d\r\n" % (SMALL_BODY + 1),
+        b"Transfer-Encoding: chunked\r\n",
+        b"Expect: 100-continue\r\nContent-Length: 2\r\n",
+    ):
+        came = server.raw(head + more + b"\r\n")  # no byte of the body
+        assert came.startswith(b"HTTP/1.1 401 ") and b"\r\nwww-authenticate: Bearer\r\n" in came
+        assert b"\r\nconnection: close\r\n" in came
+    assert server.handled == 0 and len(server.admitted) == 3
+    body = b"x" * (SMALL_BODY + 1)
+    close = b"Connection: close\r\n"
+    assert server.raw(HEAD + close + b"Content-Length: %d\r\n\r\n" % len(body) + body).endswith(body)
+    assert server.raw(HEAD + close + b"Content-Length: 2\r\n\r\n{}").endswith(b"{}")
+    assert server.admitted[3:] == [b"/score"]  # nobody is asked of small ones
+
+
+def test_who_was_refused_far_ahead_gets_to_read_that(server: Server) -> None:
+    ahead = b"GET /keep HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20
+    with server.connect() as client:
+        client.sendall(ahead + b"nonsense\r\n\r\n")
+        eventually(lambda: server.kept)
+        sender = threading.Thread(target=lambda: client.sendall(b"x" * 30_000_000))  # more than the system keeps
+        sender.start()
+        server.run(lambda: server.kept[0].respond(200, [], b"first"))
+        sender.join(5)
+        assert not sender.is_alive()
+        client.shutdown(socket.SHUT_WR)
+        came = read(client)
+    assert came.count(b"HTTP/1.1 200 ") == 21 and came.count(b"HTTP/1.1 400 ") == 1
+
+
 def test_more_connections_than_it_can_keep_are_told_so() -> None:
     with Server(most=2) as server:
         with server.connect(), server.connect():
@@ -333,4 +429,18 @@ def test_a_fault_of_ours_is_a_500_and_the_next_request_is_served(
 ) -> None:
     came = server.raw(b"GET /fail HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.0\r\n\r\n")
     assert came.startswith(b"HTTP/1.1 500 ") and came.endswith(b"GET /")
-    assert "a fault of the gateway's own" in capfd.readouterr().err
+    assert "a fault of the gateway's own" in capfd.readouterr().out
+
+
+def test_a_fault_that_cannot_be_said_does_not_end_the_connection(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def write(self, _: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        flush = write
+
+    monkeypatch.setattr("sys.stdout", Full())
+    came = server.raw(b"GET /fail HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.0\r\n\r\n")
+    assert came.startswith(b"HTTP/1.1 500 ") and came.endswith(b"GET /")

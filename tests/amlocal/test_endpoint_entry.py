@@ -1,6 +1,7 @@
 """Who may enter an endpoint: tokens and keys, web pages from elsewhere, paths that pretend, what lies on disk."""
 
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jwt
 import pytest
@@ -19,6 +21,7 @@ from amlocal.cli import main
 from amlocal.client import LocalMLClient
 from amlocal.endpoints.auth import AAD_TOKEN, AML_TOKEN, KEY, MOST_KNOWN, TOKEN_SECONDS, Guard, token
 from amlocal.endpoints.down import down
+from amlocal.endpoints.gateway import Gateway
 from amlocal.endpoints.worker import SOCKET, pack, unix_sockets
 from amlocal.errors import UserError
 from amlocal.operations.common import entity
@@ -231,6 +234,61 @@ def test_a_token_that_was_good_is_refused_once_it_has_expired(monkeypatch: pytes
     assert "has expired" in (guard.refusal(given) or "") and not guard._known
 
 
+# -- what the gateway does when it cannot read who may enter
+
+
+@pytest.fixture
+def gateway(client: LocalMLClient, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    """Of an endpoint `alone`, which nobody runs."""
+    monkeypatch.setattr("amlocal.endpoints.supervisor.ensure", lambda workspace: None)
+    monkeypatch.setattr("amlocal.endpoints.operations.wait_for_gateway", lambda store, name: None)
+    client.online_endpoints.begin_create_or_update(entity("online-endpoint", {"name": "alone", "auth_mode": "key"}))
+    return Gateway(client.workspace, "alone")
+
+
+def enters(gateway: Gateway, key: str) -> bool:
+    gateway._look_again = 0.0
+    gateway.refresh()
+    return gateway.guard is not None and gateway.guard.refusal(f"Bearer {key}".encode()) is None
+
+
+def test_no_descriptor_for_a_moment_locks_nobody_out(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = gateway.store
+    before = store.keys("alone")["primaryKey"]
+    store.regenerate("alone", "primary")
+    after = store.keys("alone")["primaryKey"]
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "get", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
+        assert enters(gateway, before) and enters(gateway, before)
+    assert capsys.readouterr().out.count("Too many open files") == 1
+    assert enters(gateway, after) and not enters(gateway, before)
+
+
+def test_a_broken_record_changes_nothing_until_it_is_mended(gateway: Gateway) -> None:
+    record = gateway.store.record("alone")
+    sound = record.read_text()
+    key = gateway.store.keys("alone")["primaryKey"]
+    for broken in ("{", "[]", '{"name": "alone"}', json.dumps({**json.loads(sound), "more": 1})):
+        record.write_text(broken)
+        assert enters(gateway, key), broken
+    record.unlink()
+    assert not enters(gateway, key)
+    record.write_text(sound)
+    assert enters(gateway, key)
+
+
+def test_a_change_within_one_tick_of_the_clock_is_seen(gateway: Gateway) -> None:
+    file = gateway.store.keys_file("alone")
+    key = gateway.store.keys("alone")["primaryKey"]
+    assert enters(gateway, key)
+    times = file.stat()
+    gateway.store.regenerate("alone", "primary")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not enters(gateway, key)
+
+
 # -- web pages from elsewhere
 
 
@@ -322,6 +380,20 @@ def test_only_paths_that_hold_no_secret_are_open_without_a_key(door: Door) -> No
     for path in ("/score", "/swagger.json", "/swagger.json?version=3", "/metrics", "/console/about", "/nothing"):
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"):
             assert door.ask(None, method, path)[0] == 401, (method, path)
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["keyed", "keyless"])
+def test_nobody_waits_for_a_large_body_of_who_may_not_enter(door: Door, local: bool) -> None:
+    door.change(KEY, local)
+    host = "evil.example" if local else f"127.0.0.1:{door.port}"
+    for method, path, status in (
+        ("POST", "/score", b"403" if local else b"401"),
+        ("POST", "/modeldata/log", b"403" if local else b"401"),
+        ("GET", "/", b"413"),
+        ("POST", "/console", b"413"),
+    ):
+        sent = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n\r\n"
+        assert door.raw(sent.encode())[9:12] == status, (method, path)
 
 
 def test_a_key_in_any_other_place_does_not_open(door: Door) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from amlocal.endpoints import logs, supervisor
@@ -111,7 +112,7 @@ def pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready: bool) -> list
     workspace = Workspace(tmp_path / ".amlocal")
     store = EndpointStore(workspace)
     store.create(Endpoint("digits", 20_000, "i", {"traffic": {}}, {}))
-    monkeypatch.setattr(supervisor, "spawn", lambda *_: (_ for _ in ()).throw(FileNotFoundError()))
+    monkeypatch.setattr(supervisor, "spawn", lambda *_: (_ for _ in ()).throw(psutil.NoSuchProcess(0)))
     mark = store.run("digits") / "blue-1-0.ready"
     child, launch = Child(), Launch((), store.log("digits", "blue"), tmp_path, ())
     waits = []

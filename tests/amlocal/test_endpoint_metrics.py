@@ -1,17 +1,20 @@
 """/metrics as Prometheus reads it, and a deployment whose answers wait for the disk."""
 
+import asyncio
 import json
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from amlocal.client import LocalMLClient
 from amlocal.endpoints.down import down
+from amlocal.endpoints.gateway import Gateway
 from amlocal.endpoints.metrics import BOUNDS, Counts, Deployed, Snapshot
 from amlocal.errors import UserError
 from amlocal.operations.common import entity
@@ -104,6 +107,7 @@ def ask(client: LocalMLClient, path: str, body: bytes | None = None, key: str | 
 
 def test_what_was_asked_is_counted_and_on_the_disk(client: LocalMLClient) -> None:
     assert ask(client, "/metrics", key="wrong")[0] == 401
+    assert ask(client, "/metrics", b"{}")[0] == 405
     before = samples(ask(client, "/metrics")[1])
     statuses = [ask(client, "/score", body)[0] for body in (b"1", b"2", b'"fail"')]
     assert statuses == [200, 200, 424]
@@ -125,6 +129,25 @@ def test_what_was_asked_is_counted_and_on_the_disk(client: LocalMLClient) -> Non
     folder = client.workspace.datastore() / "modelDataCollector" / "durable" / "blue" / "request"
     records = [json.loads(line) for file in folder.rglob("*.jsonl") for line in file.read_text().splitlines()]
     assert [record["data"] for record in records] == [1, 2, "fail"]
+
+
+def test_a_page_that_cannot_be_written_is_a_500(
+    client: LocalMLClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise ImportError("prometheus_client is not there")
+
+    monkeypatch.setattr("amlocal.endpoints.gateway.prepare", fail)
+    request = Mock(method="GET")
+
+    async def measure() -> None:
+        Gateway(client.workspace, "durable")._measure(request)
+        while not request.refuse.called:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(measure())
+    request.refuse.assert_called_once_with(500, "the metrics cannot be written: prometheus_client is not there")
+    assert "ImportError" in capsys.readouterr().out
 
 
 def test_a_durability_that_cannot_be(client: LocalMLClient, tmp_path: Path) -> None:

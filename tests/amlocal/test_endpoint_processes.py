@@ -459,6 +459,31 @@ def test_deleting(serving: Bench) -> None:
     eventually(lambda: not serving.processes())  # nothing to watch over: the supervisor goes, too
 
 
+def test_a_deployment_that_hung_is_deleted_and_made_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write("score.py", "import time\ndef init(): time.sleep(600)\ndef run(data): pass")
+    bench.endpoint()
+    with monkeypatch.context() as patch:
+        patch.setattr("amlocal.endpoints.operations.START_SECONDS", 1.0)
+        with pytest.raises(UserError, match="deployment blue: not ready after 1 s"):
+            bench.deploy()
+    hung = bench.process("blue-1-0")
+    assert hung
+    bench.client.online_deployments.begin_delete("blue", "digits")
+    assert not hung.is_running() and not list(bench.run.glob("blue-*"))
+    bench.write("score.py", ECHO)
+    bench.deploy()
+    assert bench.answers() and bench.process("blue-2-0"), "no process is ever called as one before"
+
+
+def test_an_endpoint_is_up_again_while_the_one_that_was_told_to_stop_is_still_at_it(serving: Bench) -> None:
+    guardian = serving.process("supervisor")
+    assert guardian
+    serving.store.stop.touch()
+    eventually(lambda: serving.process("supervisor") is None)
+    assert up(serving.client.workspace) == ["digits"]
+    assert serving.process("supervisor") not in (None, guardian) and serving.answers()
+
+
 def test_deleting_while_the_supervisor_tidies_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two looks at its folder a file goes, or one comes."""
     bench.endpoint()

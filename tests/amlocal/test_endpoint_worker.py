@@ -1,6 +1,7 @@
 """The worker answers as the inference server's own Flask app does, and only its own gateway."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -186,3 +187,54 @@ def test_a_worker_answers_nobody_who_cannot_prove_to_be_its_gateway(
     assert worker._receive(stream) == ([200, []], b"ok")
     connection.sendall(worker.pack(b"null"))
     assert asked == [b"mine"]
+
+
+# -- a full disk
+
+
+class Full:
+    """A log whose disk is full."""
+
+    def write(self, *_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    flush = write
+
+
+def full_disk(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("log", [Full(), None])
+def test_a_failure_that_cannot_be_said_is_answered(monkeypatch: pytest.MonkeyPatch, log: Any) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        raise SystemExit("as asked")
+
+    monkeypatch.setattr(worker.Shortcut, "of", lambda app: None)
+    monkeypatch.setattr("sys.stderr", log)
+    answer = worker.Scorer(app).answer(["POST", "/score", []], b"{}")
+    assert b"[500," in answer and worker.GUNICORN_ERROR in answer
+
+
+def test_a_worker_that_cannot_say_that_it_is_ready_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("secret")
+    monkeypatch.setattr(worker, "load", lambda: None)
+    monkeypatch.setattr(worker.Gateway, "serve", lambda self, answer, ready: ready())
+    assert worker.main(str(tmp_path), "blue-1-0", "blue", "1") == 0
+    assert (tmp_path / "blue-1-0.ready").exists()
+    monkeypatch.setattr(Path, "touch", full_disk)
+    with pytest.raises(SystemExit, match="No space left"):  # not OSError, which is the line's
+        worker.main(str(tmp_path), "blue-1-0", "blue", "1")
+
+
+def test_what_is_wrong_with_a_script_is_in_the_log_at_least(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise worker.ScriptError("init() failed")
+
+    (tmp_path / "secret").write_text("secret")
+    monkeypatch.setattr(worker, "load", fail)
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    assert worker.main(str(tmp_path), "blue-1-0", "blue", "1") == 3
+    assert "init() failed" in capsys.readouterr().err

@@ -40,6 +40,8 @@ def run(raw_data, request_headers):
         time.sleep(asked["sleep"])
     if "spin" in asked:
         while True: pass
+    if "header" in asked:
+        return AMLResponse("said", 200, {"X-Said": asked["header"]})
     if "status" in asked:
         return AMLResponse({"message": "as asked"}, asked["status"], json_str=True)
     if "collect" in asked:
@@ -167,6 +169,16 @@ def test_an_answer_carries_azures_headers(served: Served) -> None:
     assert answer.headers["x-request-id"] == "my-own"
     assert answer.headers["x-ms-run-function-failed"] == "False"
     assert float(answer.headers["x-ms-run-fn-exec-ms"]) >= 0
+
+
+def test_an_id_that_is_sent_twice_is_the_same_on_record_and_in_the_answer(served: Served) -> None:
+    head = f"POST /score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.key}\r\nConnection: close\r\n"
+    ids = "".join(f"x-request-id: {each}\r\nx-ms-client-request-id: {each}\r\n" for each in ("twice-a", "twice-b"))
+    came = served.raw(f"{head}Content-Type: application/json\r\n{ids}Content-Length: 2\r\n\r\n{{}}".encode())
+    assert b"\r\nx-request-id: twice-a,twice-b\r\n" in came
+    assert b"\r\nx-ms-client-request-id: twice-a,twice-b\r\n" in came
+    (record,) = [each for each in served.records("blue", "response") if each["xrequestid"].startswith("twice")]
+    assert record["xrequestid"] == record["correlationid"] == "twice-a,twice-b"
 
 
 def test_the_script_never_sees_the_key(served: Served) -> None:
@@ -335,12 +347,22 @@ def test_bodies_that_break_the_script_do_not_break_the_endpoint(served: Served, 
     assert served.ask().status == 200
 
 
+@pytest.mark.parametrize("said", ["5 – 6", "\ud800", "日本"])
+def test_a_header_that_cannot_be_sent_is_a_failure_of_the_script(served: Served, said: str) -> None:
+    answer = served.ask({"header": said})
+    assert answer.status == 424 and answer.headers["ms-azureml-model-error-statuscode"] == "500"
+    assert served.ask({"header": "ü"}).headers["x-said"] == "ü"
+
+
 def test_fifty_megabytes_are_too_much(served: Served) -> None:
     answer = served.ask(b"x" * 50_000_000)
     assert answer.status == 413 and f"{MAX_BODY:,}" in answer.json()["message"]
     chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
-    head = b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert served.raw(head + chunk * 12 + b"0\r\n\r\n").startswith(b"HTTP/1.1 413 ")
+    head = b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    authorization = b"Authorization: Bearer %b\r\n" % served.key.encode()
+    sent = b"\r\n" + chunk * 12 + b"0\r\n\r\n"
+    assert served.raw(head + authorization + sent).startswith(b"HTTP/1.1 413 ")
+    assert served.raw(head + sent).startswith(b"HTTP/1.1 401 ")  # nor does anybody wait for the body
     assert served.ask().status == 200
 
 
@@ -363,6 +385,14 @@ def test_a_slow_script_is_a_408_and_the_next_request_is_served(served: Served) -
     answer = served.ask({"spin": 1})
     assert answer.status == 408 and "1500 ms" in answer.json()["message"]
     assert eventually(lambda: served.ask().status == 200)
+
+
+def test_invoke_does_not_wait_for_ever(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "request.json").write_text('{"sleep": 0.3}')
+    monkeypatch.setattr("amlocal.endpoints.operations.ANSWER_SECONDS", -1.4)  # of the deployment's own 1.5
+    with pytest.raises(UserError, match="endpoint digits does not answer: "):
+        served.client.online_endpoints.invoke("digits", request_file=str(tmp_path / "request.json"))
+    assert served.ask().status == 200  # its worker is free again
 
 
 def test_too_many_at_once_are_429(served: Served) -> None:
@@ -411,6 +441,17 @@ def test_what_the_collector_sends_lies_beside(served: Served) -> None:
     assert record["collectdatatype"] == "pandas.core.frame.DataFrame" and record["agent"].startswith(
         "azureml-ai-monitoring/"
     )
+
+
+@pytest.mark.parametrize("when", ["nan", "inf", "1e30", "-1", "1763812345678901234", "now", ""])
+def test_a_record_with_an_odd_time_is_of_now(served: Served, when: str) -> None:
+    secret = (served.client.online_endpoints.store.run("digits") / "secret").read_text()
+    sent = "Basic " + base64.b64encode(f"blue:{secret}".encode()).decode()
+    id = f"odd-{when}"
+    headers = {"ce_type": "azureml.inference.model_outputs", "ce_time": when, "ce_x_request_id": id}
+    assert served.ask(b"[]", path="/modeldata/log", Authorization=sent, **headers).status == 200
+    (record,) = [each for each in served.records("blue", "model_outputs") if each["xrequestid"] == id]
+    assert record["time"][:4] == time.strftime("%Y", time.gmtime())
 
 
 def test_only_scripts_may_send_records(served: Served) -> None:

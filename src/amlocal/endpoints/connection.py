@@ -11,18 +11,24 @@ import sys
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import cast
 
 import httptools
 import orjson
 
+from amlocal.endpoints.logs import say
+
 MAX_BODY = 10 * 1024 * 1024
 MAX_HEADERS = 64 * 1024
 # A header counts for this much beside its own length, so that there cannot be many thousands of empty ones.
 HEADER_BYTES = 32
-# The requests of all clients that are not answered yet, bodies and headers.
+# The requests of all clients that are not answered yet: bodies, headers, and what we keep of each beside them.
 MAX_HELD = 256 * 1024 * 1024
+REQUEST_BYTES = 1024
+# A body that is longer, or of no known length, is only taken from clients that may enter.
+SMALL_BODY = 64 * 1024
 # The framing of a chunked body may be this many times longer than the body itself, which is 1-byte chunks.
 MAX_FRAMING = 8
 # More than these many requests sent ahead on one connection stay with the operating system until some are answered.
@@ -43,6 +49,7 @@ OTHER_FILES = 512
 MACOS_FILES = 10_240
 
 Headers = list[tuple[bytes, bytes]]
+Refusal = tuple[int, str, Headers]  # status, message, and headers beside those that every refusal has
 
 FRAMING = frozenset((b"content-length", b"expect", b"host", b"transfer-encoding"))
 REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -61,7 +68,7 @@ class Request:
         self.body = b""
         self.held = 0  # bytes, of those that Clients counts
         self.keep_alive = True
-        self.refusal: tuple[int, str] | None = None
+        self.refusal: Refusal | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of this name, which is given in lower case."""
@@ -80,14 +87,25 @@ class Request:
 
 
 class Clients:
-    """All connections of a server, and what they take together."""
+    """All connections of a server, and what they take together.
 
-    def __init__(self, handle: Callable[[Request], None], most: int = sys.maxsize) -> None:
+    handle: answers a whole request. admit: why a request is refused before its body comes, None if it is not; it is
+    asked where the body may be large.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[Request], None],
+        most: int = sys.maxsize,
+        admit: Callable[[Request], Refusal | None] = lambda request: None,
+    ) -> None:
         self.handle = handle
+        self.admit = admit
         self.most = most
         self.connections: set[Connection] = set()
         self.held = 0  # bytes
         self.answers: Counter[int] = Counter()  # by status
+        self.date = _date()  # the header
 
     def connect(self) -> "Connection":
         """A new connection's protocol."""
@@ -95,6 +113,7 @@ class Clients:
 
     def look_after(self) -> None:
         """Part with clients that keep us waiting; to be called every second or so."""
+        self.date = _date()
         now = asyncio.get_running_loop().time()
         for connection in list(self.connections):
             connection.look_after(now)
@@ -165,7 +184,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse_all(400, "this server does not change to another protocol")
+            self._no_other_protocol()
         except httptools.HttpParserError as error:
             self._refuse_all(400, f"not a valid HTTP request: {error}")
         else:
@@ -221,29 +240,38 @@ class Connection(asyncio.Protocol):
         self._in_body = True
         request = self._request
         request.method = self._parser.get_method().decode("latin-1")
-        request.keep_alive = self._parser.should_keep_alive()
         version = self._parser.get_http_version()
-        hosts, length, expects = 0, b"", False
+        request.keep_alive = self._parser.should_keep_alive() and version == "1.1"
+        hosts, host, length, expects, chunked = 0, b"", b"", False, False
         for name, value in request.headers:
             if name not in FRAMING:
                 continue
             if name == b"host":
                 hosts += 1
+                host = value
             elif name == b"content-length":
                 length = value
             elif name == b"expect":
-                expects = value.lower() == b"100-continue"
+                expects = value.lower() == b"100-continue" and version == "1.1"
             elif value.lower() != b"chunked" or version == "1.0":  # Transfer-Encoding
                 self._refuse_all(400, "the only Transfer-Encoding that is understood is chunked, with HTTP/1.1")
                 return
+            else:
+                chunked = True
+        if not request.target.startswith(b"/"):
+            request.target = _path(request.target, host)
         if version not in ("1.1", "1.0"):
             self._refuse_all(505, "this server speaks HTTP/1.1")
         elif hosts > 1 or (hosts == 0 and version == "1.1"):
             self._refuse_all(400, "not a valid HTTP request: it must have one header Host")
         elif self._parser.should_upgrade():  # the parser would take no body of it
-            self._refuse_all(400, "this server does not change to another protocol")
+            self._no_other_protocol()
         elif len(length) > 18 or (length and int(length) > MAX_BODY):
             self._too_large()
+        elif (chunked or expects or (length and int(length) > SMALL_BODY)) and (
+            refusal := self._clients.admit(request)
+        ):
+            self._refuse_all(*refusal)
         elif expects and not self._waiting:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -260,15 +288,18 @@ class Connection(asyncio.Protocol):
         if len(self._body) > MAX_BODY:
             self._too_large()
         elif self._clients.held > MAX_HELD:
-            self._refuse_all(503, f"the requests in flight take more than {MAX_HELD:,} bytes together; try again")
+            self._too_many()
 
     def on_message_complete(self) -> None:
         if self._deaf:
             return
-        request = self._request
+        request, beside = self._request, self._header_bytes + REQUEST_BYTES
+        if self._clients.held + beside > MAX_HELD:
+            self._too_many()
+            return
         request.body = bytes(self._body)
-        request.held = len(request.body) + self._header_bytes
-        self._clients.held += self._header_bytes
+        request.held = len(request.body) + beside
+        self._clients.held += beside
         self._since = 0.0
         self._deaf = not request.keep_alive
         self._begin()
@@ -282,7 +313,7 @@ class Connection(asyncio.Protocol):
 
     def answer(self, request: Request, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
         """Send the answer to the first request in line, then turn to the next."""
-        parts = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, "").encode())]
+        parts = [b"HTTP/1.1 %d %b\r\n%b" % (status, REASONS.get(status, "").encode(), self._clients.date)]
         parts += [b"%b: %b\r\n" % header for header in headers]
         self._waiting.popleft()
         self._asked = False
@@ -293,9 +324,10 @@ class Connection(asyncio.Protocol):
         last = not request.keep_alive or (self._ended and not self._waiting) or self._transport.is_closing()
         if last:
             parts.append(b"connection: close\r\n")
-        parts.append(b"content-length: %d\r\n\r\n" % len(body))
         if request.method != "HEAD":
-            parts.append(body)
+            parts += (b"content-length: %d\r\n\r\n" % len(body), body)
+        else:  # the length is that of what GET would give, which only who has built that knows
+            parts.append(b"content-length: %d\r\n\r\n" % len(body) if body else b"\r\n")
         self._transport.write(b"".join(parts))
         if last:
             self._leave()
@@ -313,19 +345,21 @@ class Connection(asyncio.Protocol):
         if self._working:
             return
         self._working = True  # what is answered at once is answered in this loop
-        while self._waiting and not self._asked and not self._stuffed and not self._left:
-            self._asked = True
-            request = self._waiting[0]
-            if request.refusal:
-                request.refuse(*request.refusal)
-                continue
-            try:
-                self._clients.handle(request)
-            except Exception:
-                traceback.print_exc()
-                if self._asked and self._waiting[0] is request:
-                    request.refuse(500, "the gateway failed at this request; its log says why")
-        self._working = False
+        try:
+            while self._waiting and not self._asked and not self._stuffed and not self._left:
+                self._asked = True
+                request = self._waiting[0]
+                if request.refusal:
+                    request.refuse(*request.refusal)
+                    continue
+                try:
+                    self._clients.handle(request)
+                except Exception:
+                    say(traceback.format_exc())
+                    if self._asked and self._waiting[0] is request:
+                        request.refuse(500, "the gateway failed at this request; its log says why")
+        finally:
+            self._working = False
 
     def _count_headers(self, size: int) -> None:
         self._header_bytes += size
@@ -335,7 +369,17 @@ class Connection(asyncio.Protocol):
     def _too_large(self) -> None:
         self._refuse_all(413, f"the request's body is longer than {MAX_BODY:,} bytes, the most an endpoint takes")
 
-    def _refuse_all(self, status: int, message: str) -> None:
+    def _too_many(self) -> None:
+        self._refuse_all(503, f"the requests in flight take more than {MAX_HELD:,} bytes together; try again")
+
+    def _no_other_protocol(self) -> None:
+        self._refuse_all(
+            400,
+            "this server does not change to another protocol: leave out the header Upgrade"
+            " (curl --http1.1; Java: HttpClient.Version.HTTP_1_1)",
+        )
+
+    def _refuse_all(self, status: int, message: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Refuse what is being received and hear no more; requests that came whole before it are answered first."""
         if self._deaf:
             return
@@ -344,7 +388,7 @@ class Connection(asyncio.Protocol):
         self._clients.held -= len(self._body)
         self._begin()
         request.keep_alive = False
-        request.refusal = (status, message)
+        request.refusal = (status, message, list(headers))
         self._waiting.append(request)
         self._work()
 
@@ -352,9 +396,24 @@ class Connection(asyncio.Protocol):
         """Close, after the client has had the time to read what it was told."""
         self._left = asyncio.get_running_loop().time()
         if self._refused and not self._ended and self._transport.can_write_eof():
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()  # and dropping, or the client would never come to read
             self._transport.write_eof()
         else:
             self._transport.close()
+
+
+def _date() -> bytes:
+    return b"date: %b\r\n" % formatdate(usegmt=True).encode()
+
+
+def _path(target: bytes, host: bytes) -> bytes:
+    """The path of a target that is a whole address, as proxies are sent it; another host's is left as it is."""
+    scheme, _, rest = target.partition(b"://")
+    authority, slash, path = rest.partition(b"/")
+    ours = scheme.lower() in (b"http", b"https") and authority.lower() == host.lower()
+    return slash + path if ours and slash else target
 
 
 def most_connections() -> int:

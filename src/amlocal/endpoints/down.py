@@ -26,8 +26,8 @@ def down(workspace: Workspace) -> list[str]:
     ended = [f"job {name}" for name in _cancel_jobs(workspace)]
     if store.root.is_dir():
         serving = [each.name for each in store.all() if process_state(store.run(each.name), "gateway") != "not running"]
+        guardian = supervisor.running(workspace)  # it is on record no more once it has seen the file
         store.stop.touch()
-        guardian = supervisor.running(workspace)
         if guardian:
             psutil.wait_procs([guardian], timeout=PATIENCE_SECONDS)
         end([*marked(workspace.root, "AMLOCAL_ENDPOINT"), *filter(None, [guardian])])

@@ -10,7 +10,7 @@ from amlocal.endpoints.connection import REASONS, Request
 from amlocal.endpoints.metrics import Counts
 from amlocal.endpoints.pool import Pool
 from amlocal.endpoints.records import Collected, Line, Recorder, new_id
-from amlocal.endpoints.worker import pack
+from amlocal.endpoints.worker import GUNICORN_ERROR, pack
 
 # These speak of one connection, not of the request; the key is nobody's business but ours.
 NOT_FORWARDED = {
@@ -34,6 +34,8 @@ NOT_RETURNED = {"connection", "content-length", "date", "keep-alive", "server", 
 CLIENT_ID = re.compile(rb"[^A-Za-z0-9_-]")
 CLIENT_ID_LENGTH = 40
 
+YEAR_3000 = 32_503_680_000.0  # seconds; later than that no time is written on every system
+
 
 class Target:
     """A deployment as requests see it: its workers, its collections, and what it has answered so far."""
@@ -53,6 +55,8 @@ class Target:
         try:
             when = float(headers.get("ce-time", ""))
         except ValueError:
+            when = -1.0
+        if not 0.0 <= when < YEAR_3000:  # nor is it a number, or it counts in milliseconds
             when = time.time()
         id = headers.get("ce-x-request-id", "")
         line = collection.line(
@@ -72,7 +76,7 @@ class Target:
 class Exchange:
     """One request at one deployment: handed to a worker, recorded, answered; a mirrored one has nobody to answer."""
 
-    __slots__ = ("client_id", "id", "recorder", "reply_to", "request", "started", "target")
+    __slots__ = ("began", "client_id", "id", "recorder", "reply_to", "request", "started", "target")
 
     def __init__(self, recorder: Recorder, target: Target, request: Request, reply_to: Request | None) -> None:
         self.recorder = recorder
@@ -87,9 +91,10 @@ class Exchange:
             if name in NOT_FORWARDED or b"_" in name:
                 continue
             if name == b"x-request-id":
-                request_id = value
+                request_id = value if request_id is None else b"%b,%b" % (request_id, value)  # as the server joins them
             elif name == b"x-ms-client-request-id":
-                value = client_id = CLIENT_ID.sub(b"", value)[:CLIENT_ID_LENGTH]
+                value = CLIENT_ID.sub(b"", value)[:CLIENT_ID_LENGTH]
+                client_id = value if client_id is None else b"%b,%b" % (client_id, value)
             headers.append((name.decode("latin-1"), value.decode("latin-1")))
         if request_id is None:
             self.id = new_id()
@@ -98,15 +103,19 @@ class Exchange:
             self.id = request_id.decode("latin-1")
         self.client_id = client_id.decode() if client_id else self.id
         self.started = time.time()
+        self.began = time.perf_counter()
         head = orjson.dumps([self.request.method, self.request.target.decode("latin-1"), headers])
         self.target.pool.submit(pack(head, self.request.body), self._done, self._failed)
 
     def _done(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        kept = [
-            (name.encode("latin-1"), value.encode("latin-1"))
-            for name, value in headers
-            if name.lower() not in NOT_RETURNED
-        ]
+        try:
+            kept = [
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in headers
+                if name.lower() not in NOT_RETURNED
+            ]
+        except UnicodeEncodeError:  # no header can say that; gunicorn, in front of Azure's server, answers so
+            status, kept, body = 500, [(b"content-type", b"text/html")], GUNICORN_ERROR
         if status != 200:
             reason = REASONS.get(status, "Unknown")
             kept.append((b"ms-azureml-model-error-statuscode", b"%d" % status))
@@ -130,7 +139,7 @@ class Exchange:
         lines = self._lines(status, headers, body)
 
         def written(error: OSError | None) -> None:
-            self.target.counts.add(507 if error else status, time.time() - self.started)
+            self.target.counts.add(507 if error else status, time.perf_counter() - self.began)
             if self.reply_to is None:
                 return
             if error:

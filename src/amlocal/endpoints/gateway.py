@@ -16,12 +16,14 @@ import os
 import random
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from amlocal.endpoints import console, supervisor
 from amlocal.endpoints.auth import KEY, Guard, foreign
-from amlocal.endpoints.connection import Clients, Request, most_connections
+from amlocal.endpoints.connection import Clients, Refusal, Request, most_connections
 from amlocal.endpoints.exchange import Exchange, Target, not_recorded
+from amlocal.endpoints.logs import say
 from amlocal.endpoints.metrics import CONTENT_TYPE, Deployed, Snapshot, prepare
 from amlocal.endpoints.pool import Pool, WorkerLine
 from amlocal.endpoints.records import Collected, Recorder
@@ -42,37 +44,52 @@ class Gateway:
         self.name = name
         self.files = (self.store.record(name), self.store.keys_file(name), self.store.token_secret_file(name))
         self.secret = (self.store.run(name) / "secret").read_text(encoding="utf-8")
-        self.recorder = Recorder()
+        self.recorder = Recorder(self.store.folder(name) / "journal")
         self.targets: dict[str, Target] = {}
-        self.clients = Clients(self.handle, most_connections())
+        self.clients = Clients(self.handle, most_connections(), self.admit)
         self.guard: Guard | None = None
         self.traffic: list[tuple[float, Target]] = []
         self.mirror: list[tuple[float, Target]] = []
-        self._seen: list[int] = []
+        self._seen: list[tuple[int, int, int]] = []
         self._look_again = 0.0
+        self._trouble = ""
         self.endpoint = self.store.get(name)
         self.store.token_secret(name)  # be there, in an endpoint from before there were tokens
-        self._configure()
+        self._take_over()
 
     # -- what the endpoint's record says
 
     def refresh(self) -> None:
-        """Take over what has changed in the record or the keys."""
+        """Take over what has changed in the record or the keys; what cannot be read now, at a later look."""
         now = time.monotonic()
         if now < self._look_again:
             return
         self._look_again = now + LOOK_SECONDS
+        trouble = ""
         try:
-            if [path.stat().st_mtime_ns for path in self.files] != self._seen:
-                self._configure()
-        except (OSError, NotFound):
+            self._take_over()
+        except (FileNotFoundError, NotADirectoryError, NotFound):
+            self._seen = []
             self.guard = Guard(self.name, KEY, ())  # deleted: nobody may enter any more, and the supervisor ends us
+        except Exception as error:  # no descriptor is free, or it is no record: then all stays as it was
+            self._seen = []
+            trouble = f"the record of endpoint {self.name} cannot be taken over: {error!r}"
+        if trouble and trouble != self._trouble:
+            say(trouble)
+        self._trouble = trouble
+
+    def _take_over(self) -> None:
+        """Do as the files say, if they are not those that were seen last."""
+        seen = [(each.st_mtime_ns, each.st_ino, each.st_size) for each in (path.stat() for path in self.files)]
+        if seen != self._seen:
+            self._configure()
+            self._seen = seen
 
     def _configure(self) -> None:
-        self._seen = [path.stat().st_mtime_ns for path in self.files]
-        self.endpoint = endpoint = self.store.get(self.name)
+        endpoint = self.store.get(self.name)
         keys, secret = self.store.keys(self.name).values(), self.store.token_secret(self.name)
-        self.guard = None if endpoint.local else Guard(self.name, endpoint.auth_mode, keys, secret)
+        guard = None if endpoint.local else Guard(self.name, endpoint.auth_mode, keys, secret)
+        self.endpoint, self.guard = endpoint, guard
         for name in [name for name in self.targets if name not in endpoint.deployments]:
             self.targets.pop(name).pool.configure(set(), 0, 0.0)
         for name, deployment in endpoint.deployments.items():
@@ -82,13 +99,15 @@ class Gateway:
                 continue
             plan = deployment.plans[-1]
             target.collections = _collections(self.workspace, endpoint, name)
-            # "If this limit is exceeded, the request fails with 429": twice the concurrency of all instances.
-            limit = 2 * plan.max_concurrent * plan.instances
+            limit = plan.most_in_flight
             target.pool.configure({plan.revision for plan in deployment.plans}, limit, plan.timeout_ms / 1000)
         self.traffic = self._shares(endpoint.traffic)
         if endpoint.local and not self.traffic and len(self.targets) == 1:
             self.traffic = self._shares(dict.fromkeys(self.targets, 100))
         self.mirror = self._shares(endpoint.spec.get("mirror_traffic") or {})
+        self.recorder.keep_only(
+            {each.folder for target in self.targets.values() for each in target.collections.values()}
+        )
 
     def _shares(self, percentages: dict[str, int]) -> list[tuple[float, Target]]:
         """The deployments by the upper ends of their shares of 0..100."""
@@ -113,17 +132,15 @@ class Gateway:
         path = request.target.partition(b"?")[0]
         if path == b"/" and request.method in ("GET", "HEAD"):
             if b"text/html" in (request.header(b"accept") or b""):  # a person's browser; probes do not ask for it
-                request.respond(200, *console.front(self.endpoint))
+                console.front(request, self.endpoint)
                 return
             request.respond(200, [(b"content-type", b"text/plain; charset=utf-8")], b"Healthy")
         elif console.is_public(path):
             console.serve(request, path, self.endpoint)
-        elif reason := foreign(request, self.endpoint.port, self.guard is None):
-            request.refuse(403, reason)
-        elif path == b"/modeldata/log":
-            self._collect(request)
-        elif self.guard and (reason := self.guard.refusal(request.header(b"authorization"))):
-            request.refuse(401, reason, [(b"www-authenticate", b"Bearer")])
+        elif refusal := self._refusal(request, path):
+            request.refuse(*refusal)
+        elif path == b"/modeldata/log" and (sender := self._sender(request)):
+            self._collect(request, sender)
         elif path == b"/metrics":
             self._measure(request)
         elif path == console.ABOUT:
@@ -133,25 +150,56 @@ class Gateway:
         else:
             self._route(request)
 
+    def admit(self, request: Request) -> Refusal | None:
+        """Why a request is refused before its large body has come; None if it is not."""
+        self.refresh()
+        path = request.target.partition(b"?")[0]
+        if (path == b"/" and request.method in ("GET", "HEAD")) or console.is_public(path):
+            return 413, "what is here for everybody takes no large body", []
+        return self._refusal(request, path)
+
+    def _refusal(self, request: Request, path: bytes) -> Refusal | None:
+        """Why the sender may not ask for `path`; None if he may."""
+        if reason := foreign(request, self.endpoint.port, self.guard is None):
+            return 403, reason, []
+        if path == b"/modeldata/log":
+            if self._sender(request) is None:
+                return 401, "only the scoring scripts of this endpoint may send here", []
+        elif self.guard and (reason := self.guard.refusal(request.header(b"authorization"))):
+            return 401, reason, [(b"www-authenticate", b"Bearer")]
+        return None
+
     def _measure(self, request: Request) -> None:
         """Answer with the page that Prometheus reads."""
+        if request.method not in ("GET", "HEAD"):
+            request.refuse(405, "the metrics are only there to be read: GET", [(b"allow", b"GET, HEAD")])
+            return
 
-        def answer(_: object) -> None:
-            snapshot = Snapshot(
-                self.name,
-                {
-                    name: Deployed(target.counts, target.pool.open, len(target.pool.lines))
-                    for name, target in self.targets.items()
-                },
-                self.clients.answers,
-                len(self.clients.connections),
-                self.recorder.written,
-                self.recorder.failures,
-                self.recorder.lag(),
-            )
-            request.respond(200, [(b"content-type", CONTENT_TYPE)], snapshot.page())
+        def answer(prepared: asyncio.Future[None]) -> None:
+            try:
+                prepared.result()
+                page = self._snapshot().page()
+            except Exception as error:
+                say(traceback.format_exc())
+                request.refuse(500, f"the metrics cannot be written: {error}")
+            else:
+                request.respond(200, [(b"content-type", CONTENT_TYPE)], page)
 
         asyncio.get_running_loop().run_in_executor(None, prepare).add_done_callback(answer)
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            self.name,
+            {
+                name: Deployed(target.counts, target.pool.open, sum(line.welcome for line in target.pool.lines))
+                for name, target in self.targets.items()
+            },
+            self.clients.answers,
+            len(self.clients.connections),
+            self.recorder.written,
+            self.recorder.failures,
+            self.recorder.lag(),
+        )
 
     def _route(self, request: Request) -> None:
         wanted = request.header(b"azureml-model-deployment")
@@ -176,12 +224,8 @@ class Gateway:
 
     # -- the Collector
 
-    def _collect(self, request: Request) -> None:
+    def _collect(self, request: Request, target: Target) -> None:
         """Record what the Collector posts."""
-        target = self._sender(request)
-        if target is None:
-            request.refuse(401, "only the scoring scripts of this endpoint may send here")
-            return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
         try:
             line = target.collected(headers, request.body)
@@ -204,7 +248,7 @@ class Gateway:
 
         def written(error: OSError | None) -> None:
             if error:
-                print(f"deployment {deployment}: a record of its Collector is lost: {error}", flush=True)
+                say(f"deployment {deployment}: a record of its Collector is lost: {error}")
 
         with contextlib.suppress(KeyError):
             self.recorder.add([self.targets[deployment].collected(headers, body)], written)

@@ -5,6 +5,7 @@ from typing import Any
 
 from amlocal.endpoints import supervisor
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore
+from amlocal.errors import UserError
 from amlocal.processes import find
 from amlocal.workspace import read_json
 
@@ -76,7 +77,7 @@ def process_state(run: Path, process: str) -> str:
 def failure(run: Path, process: str) -> str | None:
     """What a process said before it gave up."""
     try:
-        return (run / f"{process}.failed").read_text(encoding="utf-8")
+        return (run / f"{process}.failed").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
 
@@ -93,9 +94,10 @@ def last_exit(run: Path, process: str) -> str | None:
 
 def _on_record(run: Path, process: str) -> dict[str, Any]:
     try:
-        return read_json(run / f"{process}.json")
-    except OSError:
+        record = read_json(run / f"{process}.json")
+    except (OSError, UserError):
         return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _last_death(run: Path, processes: list[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from amlocal.operations.common import Poller
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
+ANSWER_SECONDS = 30.0  # a gateway that has not answered so long after its deployment's time was up never will
 MOST_DEPLOYMENTS = 20
 TOO_MANY_DEATHS = 2
 
@@ -218,8 +220,10 @@ class OnlineEndpointOperations(Operations):
             f"{endpoint.address}/score", json.dumps(data).encode(), headers
         )
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        plans = [plan for deployment in endpoint.deployments.values() for plan in deployment.plans]
+        seconds = max((plan.timeout_ms / 1000 for plan in plans), default=0.0) + ANSWER_SECONDS
         try:
-            with direct.open(request) as response:
+            with direct.open(request, timeout=seconds) as response:
                 return response.read().decode()
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
@@ -311,14 +315,14 @@ class OnlineDeploymentOperations(Operations):
                 f"endpoint {endpoint.name}: it has {MOST_DEPLOYMENTS} deployments, the most that Azure allows"
             )
         with self.workspace.lock(f"deployment-{endpoint.name}-{name}", timeout=START_SECONDS):
-            revision = self._next_revision(endpoint.name, name)
+            revision = self._last_revision(self.store.get(endpoint.name), name) + 1
             plan = resolve(deployment, revision, self.workspace)
             self._roll_out(endpoint.name, name, _deployment_spec(deployment), plan)
         return Poller(self.get(name, endpoint.name))
 
-    def _next_revision(self, endpoint: str, name: str) -> int:
-        folder = self.store.folder(endpoint) / "deployments" / name
-        return max((int(path.name) for path in folder.glob("[0-9]*")), default=0) + 1
+    def _last_revision(self, endpoint: Endpoint, name: str) -> int:
+        folder = self.store.folder(endpoint.name) / "deployments" / name
+        return max(endpoint.revisions.get(name, 0), *(int(path.name) for path in folder.glob("[0-9]*")), 0)
 
     def _roll_out(self, endpoint: str, name: str, spec: dict[str, Any], plan: Plan) -> None:
         """Run `plan` beside what runs; when it is ready it alone, and when it fails what ran before."""
@@ -400,11 +404,6 @@ class OnlineDeploymentOperations(Operations):
         """End and remove a deployment. Raises UserError while it has traffic, as on Azure."""
         from amlocal.operations.common import Poller, missing
 
-        try:
-            deployment = self.store.deployment(name, endpoint_name)
-        except NotFound as error:
-            raise missing(error) from error
-
         def apply(endpoint: Endpoint) -> None:
             for kind in ("traffic", "mirror_traffic"):
                 if share := endpoint.spec[kind].pop(name, 0):
@@ -412,21 +411,38 @@ class OnlineDeploymentOperations(Operations):
                         f"deployment {name}: it gets {share} % of the {kind.replace('_', ' ')} of {endpoint_name};"
                         f" first send that elsewhere: aml online-endpoint update -n {endpoint_name} --traffic NAME=100"
                     )
+            endpoint.revisions[name] = self._last_revision(endpoint, name)
             del endpoint.deployments[name]
 
-        self.store.change(endpoint_name, apply)
-        run = self.store.run(endpoint_name)
-        names = [process for plan in deployment.plans for process in plan.processes(name)]
-        patience = max((plan.timeout_ms for plan in deployment.plans), default=0) / 1000
-        deadline = time.monotonic() + patience + supervisor.GRACE_SECONDS
-        while any(find(run / f"{process}.json") for process in names):
-            if time.monotonic() > deadline or not supervisor.running(self.workspace):
-                end(filter(None, (find(run / f"{process}.json") for process in names)))
-            time.sleep(0.02)
+        try:
+            self.store.deployment(name, endpoint_name)
+            with self.workspace.lock(f"deployment-{endpoint_name}-{name}", timeout=START_SECONDS):
+                plans = self.store.deployment(name, endpoint_name).plans
+                self.store.change(endpoint_name, apply)
+                self._remove(endpoint_name, name, plans)
+        except NotFound as error:
+            raise missing(error) from error
+        return Poller(None)
+
+    def _remove(self, endpoint: str, name: str, plans: Sequence[Plan]) -> None:
+        """Wait until nothing of a deployment runs any more, also of revisions that failed, and remove its files."""
         import shutil
 
-        shutil.rmtree(self.store.folder(endpoint_name) / "deployments" / name, ignore_errors=True)
-        return Poller(None)
+        deadline = time.monotonic()
+        if plans:  # their last requests may be under way
+            deadline += max(plan.timeout_ms for plan in plans) / 1000 + supervisor.GRACE_SECONDS
+        while processes := [process for mark in self._marks(endpoint, name) if (process := find(mark))]:
+            if time.monotonic() > deadline or not supervisor.running(self.workspace):
+                end(processes)
+            time.sleep(0.02)
+        for mark in self._marks(endpoint, name):
+            mark.unlink(missing_ok=True)
+        shutil.rmtree(self.store.folder(endpoint) / "deployments" / name, ignore_errors=True)
+
+    def _marks(self, endpoint: str, name: str) -> Sequence[Path]:
+        """What the processes of all of a deployment's revisions have left in the run folder."""
+        process = re.compile(re.escape(name) + r"-\d+-\d+")
+        return [path for path in self.store.run(endpoint).glob("*") if process.fullmatch(path.stem)]
 
     def get_logs(
         self,

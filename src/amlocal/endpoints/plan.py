@@ -47,7 +47,8 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> Plan:
     if concurrent < 1:
         raise UserError(f"{where}: request_settings.max_concurrent_requests_per_instance: {concurrent} is below 1")
     variables = {key: str(value) for key, value in (deployment.environment_variables or {}).items()}
-    instances = (deployment.instance_count or 1) * _workers(where, variables)
+    workers = _workers(where, variables)
+    instances = (deployment.instance_count or 1) * workers
     collections, rolling_rate = _collections(deployment, workspace)
     durable = _durable(where, deployment.properties or {}, collections)
 
@@ -90,6 +91,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> Plan:
         collections=collections,
         rolling_rate=rolling_rate,
         durable=durable,
+        workers=workers,
     )
 
 
@@ -148,8 +150,12 @@ def _environment(deployment: Any, mlflow_model: Path | None, base: Path) -> dict
     environment = environment_of(deployment.environment, base)
     if environment is None and mlflow_model:
         conda = mlflow_model / "conda.yaml"
-        content = yaml.safe_load(conda.read_text(encoding="utf-8")) if conda.exists() else {"dependencies": []}
-        return {"conda_file": {**content, "dependencies": [*content["dependencies"], {"pip": [SERVER]}]}}
+        try:
+            content = (yaml.safe_load(conda.read_text(encoding="utf-8")) if conda.exists() else None) or {}
+            dependencies = [*(content.get("dependencies") or []), {"pip": [SERVER]}]
+        except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"deployment {deployment.name}: model: {conda}: not a conda file: {error}") from error
+        return {"conda_file": {**content, "dependencies": dependencies}}
     if environment is None:
         raise UserError(
             f"deployment {deployment.name}: environment: required with a scoring script; name one or give a file"

@@ -7,12 +7,14 @@ import json
 import os
 import secrets
 import signal
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import cast
 
 import orjson
 
+from amlocal.endpoints.logs import say
 from amlocal.endpoints.worker import LENGTHS, pack, proof
 
 # A worker that has one request to work on and the next at hand never waits for us.
@@ -36,10 +38,11 @@ Collect = Callable[[str, dict[str, str], bytes], None]
 class Call:
     """A request on its way to a worker and back; exactly one of `done` and `failed` is called."""
 
-    __slots__ = ("done", "failed", "message", "over", "timer")
+    __slots__ = ("done", "failed", "message", "over", "timeout", "timer")
 
-    def __init__(self, message: bytes, done: Done, failed: Failed) -> None:
+    def __init__(self, message: bytes, timeout: float, done: Done, failed: Failed) -> None:
         self.message = message
+        self.timeout = timeout  # seconds
         self.done = done
         self.failed = failed
         self.over = False
@@ -63,11 +66,13 @@ class Pool:
         self.revisions, self.limit, self.timeout = revisions, limit, timeout
         for line in self.lines:
             line.leave_if_retired()
+        if self.waiting:
+            asyncio.get_running_loop().call_soon(self.dispatch)
 
     def submit(self, message: bytes, done: Done, failed: Failed) -> None:
         """Have a worker answer `message`. Too many in flight: failed at once with 429; nothing that runs: 503."""
         if not self.revisions:
-            failed(503, f"deployment {self.name} has nothing that runs; see `aml online-deployment show`")
+            failed(503, self._nothing_runs())
             return
         if self.open >= self.limit:
             failed(
@@ -75,7 +80,7 @@ class Pool:
                 f"deployment {self.name} has {self.open} requests in flight, the most that its request_settings allow",
             )
             return
-        call = Call(message, done, failed)
+        call = Call(message, self.timeout, done, failed)
         self.open += 1
         call.timer = asyncio.get_running_loop().call_later(self.timeout, self._expire, call)
         self.waiting.append(call)
@@ -85,11 +90,14 @@ class Pool:
         """Give waiting requests to the workers that have the least to do."""
         while self.waiting:
             line = min((line for line in self.lines if line.welcome), key=lambda line: len(line.sent), default=None)
+            if line is None and not self.revisions:  # nor will there be one: the deployment was deleted
+                call = self.waiting.popleft()
+                self.end(call)
+                call.failed(503, self._nothing_runs())
+                continue
             if line is None or len(line.sent) >= AHEAD:
                 return
-            call = self.waiting.popleft()
-            if not call.over:
-                line.send(call)
+            line.send(self.waiting.popleft())
 
     def end(self, call: Call) -> bool:
         """Whether the call was still open; it is not any more."""
@@ -103,7 +111,9 @@ class Pool:
     def _expire(self, call: Call) -> None:
         if not self.end(call):
             return
-        milliseconds = round(self.timeout * 1000)
+        with contextlib.suppress(ValueError):
+            self.waiting.remove(call)  # the first of them, as a rule
+        milliseconds = round(call.timeout * 1000)
         if any(line.welcome for line in self.lines):
             call.failed(408, f"deployment {self.name} did not answer within request_timeout_ms, {milliseconds} ms")
         else:
@@ -111,6 +121,9 @@ class Pool:
         for line in self.lines:
             if line.sent and line.sent[0] is call:
                 asyncio.get_running_loop().call_later(GRACE_SECONDS, line.kill_if_stuck, call)
+
+    def _nothing_runs(self) -> str:
+        return f"deployment {self.name} has nothing that runs; see `aml online-deployment show`"
 
 
 class WorkerLine(asyncio.Protocol):
@@ -181,18 +194,28 @@ class WorkerLine(asyncio.Protocol):
         if self._pool and self.sent and self.sent[0] is call:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            self._transport.abort()  # a child of the script may live on, and hold the line
 
     def _message(self, head: bytes, body: bytes) -> None:
         if self._pool is None:
             self._introduce(head)
             return
         if head.startswith(b"{"):
-            self._collect(self._pool.name, orjson.loads(head)["collected"], body)
+            try:
+                self._collect(self._pool.name, json.loads(head)["collected"], body)
+            except Exception:
+                say(f"a record of {self._pool.name}'s Collector is lost:\n{traceback.format_exc()}")
             return
         call = self.sent.popleft()
+        if self.sent and self.sent[0].over:  # nobody waits for what it begins now, so nobody else would notice
+            call_later = asyncio.get_running_loop().call_later
+            call_later(self.sent[0].timeout + GRACE_SECONDS, self.kill_if_stuck, self.sent[0])
         if self._pool.end(call):
-            status, headers = orjson.loads(head)
-            call.done(status, headers, body)
+            try:
+                call.done(*_answer(head), body)
+            except Exception:
+                say(traceback.format_exc())
+                call.failed(502, "the gateway failed at this answer; its log says why")
         self._pool.dispatch()
         self.leave_if_retired()
 
@@ -225,3 +248,12 @@ class WorkerLine(asyncio.Protocol):
         self._transport.write(WELCOME)
         self.leave_if_retired()
         pool.dispatch()
+
+
+def _answer(head: bytes) -> tuple[int, list[tuple[str, str]]]:
+    """A worker's status and headers."""
+    try:
+        status, headers = orjson.loads(head)
+    except orjson.JSONDecodeError:  # half a character in a header, which Python's own takes
+        status, headers = json.loads(head)
+    return status, headers

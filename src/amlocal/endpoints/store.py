@@ -1,15 +1,17 @@
 """The endpoints of a workspace on disk: what was asked for, and where what runs leaves its traces.
 
-endpoints/supervisor.json      the supervisor's process
+endpoints/supervisor.json      the supervisor's process, while it is not about to go
+endpoints/.stop                while it is there, nothing is to run
 endpoints/<endpoint>/
     endpoint.json              the record: the truth that supervisor, gateway and `aml` read
     keys.json                  the two keys, readable by their owner only
     token.secret               what tokens are signed with, likewise
     deployments/<name>/<n>/    code/ and model/ of a deployment's n-th revision
-    logs/                      gateway.log and <deployment>.log; what was cut off them, in *.1.log
+    logs/                      _gateway.log and <deployment>.log; what was cut off them, in *.1.log
     run/                       <process>.json, <process>.ready, <process>.failed, secret, and the gateway's socket
 """
 
+import logging
 import secrets
 import shutil
 import time
@@ -50,6 +52,12 @@ class Plan:
     collections: dict[str, Collection]
     rolling_rate: str = "hour"
     durable: bool = False
+    workers: int = 1  # of `instances`, those that Azure would have in one
+
+    @property
+    def most_in_flight(self) -> int:
+        """Beyond it requests are answered with 429: twice the concurrency of all of Azure's instances."""
+        return 2 * self.max_concurrent * self.instances // self.workers
 
     def processes(self, deployment: str) -> list[str]:
         """The names of its workers."""
@@ -72,6 +80,7 @@ class Endpoint:
 
     local: made with `--local`, to try a deployment out: like Azure's local endpoints it asks for no key, and without
     traffic rules its deployment gets every request.
+    revisions: the last ones of deployments that were deleted; a number never comes again, nor do processes' names.
     """
 
     name: str
@@ -81,6 +90,7 @@ class Endpoint:
     creation_context: dict[str, str]
     deployments: dict[str, Deployment] = field(default_factory=dict)
     local: bool = False
+    revisions: dict[str, int] = field(default_factory=dict)
 
     @property
     def traffic(self) -> dict[str, int]:
@@ -112,6 +122,7 @@ class EndpointStore:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.root = workspace.root / "endpoints"
+        self._warned: set[str] = set()
 
     @property
     def supervisor(self) -> Path:
@@ -124,7 +135,7 @@ class EndpointStore:
     @property
     def stop(self) -> Path:
         """While this file is there, nothing is to run."""
-        return self.root / "stop"
+        return self.root / ".stop"  # no endpoint can be called so
 
     def folder(self, name: str) -> Path:
         return self.root / name
@@ -144,6 +155,9 @@ class EndpointStore:
     def log(self, name: str, what: str) -> Path:
         return self.folder(name) / "logs" / f"{what}.log"
 
+    def gateway_log(self, name: str) -> Path:
+        return self.log(name, "_gateway")  # no deployment can be called so
+
     def create(self, endpoint: Endpoint) -> None:
         """Make the endpoint's folder, keys and record. The caller knows that the name is free."""
         folder = self.folder(endpoint.name)
@@ -162,9 +176,13 @@ class EndpointStore:
         write_json(self.record(endpoint.name), asdict(endpoint))
 
     def get(self, name: str) -> Endpoint:
-        """The endpoint as it stands. Raises NotFound."""
+        """The endpoint as it stands. Raises NotFound, and UserError for a record that cannot be read."""
         try:
             return Endpoint.from_json(read_json(self.record(name)))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{self.record(name)}: not the record of an endpoint ({error!r}); mend it, or delete its folder"
+            ) from error
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(
                 f'online endpoint "{name}" is not in this workspace ({self.workspace.root});'
@@ -179,12 +197,21 @@ class EndpointStore:
             raise NotFound(f'endpoint "{endpoint_name}" has no deployment "{name}"; it has {there}')
         return deployments[name]
 
-    def all(self) -> Iterator[Endpoint]:
+    def all(self, broken: Callable[[str, str], None] | None = None) -> Iterator[Endpoint]:
+        """Those whose record can be read; broken: is told the others' names and why. By default they are warned of."""
         for record in sorted(self.root.glob("*/endpoint.json")):
+            name = record.parent.name
             try:
-                yield self.get(record.parent.name)
+                yield self.get(name)
             except NotFound:
                 continue  # deleted in this moment
+            except (OSError, UserError) as error:
+                (broken or self._warn)(name, str(error))
+
+    def _warn(self, name: str, why: str) -> None:
+        if name not in self._warned:
+            self._warned.add(name)
+            logging.getLogger(__name__).warning("WARNING: endpoint %s is left out: %s", name, why)
 
     def change(self, name: str, apply: Callable[[Endpoint], None]) -> Endpoint:
         """Read, change and write an endpoint's record, against every other process."""

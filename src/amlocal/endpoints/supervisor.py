@@ -22,8 +22,8 @@ import psutil
 from amlocal.endpoints.logs import keep_short
 from amlocal.endpoints.store import Endpoint, EndpointStore, Plan
 from amlocal.errors import UserError
-from amlocal.processes import end, find, marked, spawn, spawn_orphan, write_process
-from amlocal.workspace import Workspace, write_json
+from amlocal.processes import end, find, lives, marked, spawn, spawn_orphan, tell, with_children, write_process
+from amlocal.workspace import Workspace, write_json, write_text
 
 LOOK_SECONDS = 0.1
 START_SECONDS = 30.0
@@ -33,6 +33,9 @@ FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS = 0.1, 10.0, 30.0
 LONGEST_PAUSE_OF_THE_READY = 0.5
 # A worker whose revision is not wanted is sent away by the gateway; by us if that takes longer than its request may.
 GRACE_SECONDS = 5.0
+KILL_SECONDS = 5.0  # for whoever has been told to end, and those it has started
+LOCK_SECONDS = 1.0
+ANOTHER_RUNS = 75  # exit code: sysexits.h, EX_TEMPFAIL
 
 SCORING_GRACE_MS = 500
 
@@ -64,16 +67,28 @@ class Child:
     started: float = field(default_factory=time.monotonic)
     unwanted_since: float | None = None
     unwritten: bool = False  # its record could not be written
-    patience: float = 0.0
+    patience: float = GRACE_SECONDS
+    doomed: list[psutil.Process] = field(default_factory=list)  # it and what it has started, once told to end
+    kill_from: float = 0.0
 
     @property
     def alive(self) -> bool:
         if self.popen:
             return self.popen.poll() is None
-        try:
-            return self.process is not None and self.process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return self.process is not None and lives(self.process)
+
+    def doom(self, now: float) -> None:
+        """Tell it to end, politely."""
+        if self.process and not self.doomed:
+            self.doomed, self.kill_from = with_children([self.process]), now + KILL_SECONDS
+            tell(self.doomed, "terminate")
+
+    def see_to_its_end(self, now: float) -> bool:
+        """Whether nothing is left of what was told to end; who takes too long is killed."""
+        self.doomed = [each for each in self.doomed if lives(each)]
+        if self.doomed and now >= self.kill_from:
+            tell(self.doomed, "kill")
+        return not self.doomed
 
 
 class Supervisor:
@@ -83,7 +98,7 @@ class Supervisor:
         self.workspace = workspace
         self.store = EndpointStore(workspace)
         self.children: dict[tuple[str, str], Child] = {}
-        self._said = ""
+        self._said: dict[str, str] = {}
         self._leaving = False
         self._unwritten = True
         for path in self.store.root.glob("*/run/*.json"):
@@ -103,56 +118,86 @@ class Supervisor:
                     yield process
 
     def run(self) -> None:
-        """Keep the endpoints running until there is nothing to run, `stop` is there, or we are told to leave."""
-        while not self._leaving and not self.store.stop.exists():
-            try:
+        """Keep the endpoints running until there is nothing to run, `.stop` is there, or we are told to leave."""
+        while not self._off_the_record():
+            with self._only("endpoints"):
                 self.reconcile()
-            except (OSError, UserError) as error:
-                self._complain(str(error))
-            if not self.children and self._nothing_to_do():
-                return
             time.sleep(LOOK_SECONDS)
-        end(child.process for child in self.children.values() if child.process)
+        children = list(self.children.values())
+        doomed = [each for child in children for each in child.doomed]
+        end([*doomed, *(child.process for child in children if child.process)])
 
     def leave(self) -> None:
         """End what runs, and go: the system shuts down, or somebody wants us gone."""
         self._leaving = True
 
-    def _complain(self, what: str) -> None:
-        """Say once what keeps us from our work; we go on trying, for nobody else would."""
-        if what != self._said:
-            self._said = what
+    def _off_the_record(self) -> bool:
+        """Whether it is time to go. Then we are on record no more: who wants something from now on starts another."""
+        if not self._time_to_go():
+            return False
+        try:
+            with self.workspace.lock("supervisor", LOCK_SECONDS):
+                if not self._time_to_go():  # somebody came before us, and counts on us
+                    return False
+                self.store.supervisor.unlink(missing_ok=True)
+                return True
+        except (OSError, UserError):
+            return self._leaving
+
+    def _time_to_go(self) -> bool:
+        if self._leaving or self.store.stop.exists():
+            return True
+        return not self._unwritten and not self.children and not any(self.store.root.glob("*/endpoint.json"))
+
+    @contextlib.contextmanager
+    def _only(self, about: str) -> Iterator[None]:
+        """What goes wrong with one thing keeps nobody from the others; it is said once, and tried again."""
+        try:
+            yield
+        except (OSError, UserError, psutil.Error) as error:
+            self._complain(about, str(error))
+
+    def _complain(self, about: str, what: str) -> None:
+        if what != self._said.get(about):
+            self._said[about] = what
             with contextlib.suppress(OSError):  # the disk may be full
-                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {what}", flush=True)
+                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {about}: {what}", flush=True)
 
     def reconcile(self) -> None:
         """Start what should run and does not; end what runs and should not."""
-        wanted = {
-            (endpoint.name, name): launch for endpoint in self.store.all() for name, launch in self._launches(endpoint)
-        }
+        wanted: dict[tuple[str, str], Launch] = {}
+        broken: set[str] = set()
+
+        def leave_out(name: str, why: str) -> None:
+            broken.add(name)
+            self._complain(f"endpoint {name}", why)
+
+        for endpoint in self.store.all(leave_out):
+            try:
+                wanted |= {(endpoint.name, name): launch for name, launch in self._launches(endpoint)}
+            except (OSError, UserError) as error:
+                leave_out(endpoint.name, str(error))
         now = time.monotonic()
         if self._unwritten:  # others must know that there is one
             self._unwritten = not _written(self.store.supervisor, os.getpid())
         for log in {launch.log for launch in wanted.values()} | {self.store.supervisor_log}:
-            keep_short(log)
+            with self._only(str(log)):
+                keep_short(log)
         for key, launch in wanted.items():
-            child = self.children.setdefault(key, Child())
-            child.unwanted_since = None
-            child.patience = launch.patience
-            if not child.alive:
-                self._restart(key, child, launch, now)
-            if child.unwritten and child.popen:
-                self._record(self.store.run(key[0]) / f"{key[1]}.json", child)
-        for key in [key for key in self.children if key not in wanted]:
-            self._dismiss(key, now)
+            with self._only("/".join(key)):
+                self._look_after(key, launch, now)
+        for key in [key for key in self.children if key not in wanted and key[0] not in broken]:
+            with self._only("/".join(key)):
+                self._dismiss(key, now)
 
-    def _nothing_to_do(self) -> bool:
-        """Whether we can go: nobody wants anything, and whoever does from now on finds us gone and starts another."""
-        with self.workspace.lock("supervisor"):
-            if any(True for _ in self.store.all()):
-                return False
-            self.store.supervisor.unlink(missing_ok=True)
-            return True
+    def _look_after(self, key: tuple[str, str], launch: Launch, now: float) -> None:
+        child = self.children.setdefault(key, Child())
+        child.unwanted_since = None
+        child.patience = launch.patience
+        if child.see_to_its_end(now) and not child.alive:
+            self._restart(key, child, launch, now)
+        if child.unwritten and child.popen:
+            self._record(self.store.run(key[0]) / f"{key[1]}.json", child)
 
     def _restart(self, key: tuple[str, str], child: Child, launch: Launch, now: float) -> None:
         endpoint, name = key
@@ -165,7 +210,7 @@ class Supervisor:
             child.restarts += 1
             child.last_exit = _how_it_ended(child.popen)
             child.popen = child.process = None
-            self._tell(run, name, child, launch.log)
+            self._say_how_it_ended(run, name, child, launch.log)
         if now < child.not_before or not self.store.record(endpoint).exists():
             return
         (run / f"{name}.ready").unlink(missing_ok=True)
@@ -173,8 +218,14 @@ class Supervisor:
         try:
             child.popen = spawn(launch.command, launch.log, launch.cwd, dict(launch.environment))
             child.process = psutil.Process(child.popen.pid)
-        except (FileNotFoundError, psutil.NoSuchProcess):
-            return  # its endpoint is being deleted in this moment, or it died at once: the next look tells
+        except psutil.NoSuchProcess:
+            return  # it died at once: the next look tells
+        except (OSError, UserError) as error:
+            if self.store.record(endpoint).exists():  # else it is being deleted in this moment
+                self._cannot_start(key, child, str(error))
+            return
+        if self._said.pop("/".join(key), None):  # what has kept it from being started
+            (run / f"{name}.failed").unlink(missing_ok=True)
         self._record(run / f"{name}.json", child)
 
     def _record(self, path: Path, child: Child) -> None:
@@ -183,7 +234,15 @@ class Supervisor:
             more = {"restarts": child.restarts, "last_exit": child.last_exit}
             child.unwritten = not _written(path, child.popen.pid, **more)
 
-    def _tell(self, run: Path, name: str, child: Child, log: Path) -> None:
+    def _cannot_start(self, key: tuple[str, str], child: Child, why: str) -> None:
+        """Leave the reason for its health, and try again after a pause."""
+        child.pause = min(max(2 * child.pause, FIRST_PAUSE), LONGEST_PAUSE)
+        child.not_before = child.started + child.pause
+        self._complain("/".join(key), why)
+        with contextlib.suppress(OSError, UserError):
+            write_text(self.store.run(key[0]) / f"{key[1]}.failed", why)
+
+    def _say_how_it_ended(self, run: Path, name: str, child: Child, log: Path) -> None:
         """Say that a process has died, in its log and for its health."""
         with contextlib.suppress(OSError, UserError):  # a full disk, or its endpoint is being deleted
             write_json(run / f"{name}.json", {"restarts": child.restarts, "last_exit": child.last_exit})
@@ -194,11 +253,13 @@ class Supervisor:
         child = self.children[key]
         gateway = self.children.get((key[0], "gateway"))
         child.unwanted_since = child.unwanted_since or now
-        overdue = now - child.unwanted_since > child.patience or gateway is None or not gateway.alive
-        if child.alive and (overdue or key[1] == "gateway") and child.process:
-            end([child.process])
-        if not child.alive:
+        forsaken = gateway is None or gateway.doomed or not gateway.alive
+        overdue = now - child.unwanted_since > child.patience
+        if child.alive and (overdue or forsaken or key[1] == "gateway"):
+            child.doom(now)
+        if child.see_to_its_end(now) and not child.alive:
             del self.children[key]
+            self._said.pop("/".join(key), None)
             for mark in ("json", "ready", "failed"):
                 (self.store.run(key[0]) / f"{key[1]}.{mark}").unlink(missing_ok=True)
 
@@ -208,7 +269,7 @@ class Supervisor:
         run = self.store.run(endpoint.name)
         module = (sys.executable, "-m", GATEWAY, str(self.workspace.root), endpoint.name)
         variables = {**os.environ, **self._marks(endpoint)}
-        yield "gateway", Launch(module, self.store.log(endpoint.name, "gateway"), run, tuple(variables.items()))
+        yield "gateway", Launch(module, self.store.gateway_log(endpoint.name), run, tuple(variables.items()))
         for name, deployment in endpoint.deployments.items():
             for plan in deployment.plans:
                 environment = tuple(self._environment(endpoint, name, plan).items())
@@ -286,25 +347,27 @@ def _how_it_ended(popen: "subprocess.Popen[bytes] | None") -> str:
 
 
 def running(workspace: Workspace) -> psutil.Process | None:
-    """The workspace's supervisor, if it has one."""
+    """The workspace's supervisor, if it has one that is not about to go."""
     return find(EndpointStore(workspace).supervisor)
 
 
 def ensure(workspace: Workspace) -> None:
     """Have a supervisor run. Raises UserError when it does not start."""
     store = EndpointStore(workspace)
-    store.stop.unlink(missing_ok=True)
     log = store.supervisor_log
+    process = None
     with workspace.lock("supervisor"):
-        if running(workspace):
-            return
-        process = spawn(_command(workspace), log, workspace.root, os.environ)
+        store.stop.unlink(missing_ok=True)
         deadline = time.monotonic() + START_SECONDS
         while not running(workspace):
-            if process.poll() is not None or time.monotonic() > deadline:
+            # Another may still be about to go, or somebody else's not on record yet.
+            if process is None or process.poll() == ANOTHER_RUNS:
+                process = spawn(_command(workspace), log, workspace.root, os.environ)
+            if process.poll() not in (None, ANOTHER_RUNS) or time.monotonic() > deadline:
                 raise UserError(f"the supervisor of the endpoints did not start; see {log}")
             time.sleep(0.01)
-    process.returncode = 0  # not ours to wait for
+    if process:
+        process.returncode = 0  # not ours to wait for
 
 
 def revive(workspace: Workspace, last: "subprocess.Popen[bytes] | None") -> "subprocess.Popen[bytes] | None":
@@ -331,7 +394,7 @@ def main(root: str) -> int:
                 signal.signal(signal.SIGTERM, lambda *_: supervisor.leave())
             supervisor.run()
     except Timeout:
-        print("another supervisor runs already", flush=True)
+        return ANOTHER_RUNS
     return 0
 
 

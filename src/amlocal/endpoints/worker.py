@@ -14,6 +14,7 @@ proves that it knows the run folder's secret, which is never sent. Then each [me
 Collector wants to POST.
 """
 
+import contextlib
 import errno
 import hmac
 import inspect
@@ -37,6 +38,7 @@ SOCKET = "gateway.sock"  # in the run folder; where the system has no unix socke
 RECONNECT_SECONDS = 0.02
 INTRODUCTION_SECONDS = 5.0  # whoever takes longer to prove that it is the gateway is not
 COLLECT_SECONDS = 5.0  # a record waits this long for a gateway that is being restarted
+FINISH_SECONDS = 5.0  # and who leaves, for the Collector's thread
 PATIENCE_SECONDS = 60.0  # a gateway that stays away this long has been given up, and so has its worker
 
 # gunicorn/workers/base.py, handle_error, and gunicorn/util.py, write_error
@@ -111,7 +113,8 @@ class Scorer:
                     return short
             return self._call(method, target, headers, body)
         except BaseException:  # sys.exit() in run(): gunicorn, in front of the server, answers so and lives on
-            traceback.print_exc()
+            with contextlib.suppress(OSError, ValueError):  # the log's disk is full, or the script has closed it
+                traceback.print_exc()
             return pack(b'[500,[["Content-Type","text/html"]]]', GUNICORN_ERROR)
 
     def _call(self, method: str, target: str, headers: HeaderList, body: bytes) -> bytes:
@@ -309,6 +312,7 @@ class Gateway:
                     while (message := _receive(stream)) is not None:
                         head, body = message
                         if head is None:
+                            let_the_collector_finish()
                             return
                         if head == []:  # the gateway knows us now
                             self._connection = connection
@@ -396,12 +400,12 @@ def _receive(stream: Any) -> tuple[Any, bytes] | None:
 
 
 def shorten_the_collectors_way(gateway: Gateway) -> None:
-    """Let the Collector, if the script uses it, hand its records to `gateway` rather than POST each by itself.
+    """Let the Collector, if the deployment has one, hand its records to `gateway` rather than POST each by itself.
 
-    The address it is configured for answers, too; this only saves the script's process milliseconds a request. Where
-    the package is not as we know it, it is left alone.
+    The address it is configured for answers, too; this saves the script's process milliseconds a request, and keeps
+    that address, which holds the secret, out of the log. Where the package is not as we know it, it is left alone.
     """
-    if "azureml.ai.monitoring" not in sys.modules:
+    if "AZUREML_MDC_CONFIG_PATH" not in os.environ:
         return
     try:
         from azureml.ai.monitoring.worker.sender import MdcSender
@@ -423,21 +427,36 @@ def shorten_the_collectors_way(gateway: Gateway) -> None:
     MdcSender._post_request = hand_over
 
 
+def let_the_collector_finish() -> None:
+    """Wait, if not for long, until the Collector's thread has handed over what it has not yet."""
+    teardown = getattr(sys.modules.get("azureml.ai.monitoring.init"), "teardown", None)
+    if teardown:
+        finishing = threading.Thread(target=teardown, kwargs={"wait_for_flush": True}, daemon=True)
+        finishing.start()
+        finishing.join(FINISH_SECONDS)
+
+
 def main(run_folder: str, name: str, deployment: str, revision: str) -> int:
     run = Path(run_folder)
+    secret = (run / "secret").read_text(encoding="utf-8")
+    gateway = Gateway(run, secret, {"deployment": deployment, "revision": int(revision), "pid": os.getpid()})
+    shorten_the_collectors_way(gateway)  # the script's init() may begin to collect
     try:
         scorer = Scorer(load())
     except ScriptError as error:
-        (run / f"{name}.failed").write_text(str(error), encoding="utf-8")
+        with contextlib.suppress(OSError):  # the log's disk is full
+            print(error, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            (run / f"{name}.failed").write_text(str(error), encoding="utf-8")
         return 3  # as the server itself
 
     def ready() -> None:
-        (run / f"{name}.failed").unlink(missing_ok=True)
-        (run / f"{name}.ready").touch()
+        try:
+            (run / f"{name}.failed").unlink(missing_ok=True)
+            (run / f"{name}.ready").touch()
+        except OSError as error:  # not of the line to the gateway: the supervisor tries again with another process
+            raise SystemExit(f"it cannot be said that this worker is ready: {error}") from error
 
-    secret = (run / "secret").read_text(encoding="utf-8")
-    gateway = Gateway(run, secret, {"deployment": deployment, "revision": int(revision), "pid": os.getpid()})
-    shorten_the_collectors_way(gateway)
     gateway.serve(scorer.answer, ready)
     return 0
 
