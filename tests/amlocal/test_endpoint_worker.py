@@ -2,12 +2,16 @@
 
 import contextlib
 import errno
+import io
 import json
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -238,3 +242,48 @@ def test_what_is_wrong_with_a_script_is_in_the_log_at_least(
     monkeypatch.setattr(Path, "write_text", full_disk)
     assert worker.main(str(tmp_path), "blue-1-0", "blue", "1") == 3
     assert "init() failed" in capsys.readouterr().err
+
+
+def test_the_line_about_a_request_is_what_logging_would_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    from azureml_inference_server_http.log_config import AMLLogFormatter
+
+    monkeypatch.setattr(time, "time", lambda: 1709662585.0419)
+    logger = logging.getLogger("azmlinfsrv.of.this.test")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    handler = logging.StreamHandler(stream := io.StringIO())
+    handler.setFormatter(AMLLogFormatter())
+    logger.addHandler(handler)
+    say = worker.AccessLog(logger)
+    assert say._handler is handler
+    say("POST /score 200 0.123ms 45")
+    logger.info("POST /score 200 0.123ms 45")
+    first, second = stream.getvalue().splitlines()
+    assert first == second and first.startswith("2024-03-05 18:16:25,041 I [")
+
+    other = logging.StreamHandler(elsewhere := io.StringIO())
+    logger.handlers[:] = [other]  # the script has other plans
+    say("another")
+    assert elsewhere.getvalue() == "another\n"
+    logger.setLevel(logging.WARNING)
+    say("nothing")
+    assert elsewhere.getvalue() == "another\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system has no alarms, and the server no limit there")
+def test_the_alarm_rings_whatever_the_script_has_done_to_it() -> None:
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.getsignal(signal.SIGALRM)
+    alarm = worker.Alarm(ring)
+    try:
+        for _ in range(2):
+            with pytest.raises(TimeoutError), alarm(20):
+                threading.Event().wait(10)
+            with alarm(60_000):
+                pass
+            assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGALRM, before)

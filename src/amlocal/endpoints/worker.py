@@ -20,8 +20,10 @@ import hmac
 import inspect
 import io
 import json
+import logging
 import os
 import secrets
+import signal
 import socket
 import struct
 import sys
@@ -163,6 +165,72 @@ class Scorer:
         return pack(json.dumps(started).encode(), b"".join(chunks))
 
 
+class AccessLog:
+    """The server's line about each request, written as `logging` would with the server's own configuration.
+
+    That takes longer than many a model does; where logging is configured otherwise, it is asked.
+    """
+
+    FORMAT = "%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s"
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._handler: Any = logger.handlers[0] if self._is_plain(logger) else None
+        self._pid = os.getpid()
+        self._second, self._time = -1, ""
+
+    def _is_plain(self, logger: logging.Logger) -> bool:
+        if len(logger.handlers) != 1 or logger.propagate or logger.filters:
+            return False
+        handler = logger.handlers[0]
+        form: Any = handler.formatter
+        return (
+            type(handler) is logging.StreamHandler
+            and handler.level <= logging.INFO
+            and not handler.filters
+            and type(form).__name__ == "AMLLogFormatter"
+            and (form._fmt, form.datefmt, form.converter) == (self.FORMAT, None, time.gmtime)
+        )
+
+    def __call__(self, message: str) -> None:
+        handler = self._handler
+        if handler is None or self._logger.handlers != [handler] or not self._logger.isEnabledFor(logging.INFO):
+            self._logger.info(message)
+            return
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._time = second, time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(second))
+        line = f"{self._time},{int(1000 * (now - second)):03d} I [{self._pid}] {self._logger.name} - {message}\n"
+        with contextlib.suppress(OSError):  # the disk may be full
+            handler.stream.write(line)
+            handler.stream.flush()
+
+
+class Alarm:
+    """The server's limit on the time of run(): utils.timeout, which puts its handler in place before each request and
+    the former one back after it; this one sees to it that it is there.
+    """
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self._handler = handler
+        # without the wrapper, which makes enumerations of what it is given
+        self._installed = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+        self._seconds = 0.0
+
+    def __call__(self, timeout_ms: int) -> "Alarm":
+        self._seconds = timeout_ms / 1000
+        return self
+
+    def __enter__(self) -> None:
+        if self._installed(signal.SIGALRM) is not self._handler:
+            signal.signal(signal.SIGALRM, self._handler)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 class PlainRequest:
     """What the server's input parsers ask of a Flask request."""
 
@@ -191,12 +259,15 @@ class Shortcut:
     LONGEST_ID = 100
 
     def __init__(self, blueprint: Any, timeout_ms: int) -> None:
-        from azureml_inference_server_http.server import input_parsers, routes, user_script
+        from azureml_inference_server_http.server import input_parsers, routes, user_script, utils
 
         self._script = blueprint.user_script
         self._timeout_ms = timeout_ms
         self._routes, self._inputs, self._scripts = routes, input_parsers, user_script
         self._version = os.environ.get("HTTP_X_MS_SERVER_VERSION", "")
+        self._log = AccessLog(routes.logger)
+        if utils.timeout_supported() and user_script.timeout is utils.timeout:
+            user_script.timeout = Alarm(utils._alarm_handler)
 
     @classmethod
     def of(cls, app: Any) -> "Shortcut | None":
@@ -237,7 +308,7 @@ class Shortcut:
         if client_id:
             answered.append(["x-ms-client-request-id", client_id])
         elapsed = 1000 * (time.perf_counter() - start)
-        self._routes.logger.info(f"POST /score {status} {elapsed:.3f}ms {len(content)}")
+        self._log(f"POST /score {status} {elapsed:.3f}ms {len(content)}")
         return pack(json.dumps([status, answered]).encode(), content)
 
     def _score(self, request: PlainRequest) -> tuple[int, HeaderList, bytes]:
