@@ -12,6 +12,7 @@ HARMLESS = (
     r'"image/png": "',  # a notebook's pictures
     r"_SHA256 = ",  # checksums of public data
     r'"(tokenType|token_type|secretsType)": "',  # what kind of token, not which
+    r'"access_token": "accessToken"|token_type == "Bearer"',  # the name of a field, and what kind of token
     r'"accessToken": "local"|\.token == "local"',  # of the stand-in for az: there is nobody to sign in to
     r"of-the-double|[&?]sig=double|-primary",  # the double's, on 127.0.0.1
     r'"id-token"',  # a permission

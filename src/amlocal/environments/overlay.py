@@ -57,8 +57,11 @@ def _own_packages() -> list[Path]:
 def _bundled_pip() -> list[str]:
     """The pip that Python brings for making environments: a wheel, which can be imported from as it is."""
     import ensurepip
+    import sysconfig
 
-    return [str(wheel) for wheel in sorted(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"))]
+    # Distributions (Debian, Fedora) keep it in a folder of theirs.
+    places = [sysconfig.get_config_var("WHEEL_PKG_DIR"), Path(ensurepip.__file__).with_name("_bundled")]
+    return [str(wheel) for place in filter(None, places) for wheel in sorted(Path(place).glob("pip-*.whl"))][:1]
 
 
 def _programs(folder: Path, base: Path) -> None:
