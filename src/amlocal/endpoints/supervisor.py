@@ -41,6 +41,8 @@ SCORING_GRACE_MS = 500
 
 WORKER = Path(__file__).with_name("worker.py")
 GATEWAY = "amlocal.endpoints.gateway"
+# glibc's own values, which it raises once large bodies come and go, to keep for ever what they have taken.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
 @dataclass(frozen=True)
@@ -268,7 +270,7 @@ class Supervisor:
     def _launches(self, endpoint: Endpoint) -> Iterator[tuple[str, Launch]]:
         run = self.store.run(endpoint.name)
         module = (sys.executable, "-m", GATEWAY, str(self.workspace.root), endpoint.name)
-        variables = {**os.environ, **self._marks(endpoint)}
+        variables = {**os.environ, **ALLOCATOR, **self._marks(endpoint)}
         yield "gateway", Launch(module, self.store.gateway_log(endpoint.name), run, tuple(variables.items()))
         for name, deployment in endpoint.deployments.items():
             for plan in deployment.plans:
