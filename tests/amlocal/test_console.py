@@ -5,7 +5,6 @@ import html
 import http.client
 import http.server
 import json
-import shutil
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -20,10 +19,6 @@ from amlocal.endpoints import console
 from amlocal.endpoints.down import down
 from amlocal.endpoints.store import Deployment, Endpoint, Plan
 from amlocal.operations.common import entity
-
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 
 SCRIPT = """
 import os, time
@@ -124,18 +119,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
     finally:
         down(client.workspace)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

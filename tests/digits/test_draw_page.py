@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,6 @@ from amlocal.operations.common import entity
 from digits import data, fit, images, model, package
 
 SOURCE = Path(__file__).parents[2] / "src"
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 
 # Strokes through points in percent of the slate, x to the right and y down.
 GLYPHS = {
@@ -36,10 +32,8 @@ GLYPHS = {
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def endpoint(tmp_path_factory: pytest.TempPathFactory, chromium_path: str) -> Iterator[dict[str, str]]:
     """Blue reads digits; green is the same network, having learned to call each of them by the next one's name."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium")
     folder = tmp_path_factory.mktemp("drawn")
     schedule = dataclasses.replace(fit.SCHEDULES["small"], epochs=4)
     network = fit.fit(model.build("default"), schedule, data.embedded("mnist", "train"))
@@ -72,16 +66,6 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         down(client.workspace)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 class Drawing:
     """The page, opened."""
 
@@ -111,8 +95,8 @@ class Drawing:
 
 
 @pytest.fixture(params=[1280])
-def drawing(endpoint: dict[str, str], browser: Any, request: pytest.FixtureRequest) -> Iterator[Drawing]:
-    context = browser.new_context(viewport={"width": request.param, "height": 800}, has_touch=True)
+def drawing(endpoint: dict[str, str], chromium: Any, request: pytest.FixtureRequest) -> Iterator[Drawing]:
+    context = chromium.new_context(viewport={"width": request.param, "height": 800}, has_touch=True)
     tab = context.new_page()
     complaints: list[str] = []
     tab.on("console", lambda message: complaints.append(message.text))

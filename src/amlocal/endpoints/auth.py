@@ -125,6 +125,11 @@ def foreign(request: "Request", port: int, keyless: bool) -> str | None:
         return "a web page from another origin may not use this endpoint"
     if site not in (b"same-origin", b"none"):
         return "a web page from another origin may not use this endpoint"
-    if keyless and host not in {f"{name}:{port}" for name in LOOPBACK} and not (port == 80 and host in LOOPBACK):
-        return f"without a key this endpoint answers at http://127.0.0.1:{port} only"
-    return None
+    return misnamed(host, port) if keyless else None
+
+
+def misnamed(host: str, port: int) -> str | None:
+    """Why what needs no key is not given to who asks for it at `host`, in lower case; None if it is this machine."""
+    if host in {f"{name}:{port}" for name in LOOPBACK} or (port == 80 and host in LOOPBACK):
+        return None
+    return f"without a key this endpoint answers at http://127.0.0.1:{port} only"

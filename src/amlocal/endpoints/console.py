@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from amlocal.endpoints.auth import KEY, LOOPBACK
+from amlocal.endpoints.auth import KEY, misnamed
 from amlocal.endpoints.connection import Headers, Request
 from amlocal.endpoints.store import Endpoint
 
@@ -162,10 +162,7 @@ def _misnamed(request: Request, endpoint: Endpoint) -> str | None:
     """
     if not endpoint.local:
         return None
-    host = (request.header(b"host") or b"").decode("latin-1").lower()
-    if host in {f"{name}:{endpoint.port}" for name in LOOPBACK} or (endpoint.port == 80 and host in LOOPBACK):
-        return None
-    return f"without a key this endpoint answers at http://127.0.0.1:{endpoint.port} only"
+    return misnamed((request.header(b"host") or b"").decode("latin-1").lower(), endpoint.port)
 
 
 def _shell(endpoint: Endpoint) -> bytes:

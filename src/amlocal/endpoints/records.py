@@ -27,6 +27,7 @@ from typing import Any
 import orjson
 
 from amlocal.endpoints.journal import Journal, to_disk
+from amlocal.endpoints.logs import say
 
 # What a rolling_rate makes of the time; Azure's default is the hour.
 FOLDERS = {"minute": "%Y/%m/%d/%H/%M", "hour": "%Y/%m/%d/%H", "day": "%Y/%m/%d"}
@@ -241,9 +242,9 @@ class Recorder:
             self._forget(collected.folder)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        file = self._files[collected.folder] = File(path, number)
         if collected.durable:
             _synchronise_folders(Path(path), Path(collected.folder))
-        file = self._files[collected.folder] = File(path, number)
         return file
 
     def keep_only(self, folders: Container[str]) -> None:
@@ -360,8 +361,7 @@ class Recorder:
 
     def _complain(self, error: OSError) -> None:
         self.failures += 1
-        with suppress(OSError):  # the log may be on the same disk
-            print(f"the disk did not take records of the last moments: {error}", flush=True)
+        say(f"the disk did not take records of the last moments: {error}")
 
 
 def _tell(waiting: Iterable[Written], failed: OSError | None) -> None:
@@ -370,8 +370,7 @@ def _tell(waiting: Iterable[Written], failed: OSError | None) -> None:
         try:
             written(failed)
         except Exception:
-            with suppress(OSError):
-                traceback.print_exc()
+            say(traceback.format_exc())
 
 
 def _synchronise(numbers: Sequence[int]) -> OSError | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from amlocal.endpoints.logs import keep_short
+from amlocal.endpoints.logs import keep_short, say
 from amlocal.endpoints.store import Endpoint, EndpointStore, Plan
 from amlocal.errors import UserError
 from amlocal.processes import end, find, lives, marked, spawn, spawn_orphan, tell, with_children, write_process
@@ -162,8 +162,7 @@ class Supervisor:
     def _complain(self, about: str, what: str) -> None:
         if what != self._said.get(about):
             self._said[about] = what
-            with contextlib.suppress(OSError):  # the disk may be full
-                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {about}: {what}", flush=True)
+            say(f"{time.strftime('%Y-%m-%d %H:%M:%S')} | {about}: {what}")
 
     def reconcile(self) -> None:
         """Start what should run and does not; end what runs and should not."""

@@ -58,7 +58,7 @@ def from_files(paths: Sequence[str]) -> list[Request]:
 def recorded(client: Any, endpoint: str, first: str | None) -> list[Request]:
     """The last requests that the deployments of a local endpoint recorded, those of `first` before others, each once.
 
-    None if nothing was recorded, and of an endpoint in Azure.
+    Empty if nothing was recorded, and for an endpoint in Azure.
     """
     workspace = getattr(client, "workspace", None)
     if workspace is None:
