@@ -35,26 +35,40 @@ class Lite:
             raise ModelError(f"{file}: not a LiteRT model ({error})") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(n) for n in tensor["shape_signature"]) for tensor in (*inputs, *outputs)]
-        if [shape[1:] for shape in shapes] != [(PIXELS,), (CLASSES,)] or inputs[0]["dtype"] != np.float32:
+        # By their widths, for the converter gives the outputs in an order of its own.
+        given = {shape[-1]: tensor["index"] for shape, tensor in zip(shapes[1:], outputs, strict=True)}
+        widths = [shape[1:] for shape in shapes[:1]] + sorted((shape[1:] for shape in shapes[1:]), reverse=True)
+        right = widths in ([(PIXELS,), (CLASSES,)], [(PIXELS,), (CLASSES,), (1,)])
+        if not right or inputs[0]["dtype"] != np.float32:
             raise ModelError(f"{file}: takes and gives {shapes}, not float32 (-1, {PIXELS}) and (-1, {CLASSES})")
-        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self._input, self._probabilities, self._distance = inputs[0]["index"], given[CLASSES], given.get(1)
         self._size = 0  # images the interpreter is laid out for
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities float32 (n, 10) of images (n, 28, 28) or (n, 784), white on black, 0..255."""
+        return self.answers(images)[0]
+
+    def answers(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same, and how unlike the training digits each image is to the network, float32 (n,): `digits.novelty`.
+
+        NaN where the model was made without that.
+        """
         pixels = images.reshape(len(images), PIXELS)
-        answers = np.empty((len(pixels), CLASSES), np.float32)
+        probabilities = np.empty((len(pixels), CLASSES), np.float32)
+        distances = np.full(len(pixels), np.nan, np.float32)
         for start in range(0, len(pixels), BATCH):
             part = pixels[start : start + BATCH]
-            answers[start : start + len(part)] = self._batch(part.astype(np.float32, copy=False))
-        return answers
+            inside = slice(start, start + len(part))
+            self._batch(part.astype(np.float32, copy=False))
+            probabilities[inside] = self._interpreter.get_tensor(self._probabilities)
+            if self._distance is not None:
+                distances[inside] = self._interpreter.get_tensor(self._distance)[:, 0]
+        return probabilities, distances
 
-    def _batch(self, pixels: np.ndarray) -> np.ndarray:
+    def _batch(self, pixels: np.ndarray) -> None:
         if len(pixels) != self._size:
             self._interpreter.resize_tensor_input(self._input, pixels.shape)
             self._interpreter.allocate_tensors()
             self._size = len(pixels)
         self._interpreter.set_tensor(self._input, pixels)
         self._interpreter.invoke()
-        answers: np.ndarray = self._interpreter.get_tensor(self._output)
-        return answers

@@ -13,20 +13,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digits import lite
+from digits import lite, novelty
 from digits.model import CLASSES, PIXELS
 
 if TYPE_CHECKING:
     import keras
 
+    from digits.novelty import Directions
+
 TOLERANCE = 1e-5  # between the two forms' probabilities
 
 
-def save(model: keras.Model, folder: Path, examples: np.ndarray, about: dict[str, str]) -> None:
+def save(
+    model: keras.Model, folder: Path, examples: np.ndarray, about: dict[str, str], known: Directions | None = None
+) -> None:
     """Write `model` to `folder`, which is made if need be.
 
     examples: images uint8 (n, 28, 28); the first becomes the model's input example, and all of them must be answered
-    alike by both forms. about: facts to keep with the model (network, seed, ...), MLflow's metadata.
+    alike by both forms. about: facts to keep with the model (network, seed, ...), MLflow's metadata. known: what the
+    training digits are like to the network; with it the LiteRT form tells distances, too.
     Raises ModelError if the LiteRT form answers differently.
     """
     import mlflow.keras
@@ -47,7 +52,7 @@ def save(model: keras.Model, folder: Path, examples: np.ndarray, about: dict[str
         pip_requirements=requirements(),
         metadata=about,
     )
-    (folder / lite.FILE).write_bytes(convert(model))
+    (folder / lite.FILE).write_bytes(convert(model, known))
     difference = float(np.abs(lite.Lite(folder / lite.FILE).probabilities(pixels) - np.asarray(model(pixels))).max())
     if not difference <= TOLERANCE:
         raise lite.ModelError(
@@ -56,13 +61,20 @@ def save(model: keras.Model, folder: Path, examples: np.ndarray, about: dict[str
     (folder / "summary.txt").write_text(summary(model, about), encoding="utf-8")
 
 
-def convert(model: keras.Model) -> bytes:
-    """The LiteRT form of `model`, for any number of images at once."""
+def convert(model: keras.Model, known: Directions | None = None) -> bytes:
+    """The LiteRT form of `model`, for any number of images at once: probabilities (n, 10), and distances (n, 1)."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     pixels = tf.TensorSpec((None, PIXELS), tf.float32)
-    concrete = tf.function(lambda x: model(x, training=False)).get_concrete_function(pixels)
+    seen = novelty.features(model)
+
+    def answers(x: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        rows = seen(x, training=False)
+        told = model.layers[-1](rows)
+        return (told,) if known is None else (told, novelty.distance(rows, known))
+
+    concrete = tf.function(answers).get_concrete_function(pixels)
     # Frozen first: from a function that still refers to variables the converter makes a file without the weights.
     frozen = convert_variables_to_constants_v2(concrete)
     converted: bytes = tf.lite.TFLiteConverter.from_concrete_functions([frozen], model).convert()

@@ -26,7 +26,7 @@ from digits.lite import FILE, Lite, ModelError
 IDS = ("correlationid", "xrequestid")
 INPUTS = (IDS[0], *ink.STATISTICS)
 ANOMALIES = ("anomaly_largest", "anomaly_smallest", "anomaly_sum")
-OUTPUTS = (*IDS, "prediction", "confidence", *ANOMALIES, *(f"probability_{digit}" for digit in range(10)))
+OUTPUTS = (*IDS, "prediction", "confidence", "distance", *ANOMALIES, *(f"probability_{digit}" for digit in range(10)))
 
 UNSURE = 0.9  # anomaly_largest: no class is as probable as this
 DIFFUSE = 0.01  # anomaly_smallest: even the least probable class is more probable than this
@@ -51,11 +51,11 @@ def run(raw_data: str, request_headers: dict[str, str] | None = None) -> Any:
         pixels = payload.parse(raw_data)
     except payload.BadRequest as error:
         return _refusal(str(error))
-    probabilities = model.probabilities(pixels)
+    probabilities, distances = model.answers(pixels)
     predictions = probabilities.argmax(axis=1)
     if collect:
         try:
-            _collect(pixels, probabilities, predictions, request_headers or {})
+            _collect(pixels, probabilities, predictions, distances, request_headers or {})
         except Exception:  # what is collected must never cost an answer
             log.exception("a request was answered but not collected")
     return {"predictions": predictions.tolist(), "probabilities": probabilities.tolist()}
@@ -83,7 +83,13 @@ def anomalies(probabilities: np.ndarray) -> np.ndarray:
     )
 
 
-def _collect(pixels: np.ndarray, probabilities: np.ndarray, predictions: np.ndarray, headers: dict[str, str]) -> None:
+def _collect(
+    pixels: np.ndarray,
+    probabilities: np.ndarray,
+    predictions: np.ndarray,
+    distances: np.ndarray,
+    headers: dict[str, str],
+) -> None:
     from azureml.ai.monitoring.context import BasicCorrelationContext
 
     lower = {name.lower(): value for name, value in headers.items()}
@@ -93,7 +99,8 @@ def _collect(pixels: np.ndarray, probabilities: np.ndarray, predictions: np.ndar
     if "model_inputs" in collect:
         collect["model_inputs"].collect(_frame(INPUTS, [id], ink.statistics(pixels)), context)
     if "model_outputs" in collect:
-        table = np.column_stack([predictions, probabilities.max(axis=1), anomalies(probabilities), probabilities])
+        told = (predictions, probabilities.max(axis=1), distances, anomalies(probabilities), probabilities)
+        table = np.column_stack(told)
         collect["model_outputs"].collect(_frame(OUTPUTS, [id, request or id], table), context)
 
 

@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from digits import cli, fit, output, splits
+from digits import cli, fit, lite, output, splits
 from digits.model import NETWORKS
 
 EXAMPLES = 100  # digits on which the model's two forms are compared
@@ -35,7 +35,7 @@ def train(data: Path, out: Path, network: str = "default", schedule: str = "smal
     validation = splits.read(data, "validation")
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its warnings about this machine's GPUs are not ours
-    from digits import model, package, tracking
+    from digits import model, novelty, package, reference, tracking
 
     with tracking.run("train", system_metrics=True), output.folder(out) as folder:
         import mlflow
@@ -63,7 +63,8 @@ def train(data: Path, out: Path, network: str = "default", schedule: str = "smal
             "source": digits.source,
             "val_accuracy": f"{reached['val_accuracy']:.4f}",
         }
-        package.save(built, folder, validation.images[:EXAMPLES], about)
+        package.save(built, folder, validation.images[:EXAMPLES], about, novelty.directions(built, digits.images))
+        reference.write(folder / reference.FOLDER, lite.Lite(folder / lite.FILE), digits, validation)
         # As plain artifacts: MLflow 3's log_model needs a route that Azure's tracking server does not have.
         mlflow.log_artifacts(str(folder), "model")
     print(

@@ -66,7 +66,7 @@ def test_a_conversion_that_changes_answers_is_not_saved(trained: Path, tmp_path:
     model = keras.saving.load_model(trained / "data" / "model.keras")
     other = keras.models.clone_model(model)  # its weights drawn anew
     other_form = package.convert(other)
-    monkeypatch.setattr(package, "convert", lambda model: other_form)
+    monkeypatch.setattr(package, "convert", lambda model, known: other_form)
     with pytest.raises(ModelError, match="differ"):
         package.save(model, tmp_path / "model", pixels[:10].reshape(-1, 28, 28), {})
 

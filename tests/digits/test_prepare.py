@@ -16,7 +16,7 @@ from digits.data import DataError, Digits
 
 def test_it_writes_three_sets_and_what_they_are(prepared: Path, mnist: Path) -> None:
     about = json.loads((prepared / "about.json").read_text())
-    assert about["counts"] == {"train": 900, "validation": 100, "test": 400}
+    assert about["counts"] == {"train": 830, "validation": 170, "test": 400}
     assert about["seed"] == 3
     source = about["sources"]["train"]
     assert f"from {mnist.name}" in source and str(mnist.parent) not in source  # a path would mean nothing elsewhere
@@ -29,7 +29,7 @@ def test_it_writes_three_sets_and_what_they_are(prepared: Path, mnist: Path) -> 
 def test_its_run_has_counts_source_and_a_picture(prepared: Path, steps, artifacts) -> None:
     run = mlflow.get_run(steps["prepare"])
     assert run.info.run_name == "prepare step" and run.info.status == "FINISHED"
-    assert run.data.params["train"] == "900"
+    assert run.data.params["train"] == "830"
     assert "MNIST" in run.data.tags["source.train"]
     assert artifacts(run) == {"about.json", "samples.png"}
 
@@ -38,7 +38,7 @@ def test_without_a_folder_it_takes_the_embedded_digits(tracking: str, tmp_path: 
     monkeypatch.setenv("DIGITS_DATA", str(tmp_path / "nowhere"))  # a job's result depends on its inputs alone
     assert prepare.main(["--out", str(tmp_path / "data")]) == 0
     about = json.loads((tmp_path / "data" / "about.json").read_text())
-    assert about["counts"] == {"train": 3600, "validation": 400, "test": 1000}
+    assert about["counts"] == {"train": 3330, "validation": 670, "test": 1000}
     assert "embedded" in about["sources"]["train"]
 
 

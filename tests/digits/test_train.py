@@ -16,7 +16,7 @@ def run(trained: Path, steps: dict[str, str]) -> mlflow.entities.Run:
 
 def test_parameters_and_a_curve_per_epoch(run: mlflow.entities.Run) -> None:
     params = run.data.params
-    assert params["network"] == "default" and params["seed"] == "0" and params["images"] == "900"
+    assert params["network"] == "default" and params["seed"] == "0" and params["images"] == "830"
     assert params["epochs"] == "5" and params["batch"] == "64"
     for metric in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
         curve = mlflow.MlflowClient().get_metric_history(run.info.run_id, metric)

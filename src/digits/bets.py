@@ -1,0 +1,166 @@
+"""Bets against the digits being normal: what each pays for a request, known from the reference alone.
+
+A bet's *e-value* for a request is at least 0 and at most 1 on average while the digits are normal, so who plays gets
+rich only when they are not (Shafer, "Testing by betting", JRSS A 184, 2021; Grünwald, de Heide and Koolen, "Safe
+testing", JRSS B 86, 2024). Each is a function of where a score stands among the reference's, which needs no assumption
+of how it is distributed: a p-value p = (1 + how many of n are as extreme) / (n + 1), and a calibrator e * p**(e - 1)
+that pays for small ones (Vovk and Wang, "E-values: calibration, combination and applications", Ann. Stat. 49, 2021).
+
+With a finite reference that would hold on average over references, and one in two would pay too much. So every p-value
+is replaced by an upper confidence limit (Clopper and Pearson) of what it estimates: a modest one (CAUTION), rank by
+rank, or, `certified`, one that holds for all ranks and bets at once but for a chance that is given (Bonferroni).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from digits import ink
+from digits.reference import Reference
+
+CLASSES = 10
+# Each is unusual where it is large: 1 - confidence, the network's distance, and the distance of the ink (Reference).
+SCORES = ("confidence", "distance", "shape")
+SHARP = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)  # calibrators for what is hardly ever seen
+MILD = (0.5,)  # ... for what is only seen more often than usual
+SIDES = (0.3, 0.7)  # ... for a statistic that rises or falls
+FEW = 0.15  # the share of what is owned that is staked on "together" where only some digits are unusual
+
+# The bets and what each begins with; the sum is 1. Half is on all being unusual at once, for a sudden change is what
+# has to be seen at once; none of it was chosen by looking at Devanagari or Japanese digits.
+WEIGHTS: dict[str, float] = {
+    **dict.fromkeys(SCORES, 0.15),
+    "together": 0.15,  # the mean of the three
+    "some": 0.06,  # the same for one digit among many
+    **{f"{score}, mildly": 0.04 for score in SCORES},
+    **{f"{name}{side}": 0.01 for name in ink.STATISTICS for side in "-+"},
+    "classes": 0.06,  # which digits are read how often; what it pays depends on those before (digits.drift)
+}
+NAMES = tuple(WEIGHTS)
+CAUTION = (
+    0.3  # the risk that a limit is too low where nothing is certified; with 500 digits nearly every reference holds
+)
+CLASS_CAUTION = 0.16  # the same for how often a class comes: one standard deviation
+STEP = 1.3  # how far apart the ranks are that are certified; those between have the next one's limit
+
+
+@dataclass(frozen=True)
+class Bets:
+    """The bets on a reference.
+
+    scores: the reference's values of each score and statistic, sorted. sharp, mild, sides: the logarithm of what they
+    pay by rank, 0 (more extreme than all of the reference) to n. classes: (10,) how often a class may come at most.
+    """
+
+    reference: Reference
+    scores: Mapping[str, np.ndarray]
+    sharp: np.ndarray
+    mild: np.ndarray
+    sides: np.ndarray
+    classes: np.ndarray
+
+    def logarithms(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The logarithm of what each of NAMES pays for n requests, (n, bets), 0 in the column "classes".
+
+        columns: arrays (n,) as the endpoint collected them. A score that is missing (no column, or NaN) pays 1.
+        """
+        values = scores(columns, self.reference)
+        count = len(next(iter(columns.values())))
+        table = np.zeros((count, len(NAMES)))
+        place = NAMES.index
+        ranks = {name: self._rank(name, values[name], 1) for name in SCORES}
+        for name in SCORES:
+            table[:, place(name)] = _paid(self.sharp, ranks[name])
+            table[:, place(f"{name}, mildly")] = _paid(self.mild, ranks[name])
+        known = np.array([ranks[name] >= 0 for name in SCORES])
+        paid = np.exp(table[:, : len(SCORES)]).T
+        together = np.where(known, paid, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        together[~known.any(axis=0)] = 1
+        table[:, place("together")] = np.log(together)
+        table[:, place("some")] = np.log(1 - FEW + FEW * together)
+        for name in ink.STATISTICS:
+            for side, sign in (("-", -1), ("+", 1)):
+                table[:, place(name + side)] = _paid(self.sides, self._rank(name, values[name], sign))
+        return table
+
+    def _rank(self, name: str, values: np.ndarray, sign: int) -> np.ndarray:
+        """How many of the reference are as extreme or more, upwards or downwards; -1 where a value is missing."""
+        known = self.scores[name]
+        if sign > 0:
+            ranks = len(known) - np.searchsorted(known, values, side="left")
+        else:
+            ranks = np.searchsorted(known, values, side="right")
+        # A column that the reference lacks (a model of before) is full of NaN, and says nothing.
+        return np.where(np.isnan(values) | np.isnan(known[0]), -1, ranks)
+
+
+def scores(columns: Mapping[str, np.ndarray], reference: Reference) -> dict[str, np.ndarray]:
+    """What is looked at, by name, of n requests: SCORES, unusual where large, and the ink's statistics, (n,) each."""
+    count = len(next(iter(columns.values())))
+    nothing = np.full(count, np.nan)
+    return {
+        "confidence": 1 - np.asarray(columns.get("confidence", nothing), float),
+        "distance": np.asarray(columns.get("distance", nothing), float),
+        "shape": reference.unlikeness(columns),
+        **{name: np.asarray(columns.get(name, nothing), float) for name in ink.STATISTICS},
+    }
+
+
+def bets(reference: Reference, certified: float | None = None) -> Bets:
+    """The bets on a reference; `certified`: the chance that they are too good for it, None if on average will do."""
+    n = len(reference)
+    known = {name: np.sort(values) for name, values in scores(reference.columns, reference).items()}
+    seen = np.bincount(reference.columns["prediction"].astype(int), minlength=CLASSES)
+    if certified is None:
+        limits = _limits(n, CAUTION, np.arange(n))
+        classes = _most(seen, n, CLASS_CAUTION)
+    else:
+        risk = certified / (len(SCORES) + 2 * len(ink.STATISTICS) + 1)
+        grid = _grid(n)
+        limits = _limits(n, risk / len(grid), grid)
+        classes = _most(seen, n, risk / CLASSES)
+    sharp, mild, sides = (_calibrated(limits, powers) for powers in (SHARP, MILD, SIDES))
+    if certified is None:
+        # A calibrator pays most below the smallest of n p-values, which never comes; the others may pay that much more.
+        exact = np.arange(1, n + 2) / (n + 1)
+        sharp, mild, sides = (
+            paid / _calibrated(exact, powers).mean() for paid, powers in ((sharp, SHARP), (mild, MILD), (sides, SIDES))
+        )
+    return Bets(reference, known, np.log(sharp), np.log(mild), np.log(sides), classes)
+
+
+def _calibrated(p: np.ndarray, powers: tuple[float, ...]) -> np.ndarray:
+    """What the mean of the calibrators e * p**(e - 1) pays for p-values."""
+    return np.mean([power * p ** (power - 1) for power in powers], axis=0)
+
+
+def _paid(by_rank: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    return np.where(ranks >= 0, by_rank[ranks], 0.0)
+
+
+def _grid(n: int) -> np.ndarray:
+    """Ranks from 0 to n - 1, the farther apart the larger they are: some thirty limits have to hold, not 10,000."""
+    ranks = [0]
+    while (following := max(ranks[-1] + 1, int(ranks[-1] * STEP))) < n:
+        ranks.append(following)
+    return np.array(ranks)
+
+
+def _limits(n: int, risk: float, grid: np.ndarray) -> np.ndarray:
+    """Upper limits, by rank 0 to n, of how likely a value so extreme is; each of `grid` is too low with chance `risk`.
+
+    What exceeds all but r of n values has a probability below the (r + 1)-th smallest of n uniform ones, which has a
+    beta distribution. A rank that is not in the grid has the next one's limit.
+    """
+    from scipy.special import betaincinv
+
+    limits = np.append(betaincinv(grid + 1, n - grid, 1 - risk), 1.0)
+    return np.append(limits[np.searchsorted(grid, np.arange(n))], 1.0)
+
+
+def _most(seen: np.ndarray, n: int, risk: float) -> np.ndarray:
+    """Upper limits of how often classes come that came `seen` times in n, each too low with chance `risk`."""
+    from scipy.special import betaincinv
+
+    return np.where(seen < n, betaincinv(seen + 1, np.maximum(n - seen, 1), 1 - risk), 1.0)

@@ -1,0 +1,219 @@
+"""A detector with a promise: have the digits changed, since when, in what, how sure is that, and is it over?
+
+It plays bets (digits.bets) against the digits being as those of the reference, with a new stake at every request, so
+that it is ready for a change whenever that comes. While nothing changes the bets lose; when what they own passes a
+threshold, that is an alarm. What is promised of it needs no assumption of the digits but that one follows another by
+chance:
+
+gamma      `Detector(reference, gamma=10_000)`: between false alarms there are at least so many requests, on average.
+           A stake of 1 at every request; what is owned, less how many were staked, is a martingale (the e-detector
+           of Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection",
+           NEJSDS 2, 2024, with Shiryaev and Roberts' sum).
+certified  `Detector(reference, certified=0.05)`: the chance that there is *ever* a false alarm is at most that, the
+           luck of a finite reference included. Stakes that sum to 1 over all requests to come (Ville's inequality).
+
+The state is of some hundred numbers, whatever has been seen; `state` and `Detector.restore` keep it over restarts.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from digits.bets import CLASSES, NAMES, WEIGHTS, bets
+from digits.reference import Reference
+
+GAMMA = 10_000
+CLEAR = math.log(100)  # how much more likely it must have become that the change is over
+MEMORY = 100  # requests over which the frequencies of the classes are learned
+PRIOR = 20  # requests' worth of the reference's frequencies that they begin with
+KEPT = 100  # changes that are remembered
+LUCK = 0.2  # the part of `certified` that is for a reference that happens to mislead
+
+_BETS = len(NAMES)
+_WEIGHTS = np.log([WEIGHTS[name] for name in NAMES])
+_CLASSES = NAMES.index("classes")
+
+
+@dataclass
+class Change:
+    """A stretch of requests, counted from 0, unlike those of the reference.
+
+    first: where it began, as estimated. seen: where the alarm was. last: where it ended, as estimated, None while it
+    has not. cleared: where that became sure. bet: which of digits.bets.NAMES saw it. evidence: the logarithm of how
+    many normal requests one would wait for the like (gamma), or of how many times too rare it is (certified).
+    scores: the evidence of each bet alone, where there is any.
+    """
+
+    first: int
+    seen: int
+    bet: str
+    evidence: float
+    scores: dict[str, float]
+    last: int | None = None
+    cleared: int | None = None
+
+
+class Detector:
+    """Give `update` what an endpoint collected, in order; `changes` is what came of it, `standing` what still lasts.
+
+    requests: how many it has been given. alarms: how many there have been; `changes` has the last KEPT.
+    """
+
+    def __init__(self, reference: Reference, gamma: float = GAMMA, certified: float | None = None) -> None:
+        """gamma: wanted requests between false alarms. certified: the chance of ever a false alarm, in its place."""
+        if certified is None and not gamma > 1:
+            raise ValueError(f"gamma is {gamma!r}; it must be a number of requests above 1")
+        if certified is not None and not 0 < certified < 1:
+            raise ValueError(f"certified is {certified!r}; it must be a chance between 0 and 1")
+        self.gamma, self.certified = gamma, certified
+        self.bets = bets(reference, None if certified is None else LUCK * certified)
+        self.normal = self.bets.classes / self.bets.classes.sum()
+        self.requests = 0
+        self.alarms = 0
+        self.changes: list[Change] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing staked, nothing won: at the start, and after a change that is over."""
+        self.began = self.requests
+        self.owned = np.full(_BETS, -np.inf)  # the logarithm of what each bet owns, its weight included
+        self.rise = np.zeros(_BETS)  # what each has won since it last stood lowest, a logarithm
+        self.since = np.full(_BETS, self.requests)  # the first request after that
+        self.counts = np.zeros(CLASSES)  # of classes, older ones counting less
+        self.fall = 0.0  # since a change: what its bet has lost since it last stood highest
+        self.calm = self.requests  # the first request after that
+
+    @property
+    def standing(self) -> Change | None:
+        """The change that has not ended."""
+        return self.changes[-1] if self.changes and self.changes[-1].cleared is None else None
+
+    @property
+    def threshold(self) -> float:
+        """The logarithm of what must be owned for an alarm."""
+        if self.certified is None:
+            return math.log(self.gamma)
+        # After every change that is over the game begins anew, with less to lose: 1/2 + 1/6 + 1/12 + ... = 1.
+        number = self.alarms + 1
+        return -math.log((1 - LUCK) * self.certified / (number * (number + 1)))
+
+    def update(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Look at n further requests, arrays (n,) by name as an endpoint collects them; their evidence, (n,).
+
+        The evidence is the natural logarithm of what is owned after each request: above the `threshold` there is an
+        alarm. Columns that are missing, and NaN, count neither for nor against.
+        """
+        paid = self.bets.logarithms(columns)
+        read = np.asarray(columns.get("prediction", np.full(len(paid), np.nan)), float)
+        evidence = np.empty(len(paid))
+        for index in range(len(paid)):
+            evidence[index] = self._one(paid[index], read[index])
+        return evidence
+
+    def _one(self, paid: np.ndarray, read: float) -> float:
+        if 0 <= read < CLASSES:
+            paid[_CLASSES] = self._class(int(read))
+        now = self.requests
+        self.requests += 1
+        change = self.standing
+        if change is not None:
+            return self._watch(change, paid, now)
+        self.owned = np.logaddexp(self.owned, self._stake()) + paid
+        self.rise += paid
+        lowest = self.rise <= 0
+        self.rise[lowest] = 0.0
+        self.since[lowest] = now + 1
+        highest = float(self.owned.max())
+        total = highest + math.log(float(np.exp(self.owned - highest).sum()))
+        if total >= self.threshold:
+            self._alarm(now, total)
+        return total
+
+    def _stake(self) -> np.ndarray:
+        """The logarithm of what is newly staked on each bet for this request."""
+        if self.certified is None:
+            return _WEIGHTS
+        t = self.requests - self.began  # from 1; the sum over all t is 1
+        return _WEIGHTS + math.log(1 / math.log(t + math.e - 1) - 1 / math.log(t + math.e))
+
+    def _class(self, read: int) -> float:
+        """What the bet on the classes' frequencies pays: it expects them as they were of late."""
+        expected = (self.counts[read] + PRIOR * self.normal[read]) / (self.counts.sum() + PRIOR)
+        if self.standing is None:  # of a change it keeps what it learned, or it would soon find that normal
+            self.counts *= 1 - 1 / MEMORY
+            self.counts[read] += 1
+        return math.log(expected / self.bets.classes[read])
+
+    def _alarm(self, now: int, total: float) -> None:
+        lead = int(self.owned.argmax())
+        self.alarms += 1
+        del self.changes[: -KEPT + 1]
+        self.changes.append(
+            Change(
+                first=min(int(self.since[lead]), now),
+                seen=now,
+                bet=NAMES[lead],
+                evidence=total,
+                scores=self._scores(),
+            )
+        )
+        self.fall, self.calm = 0.0, now + 1
+
+    def _watch(self, change: Change, paid: np.ndarray, now: int) -> float:
+        """A request while a change lasts: more evidence, or the end of it."""
+        self.owned += paid
+        lead = int(self.owned.argmax())
+        change.bet = NAMES[lead]
+        change.evidence = max(change.evidence, float(self.owned[lead]))
+        self.fall -= float(paid[lead])
+        if self.fall <= 0:
+            self.fall, self.calm = 0.0, now + 1
+            change.scores = self._scores()
+        evidence = float(self.owned[lead])
+        if self.fall >= CLEAR:
+            change.last, change.cleared = self.calm - 1, now
+            self._begin()
+        return evidence
+
+    def _scores(self) -> dict[str, float]:
+        """The evidence of each bet alone: what it would own had all been staked on it."""
+        alone = self.owned - _WEIGHTS
+        return {name: round(float(value), 3) for name, value in zip(NAMES, alone, strict=True) if value > 0}
+
+    def state(self) -> dict[str, Any]:
+        """All that it knows, for JSON."""
+        return {
+            "promise": self._promise(),
+            "requests": self.requests,
+            "alarms": self.alarms,
+            "began": self.began,
+            # JSON has no infinity, and nobody owns less than this.
+            "owned": np.maximum(self.owned, -1e9).tolist(),
+            "rise": self.rise.tolist(),
+            "since": self.since.tolist(),
+            "counts": self.counts.tolist(),
+            "fall": self.fall,
+            "calm": self.calm,
+            "changes": [asdict(change) for change in self.changes],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave. Raises ValueError if it is not of a detector of the same bets and promise."""
+        try:
+            if state["promise"] != self._promise() or len(state["owned"]) != _BETS:
+                raise ValueError(f"it is of a detector that promised {state['promise']}, not {self._promise()}")
+            owned, rise, counts = (np.array(state[key], float) for key in ("owned", "rise", "counts"))
+            since = np.array(state["since"], int)
+            changes = [Change(**change) for change in state["changes"]]
+            requests, alarms, began, calm = (int(state[key]) for key in ("requests", "alarms", "began", "calm"))
+            fall = float(state["fall"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"it is not the state of a detector ({error!r})") from error
+        self.owned, self.rise, self.counts, self.since, self.changes = owned, rise, counts, since, changes
+        self.requests, self.alarms, self.began, self.calm, self.fall = requests, alarms, began, calm, fall
+
+    def _promise(self) -> dict[str, float]:
+        return {"gamma": self.gamma} if self.certified is None else {"certified": self.certified}
