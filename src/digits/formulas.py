@@ -5,7 +5,7 @@ Numbers, + - * / **, brackets, the names and functions below, and nothing else.
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -17,6 +17,11 @@ def between(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.asarray((low <= value) & (value < high), float)
 
 
+def since(value: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """1 where value >= low, 0 elsewhere."""
+    return np.asarray(value >= low, float)
+
+
 FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "sin": np.sin,
     "cos": np.cos,
@@ -26,8 +31,9 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "min": np.minimum,
     "max": np.maximum,
     "between": between,
+    "since": since,
 }
-ARGUMENTS = {"min": 2, "max": 2, "between": 3}  # the others take one
+ARGUMENTS = {"min": 2, "max": 2, "between": 3, "since": 2}  # the others take one
 
 _BINARY: dict[type[ast.operator], Callable[..., np.ndarray]] = {
     ast.Add: operator.add,
@@ -46,23 +52,31 @@ class FormulaError(ValueError):
 def evaluate(formula: str, names: Mapping[str, np.ndarray]) -> np.ndarray:
     """The values (n,) of `formula`, where `names` maps the names it may use to values (n,); `pi` is always one.
 
-    Raises FormulaError, also where a value is not finite.
+    Raises FormulaError, also where a value is not finite: at the tick that the name t has there.
     """
+    values = np.broadcast_to(_values(formula, names), np.broadcast_shapes(*(v.shape for v in names.values())))
+    if not (finite := np.isfinite(values)).all():
+        place = int(np.argmin(finite))
+        raise FormulaError(f"is not finite at tick {int(names['t'][place]) if 't' in names else place}")
+    return values
+
+
+def check(formula: str, names: Iterable[str]) -> None:
+    """Raises FormulaError if `formula` is none, or uses other names than these; whatever its values are."""
+    _values(formula, dict.fromkeys(names, np.zeros(1)))
+
+
+def _values(formula: str, names: Mapping[str, np.ndarray]) -> np.ndarray:
     if len(formula) > LONGEST:
         raise FormulaError(f"longer than {LONGEST} characters")
     try:
         tree = ast.parse(formula.strip(), mode="eval").body
-        with np.errstate(all="ignore"):  # told below, with its place
-            values = _value(tree, {"pi": np.asarray(np.pi), **names})
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        with np.errstate(all="ignore"):  # told by `evaluate`, with its place
+            return _value(tree, {"pi": np.asarray(np.pi), **names})
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         if isinstance(error, FormulaError):
             raise
         raise FormulaError(f"{formula!r} is not a formula") from error
-    shape = np.broadcast_shapes(*(value.shape for value in names.values()))
-    values = np.broadcast_to(values, shape)
-    if not np.isfinite(values).all():
-        raise FormulaError(f"is not finite at tick {int(np.argmin(np.isfinite(values)))}")
-    return values
 
 
 def _value(node: ast.expr, names: Mapping[str, np.ndarray]) -> np.ndarray:

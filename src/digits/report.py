@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from digits.collected import Collected
-from digits.verdict import Change, Verdict, hand, title
+from digits.verdict import TITLES, Change, Verdict, hand, title
 
 TEMPLATE = Path(__file__).with_name("report.html")
 ROLLING = 10  # ticks over which accuracy is averaged
@@ -40,19 +40,19 @@ def page(seen: Collected, found: Verdict) -> str:
         "shading": " The shaded ticks are those the monitor found to differ, without being told."
         if found.changes
         else "",
-        "legend": "".join(_legend(name) for name in seen.sources),
+        "legend": "".join(_legend(seen, name) for name in seen.sources),
         "gallery_told": _gallery_told(anomalous),
         "gallery": _gallery(seen, anomalous, pictures),
         "rolling": str(ROLLING),
-        "hands": "".join(_hand(name, right[seen["source"] == name]) for name in seen.sources),
+        "hands": "".join(_hand(seen, name, right[seen["source"] == name]) for name in seen.sources),
         "notes": "".join(f"<p>{escape(note)}.</p>" for note in seen.problems),
         "data": _json(
             {
                 "ticks": seen["tick"].tolist(),
                 "dates": seen["date"].tolist(),
-                "sources": [hand(name) for name in seen.sources],
-                "titles": {hand(name): title(name) for name in seen.sources},
-                "served": [hand(name) for name in seen["source"].tolist()],
+                "sources": [_look(seen, name) for name in seen.sources],
+                "titles": {_look(seen, name): title(name) for name in seen.sources},
+                "served": [_look(seen, name) for name in seen["source"].tolist()],
                 "weights": np.round(seen.weights, 4).tolist(),
                 "label": seen["label"].tolist(),
                 "prediction": seen["prediction"].astype(int).tolist(),
@@ -100,7 +100,7 @@ def day(date: str) -> str:
 
 def _change(seen: Collected, change: Change) -> str:
     when, what = describe(seen, change)
-    return f'<li class="{escape(hand(change.source))}"><b>{escape(when)}</b> {escape(what)}</li>'
+    return f'<li class="{_look(seen, change.source)}"><b>{escape(when)}</b> {escape(what)}</li>'
 
 
 def _tiles(found: Verdict, anomalous: np.ndarray) -> str:
@@ -113,14 +113,23 @@ def _tiles(found: Verdict, anomalous: np.ndarray) -> str:
     return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles)
 
 
-def _legend(name: str) -> str:
+def _look(seen: Collected, source: str) -> str:
+    """A source's class in the page, its colour and shape: its hand's, or as one of those that a scenario named."""
+    if hand(source) in TITLES:
+        return hand(source)
+    others = [name for name in seen.sources if hand(name) not in TITLES]
+    return f"other-{others.index(source) + 1}" if source in others else "other"
+
+
+def _legend(seen: Collected, name: str) -> str:
     shapes = {
+        "mnist": '<circle r="4"/>',
         "japanese": '<path d="M0,-5L5,4H-5Z"/>',
         "devanagari": '<path d="M-4,-4H4V4H-4Z"/>',
     }
-    shape = shapes.get(hand(name), '<circle r="4"/>')
+    shape = shapes.get(hand(name), '<path d="M0,-5L5,0L0,5L-5,0Z"/>')
     return (
-        f'<span class="{escape(hand(name))}">'
+        f'<span class="{_look(seen, name)}">'
         f'<svg viewBox="-7 -7 14 14" aria-hidden="true" fill="var(--hand)">{shape}</svg>'
         f"{escape(title(name))}</span>"
     )
@@ -146,14 +155,14 @@ def _item(seen: Collected, i: int, picture: str) -> str:
     said = f"{label}, read right" if label == read else f"{label}, read as {read}"
     source = str(seen["source"][i])
     return (
-        f'<button value="{i}" class="{escape(hand(source))}">'
+        f'<button value="{i}" class="{_look(seen, source)}">'
         f'<img src="{picture}" alt="{escape(title(source))} {label}">{said}'
         f"<span>{sure:.0%} · tick {int(seen['tick'][i])}</span></button>"
     )
 
 
-def _hand(name: str, right: np.ndarray) -> str:
-    row = f'<tr class="{escape(hand(name))}"><th>{escape(title(name))}</th>'
+def _hand(seen: Collected, name: str, right: np.ndarray) -> str:
+    row = f'<tr class="{_look(seen, name)}"><th>{escape(title(name))}</th>'
     if not len(right):
         return f'{row}<td colspan="2" class="muted">wrote none</td></tr>'
     bar = f'<td class="share"><div class="bar"><i style="width:{right.mean():.1%}"></i></div></td>'

@@ -1,131 +1,67 @@
-"""Who writes which digit when: a small YAML file of formulas, and the simulation that comes of it.
+"""Who writes which digit when: a small YAML file of formulas, read and checked; digits.simulation plays it.
 
-    description: Japanese digits come and go twice.
+    description: A clumsy hand comes little by little, and hardly ever writes a 7.
     seed: 2                 # the same file gives the same digits in the same order
     ticks: 100              # one request each
     start: 2025-01-01       # the simulated date of tick 0 ...
     step: 1 day             # ... and how far it is to the next: minutes, hours, days or weeks
-    sources:                # by digits.data's names: a weight for every tick; the heaviest source writes the digit
-      mnist: 0.1 + 0.1 * rand
-      japanese: 0.5 * sin(2 * pi * x)
+    sources:                # a weight for every tick; the heaviest source writes the digit
+      mnist: 0.1 + 0.1 * rand           # a set of digits, by digits.data's names
+      clumsy:                           # or one of any name, made of a set:
+        weight: 0.3 * x
+        digits: mnist                   # which (default: the one that the source is called as)
+        effects:                        # digits.effects' names, in the order in which they are to come
+          slant: 0.4
+          thicken: 2 * x
+        classes: {7: 0.1, 9: 2}         # how often a class comes, relative to its share in the set (default: 1)
 
-A formula may use t, the tick from 0; x, which goes from 0 to 1 over the simulation; rand, a number in [0, 1) drawn for
-each tick and source; pi; and the functions of digits.formulas. A negative weight counts as 0.
+Every number of a source is a formula. It may use t, the tick from 0; x, which goes from 0 to 1 over the simulation;
+rand, a number in [0, 1) drawn anew for each tick and formula; pi; and the functions of digits.formulas. A negative
+weight, or class, counts as 0.
 """
 
 import re
-from dataclasses import dataclass
+import reprlib
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from digits import effects, formulas, simulation
+from digits.data import NAMES
+from digits.simulation import Scenario, ScenarioError, Simulation, Source, play, stream
 
-from digits.data import NAMES, Digits
-from digits.formulas import FormulaError, evaluate
-from digits.images import DataError
+__all__ = ["Scenario", "ScenarioError", "Simulation", "Source", "names", "play", "read", "stream"]
 
 FOLDER = Path(__file__).with_name("scenarios")
-MOST_TICKS = 1_000_000
+MOST_TICKS = 10_000_000  # more than a day, at a hundred a second
+MOST_SOURCES = 20
 _FIELDS = ("description", "seed", "ticks", "start", "step", "sources")
+_OF_SOURCE = ("weight", "digits", "effects", "classes")
+_FORMULA_NAMES = ("t", "x", "rand")
+_NAME = re.compile(r"(?!synthetic-)[A-Za-z][A-Za-z0-9_-]{0,29}")
 
 
-class ScenarioError(DataError):
-    """A scenario that cannot be played; the message names file, field and remedy."""
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What a scenario file says, checked; how heavy each source is when."""
-
-    name: str
-    description: str
-    seed: int
-    ticks: int
-    start: datetime
-    step: timedelta
-    sources: dict[str, str]  # name -> formula
-    file: Path
-
-    def dates(self) -> list[str]:
-        """The simulated date of each tick: 2025-01-01, with the time where a step is not of whole days."""
-        times = [self.start + tick * self.step for tick in range(self.ticks)]
-        if self.step % timedelta(days=1) or self.start.time() != datetime.min.time():
-            return [time.isoformat(timespec="minutes") for time in times]
-        return [time.date().isoformat() for time in times]
-
-    def weights(self) -> np.ndarray:
-        """Weights (ticks, sources), none negative. Raises ScenarioError where a formula cannot be worked out."""
-        t = np.arange(self.ticks, dtype=float)
-        rand = _random(self.seed, 0).random((self.ticks, len(self.sources)))
-        columns = []
-        for source, (name, formula) in enumerate(self.sources.items()):
-            try:
-                given = {"t": t, "x": t / max(self.ticks - 1, 1), "rand": rand[:, source]}
-                columns.append(np.maximum(evaluate(formula, given), 0))
-            except FormulaError as error:
-                raise ScenarioError(f"{self.file}: sources.{name}: {error}") from error
-        weights = np.column_stack(columns)
-        if not (alive := weights.max(axis=1) > 0).all():
-            tick = int(np.argmin(alive))
-            raise ScenarioError(f"{self.file}: sources: no weight is above 0 at tick {tick}; let one always be")
-        return weights
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """A scenario played: what is sent at each tick, in order."""
-
-    dates: list[str]
-    weights: np.ndarray  # (ticks, sources)
-    sources: list[str]  # of each tick, who writes
-    labels: np.ndarray  # uint8 (ticks,)
-    images: np.ndarray  # uint8 (ticks, 28, 28)
-
-
-def play(scenario: Scenario, digits: dict[str, Digits]) -> Simulation:
-    """The simulation of a scenario with the digits of its sources. The same arguments give the same simulation.
-
-    A source's digits come in an order of chance, and none comes twice before all have come.
-    """
-    weights = scenario.weights()
-    served = weights.argmax(axis=1)
-    images = np.empty((scenario.ticks, *next(iter(digits.values())).images.shape[1:]), np.uint8)
-    labels = np.empty(scenario.ticks, np.uint8)
-    for source, name in enumerate(scenario.sources):
-        ticks = np.flatnonzero(served == source)
-        order = _random(scenario.seed, 1 + source).permutation(len(digits[name]))
-        chosen = np.resize(order, len(ticks))
-        images[ticks], labels[ticks] = digits[name].images[chosen], digits[name].labels[chosen]
-    names = list(scenario.sources)
-    return Simulation(scenario.dates(), weights, [names[source] for source in served], labels, images)
+class _Wrong(Exception):
+    """What is wrong with a field, and the remedy: `field: told`."""
 
 
 def read(named: str | Path, **changes: Any) -> Scenario:
     """The scenario in a file, or the one of digits/scenarios of that name; `changes` replace fields of it.
 
-    Raises ScenarioError.
+    Raises ScenarioError: also where a formula cannot be worked out at one of the ticks.
     """
-    import yaml
-
     file = Path(named)
     if file.suffix not in (".yml", ".yaml"):
         file = FOLDER / f"{named}.yml"
         if not file.is_file():
             raise ScenarioError(f"no scenario is called {named}; choose {', '.join(names())}, or name a .yml file")
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"{file}: is not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" line {mark.line + 1}" if mark else ""
-        raise ScenarioError(f"{file}{place}: is not YAML: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(document, dict):
-        raise ScenarioError(f"{file}: is not a scenario; it needs the fields {', '.join(_FIELDS)}")
-    document.update({field: value for field, value in changes.items() if value is not None})
-    scenario = _checked(document, file)
-    scenario.weights()
+        document = _document(file)
+        document.update({field: value for field, value in changes.items() if value is not None})
+        scenario = _scenario(document, file)
+        simulation.check(scenario)
+    except _Wrong as error:
+        raise ScenarioError(" ".join(f"{file}: {error}".split())) from error
     return scenario
 
 
@@ -134,64 +70,181 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.yml"))
 
 
-def _checked(document: dict[str, Any], file: Path) -> Scenario:
-    unknown = [str(field) for field in document if field not in _FIELDS]
-    if unknown:
-        raise ScenarioError(f"{file}: {unknown[0]}: is not a field; a scenario has {', '.join(_FIELDS)}")
+def _document(file: Path) -> dict[Any, Any]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML of which a second field of the same name is a mistake, and not silently the only one."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            fields = set()
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else []:
+                if isinstance(key, yaml.ScalarNode) and key.value in fields:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key.value} stands there twice", key.start_mark
+                    )
+                fields.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            return super().construct_mapping(node, deep)
+
+    try:
+        document = yaml.load(file.read_text(encoding="utf-8"), Loader)  # noqa: S506
+    except UnicodeDecodeError as error:
+        raise _Wrong("is not UTF-8 text; save it as such") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise _Wrong(f"{place}is not YAML: {getattr(error, 'problem', None) or error}") from error
+    # PyYAML's own for what looks like a date, a number or a nested list, and is none: 2025-13-01, !!int "", [[[[...
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise _Wrong(f"is not YAML that can be read: {type(error).__name__}: {error}") from error
+    if not isinstance(document, dict):
+        raise _Wrong(f"is not a scenario; it needs the fields {', '.join(_FIELDS)}")
+    return document
+
+
+def _scenario(document: dict[Any, Any], file: Path) -> Scenario:
+    _only(document, _FIELDS, "", "is not a field; a scenario has")
+    description = document.get("description") or ""
+    if not isinstance(description, str | int | float):
+        raise _Wrong(f"description: {_shown(description)} is not a text; put it in quotes")
     sources = document.get("sources")
     if not isinstance(sources, dict) or not sources:
-        raise ScenarioError(f"{file}: sources: name at least one of {', '.join(NAMES)}, with a formula for its weight")
-    for name, formula in sources.items():
-        if name not in NAMES:
-            raise ScenarioError(f"{file}: sources.{name}: is not a source; choose from {', '.join(NAMES)}")
-        if isinstance(formula, bool) or not isinstance(formula, str | int | float):
-            raise ScenarioError(f"{file}: sources.{name}: needs a formula, such as 0.1 + 0.1 * rand")
-    start, step = _start(document.get("start", "2025-01-01"), file), _step(document.get("step", "1 day"), file)
-    ticks = _whole(document, "ticks", 100, 1, MOST_TICKS, file)
+        raise _Wrong(f"sources: name at least one of {', '.join(NAMES)}, with a formula for its weight")
+    if len(sources) > MOST_SOURCES:
+        raise _Wrong(f"sources: are {len(sources)}; there may be {MOST_SOURCES}")
+    start, step = _start(document.get("start", "2025-01-01")), _step(document.get("step", "1 day"))
+    ticks = _whole(document, "ticks", 100, 1, MOST_TICKS)
     try:
         _ = start + ticks * step
     except OverflowError as error:
-        raise ScenarioError(f"{file}: step: {ticks} of them reach past the year 9999; use fewer or shorter") from error
+        raise _Wrong(f"step: {ticks} of them reach past the year 9999; use fewer or shorter") from error
     return Scenario(
         name=file.stem,
-        description=str(document.get("description", "")),
-        seed=_whole(document, "seed", 0, 0, 2**32 - 1, file),
+        description=_text(description, "description"),
+        seed=_whole(document, "seed", 0, 0, 2**32 - 1),
         ticks=ticks,
         start=start,
         step=step,
-        sources={name: str(formula) for name, formula in sources.items()},
+        sources={name: _source(name, said) for name, said in sources.items()},
         file=file,
     )
 
 
-def _whole(document: dict[str, Any], field: str, default: int, least: int, most: int, file: Path) -> int:
+def _source(name: Any, said: Any) -> Source:
+    field = f"sources.{_key(name)}"
+    if not isinstance(said, dict):
+        if name not in NAMES:
+            raise _Wrong(
+                f"{field}: is not a source; choose from {', '.join(NAMES)}, or say with `weight` and `digits` "
+                "which of them it is made of"
+            )
+        return Source(_formula(said, field), name, {}, {})
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise _Wrong(f"{field}: is no name; use up to 30 letters, digits, - and _, with a letter first")
+    _only(said, _OF_SOURCE, f"{field}.", "is not a field; a source has")
+    if "weight" not in said:
+        raise _Wrong(f"{field}.weight: is missing; give it a formula, such as 0.1 + 0.1 * rand")
+    digits = said.get("digits", name)
+    if not isinstance(digits, str) or digits not in NAMES:
+        told = f"{_shown(digits)} is no set of digits" if "digits" in said else "is missing"
+        raise _Wrong(f"{field}.digits: {told}; choose from {', '.join(NAMES)}")
+    if name in NAMES and digits != name:
+        raise _Wrong(f"{field}.digits: are those of {digits}; call the source by another name than a set's")
+    return Source(
+        _formula(said["weight"], f"{field}.weight"),
+        digits,
+        _effects(said.get("effects", {}), f"{field}.effects"),
+        _classes(said.get("classes", {}), f"{field}.classes"),
+    )
+
+
+def _effects(said: Any, field: str) -> dict[str, str]:
+    if not isinstance(said, dict):
+        raise _Wrong(f"{field}: {_shown(said)} is no list of effects with their numbers, such as {{slant: 0.4}}")
+    _only(said, tuple(effects.EFFECTS), f"{field}.", "is not an effect; choose from")
+    found = {}
+    for name, value in said.items():
+        effect = effects.EFFECTS[name]
+        if isinstance(value, bool) and effect.switch:
+            value = int(value)
+        found[name] = _formula(value, f"{field}.{name}", f"; {simulation.wanted(name)}")
+        # A formula may leave the range where the source does not write, a number is wrong in any case.
+        if isinstance(value, int | float) and not effect.low <= value <= effect.high:
+            raise _Wrong(f"{field}.{name}: is {_shown(value)}; {simulation.wanted(name)}")
+    if effects.UNIT in found and list(found)[-1] != effects.UNIT:
+        raise _Wrong(f"{field}.{effects.UNIT}: comes last; the other effects are of grey levels from 0 to 255")
+    return found
+
+
+def _classes(said: Any, field: str) -> dict[int, str]:
+    if not isinstance(said, dict):
+        raise _Wrong(f"{field}: {_shown(said)} is no list of classes and how often they come, such as {{7: 0.5}}")
+    for label in said:
+        if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < simulation.CLASSES:
+            raise _Wrong(f"{field}.{_key(label)}: is no class; classes are 0 to 9")
+    return {label: _formula(often, f"{field}.{label}") for label, often in said.items()}
+
+
+def _formula(value: Any, field: str, remedy: str = ", such as 0.1 + 0.1 * rand") -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _Wrong(f"{field}: needs a formula{remedy}")
+    try:
+        formulas.check(formula := _text(value, field), _FORMULA_NAMES)
+    except formulas.FormulaError as error:
+        raise _Wrong(f"{field}: {error}") from error
+    return formula
+
+
+def _text(value: Any, field: str) -> str:
+    try:
+        return str(value)
+    except ValueError as error:  # a whole number of thousands of digits
+        raise _Wrong(f"{field}: is too long a number") from error
+
+
+def _only(document: dict[Any, Any], known: tuple[str, ...], field: str, told: str) -> None:
+    for key in document:
+        if not isinstance(key, str) or key not in known:
+            raise _Wrong(f"{field}{_key(key)}: {told} {', '.join(known)}")
+
+
+def _whole(document: dict[Any, Any], field: str, default: int, least: int, most: int) -> int:
     value = document.get(field, default)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ScenarioError(f"{file}: {field}: {value!r} is not a whole number from {least} to {most:,}")
+        raise _Wrong(f"{field}: {_shown(value)} is not a whole number from {least} to {most:,}")
     return value
 
 
-def _start(value: Any, file: Path) -> datetime:
+def _start(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value.replace(tzinfo=None)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
     try:
-        return datetime.fromisoformat(str(value)).replace(tzinfo=None)
-    except ValueError as error:
-        raise ScenarioError(f"{file}: start: {value!r} is not a date such as 2025-01-01") from error
+        return datetime.fromisoformat(str(value) if isinstance(value, int) else value).replace(tzinfo=None)
+    except (ValueError, TypeError) as error:
+        raise _Wrong(f"start: {_shown(value)} is not a date such as 2025-01-01") from error
 
 
-def _step(value: Any, file: Path) -> timedelta:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(minute|hour|day|week)s?", str(value).strip())
+def _step(value: Any) -> timedelta:
+    text = value.strip() if isinstance(value, str) else ""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(minute|hour|day|week)s?", text)
     try:
         step = timedelta(**{f"{found[2]}s": float(found[1])}) if found else timedelta(0)
     except OverflowError:
         step = timedelta(0)
     if not step:
-        raise ScenarioError(f"{file}: step: {value!r} is not a length of time such as 1 day, 6 hours or 30 minutes")
+        raise _Wrong(f"step: {_shown(value)} is not a length of time such as 1 day, 6 hours or 30 minutes")
     return step
 
 
-def _random(seed: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng([seed, stream])
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) and len(key) <= 40 else _shown(key)
+
+
+def _shown(value: Any) -> str:
+    """A value as a message has it: short, for YAML's aliases can make it a million times as long as its file."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return "a number of thousands of digits"

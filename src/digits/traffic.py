@@ -1,5 +1,7 @@
 """Traffic as a scenario has it: one digit a tick sent to an endpoint, in order, and who wrote it noted beside.
 
+    python -m digits.traffic --list                                       # the scenarios that come along
+    python -m digits.traffic --scenario seasonal --picture seasonal.png   # its digits, and nothing is sent
     DIGITS_KEY=... python -m digits.traffic --scenario seasonal --url http://127.0.0.1:8080/score --output traffic
 
 Each request has the id `<run>-<tick>`, sent as x-ms-client-request-id, by which a monitor finds again what was
@@ -7,6 +9,9 @@ collected. labels.jsonl has one line for each request that was sent:
 
     {"id": "seasonal-1-7", "run": "seasonal-1", "scenario": "seasonal", "tick": 7, "date": "2025-01-08",
      "source": "mnist", "label": 3, "weights": {"mnist": 0.14, "japanese": 0.0}, "status": 200}
+
+A source's digits that nobody wrote, but digits.hands drew, have "synthetic-" before its name. A scenario is sent as it
+is played, a few digits at a time: a million take no more memory than a hundred.
 
 Nothing is sent twice: an answer other than 200 is noted and told at the end; what cannot get better (no connection, a
 wrong key, no such endpoint) ends the run.
@@ -17,13 +22,16 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from digits import cli, data, scenario
-from digits.images import DataError
+from digits.images import SIZE, DataError
 
 if TYPE_CHECKING:
     import requests
@@ -34,6 +42,7 @@ TIMEOUT = 30  # seconds for an answer
 # Azure keeps letters, digits, - and _ of the header that an id travels in, and no more than so many of them.
 LONGEST_ID = 40
 _HOPELESS = (401, 403, 404)
+_DRAWN = (20, 20)  # rows and columns of a picture
 
 
 class TrafficError(DataError):
@@ -43,8 +52,10 @@ class TrafficError(DataError):
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="digits.traffic", description="Send a scenario's digits to an endpoint.")
     parser.add_argument("--scenario", required=True, help=f"{', '.join(scenario.names())}, or a .yml file of your own")
-    parser.add_argument("--url", required=True, help="the endpoint's scoring address")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=f"where to write {LABELS}")
+    parser.add_argument("--list", action=_List, help="tell the scenarios that come along, and exit")
+    parser.add_argument("--url", help="the endpoint's scoring address")
+    parser.add_argument("--output", type=Path, metavar="DIR", help=f"where to write {LABELS}")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw digits of the scenario; send nothing")
     parser.add_argument("--run", help="the run's name (default: the scenario's, and the time)")
     parser.add_argument("--ticks", type=int, help="how many requests (default: the scenario's)")
     parser.add_argument("--start", help="the simulated date of the first (default: the scenario's)")
@@ -54,12 +65,33 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--key-file", metavar="FILE", help=f"file with the endpoint's key, - for standard input (default: ${KEY})"
     )
-    return cli.run(parser, _main, argv)
+
+    def work(args: argparse.Namespace) -> None:
+        if not args.picture and (lacking := [name for name in ("url", "output") if getattr(args, name) is None]):
+            parser.error(f"the following arguments are required: {', '.join(f'--{name}' for name in lacking)}")
+        _main(args)
+
+    return cli.run(parser, work, argv)
+
+
+class _List(argparse.Action):
+    """Like --help: prints, and the command is done, whatever else it lacks."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        for name in scenario.names():
+            print(f"{name:<10} {scenario.read(name).description}")
+        parser.exit()
 
 
 def _main(args: argparse.Namespace) -> None:
     changes = {"ticks": args.ticks, "start": args.start, "step": args.step, "seed": args.seed}
     plan = scenario.read(args.scenario, **changes)
+    if args.picture:
+        picture(plan, args.picture, args.data)
+        return
     run = args.run or f"{re.sub('[^A-Za-z0-9_-]', '', plan.name)[:16] or 'run'}-{datetime.now(UTC):%Y%m%d%H%M%S}"
     send(plan, args.url, _key(args.key_file), args.output, run, args.data)
 
@@ -83,46 +115,76 @@ def send(plan: scenario.Scenario, url: str, key: str | None, output: Path, run: 
     if file.exists():
         raise TrafficError(f"{file}: exists, and a run needs a file of its own; name another --output")
 
-    # The test digits of every hand: whoever retrains on the others has not seen these.
-    digits = {name: data.load(name, path, "test") for name in plan.sources}
-    simulation = scenario.play(plan, digits)
-    called = {name: f"synthetic-{name}" if digits[name].synthetic else name for name in plan.sources}
-    for name in plan.sources:
-        print(f"{name}: {digits[name].source}")
+    digits = _load(plan, path)
+    called = {
+        name: f"synthetic-{name}" if digits[source.digits].synthetic else name for name, source in plan.sources.items()
+    }
+    for name, source in plan.sources.items():
+        changed = f", with {', '.join(source.effects)}" if source.effects else ""
+        print(f"{name}: {digits[source.digits].source}{changed}")
 
     output.mkdir(parents=True, exist_ok=True)
-    failed: list[tuple[int, str]] = []
-    bar = tqdm(range(plan.ticks), desc=run, unit="tick", disable=not sys.stderr.isatty())
+    failed, first_told = 0, ""
+    ticks = _ticks(plan, digits)
+    bar = tqdm(ticks, total=plan.ticks, desc=run, unit="tick", disable=not sys.stderr.isatty())
     # Line by line and flushed: a run that is killed leaves what it sent, and at worst half a line, which is not read.
     with requests.Session() as session, file.open("x", encoding="utf-8") as labels:
         session.auth = _bearer(key)
-        for tick in bar:
-            status, reason = _post(session, url, f"{run}-{tick}", simulation.images[tick].ravel().tolist())
+        for tick, image, noted in bar:
+            status, reason = _post(session, url, f"{run}-{tick}", _pixels(image))
             if status in _HOPELESS:
                 raise TrafficError(f"{url}: tick {tick} was answered with {status}: {reason}{_REMEDIES[status]}")
             if status != 200:
-                failed.append((tick, f"{status}: {reason}"))
-            line = {
-                "id": f"{run}-{tick}",
-                "run": run,
-                "scenario": plan.name,
-                "tick": tick,
-                "date": simulation.dates[tick],
-                "source": called[simulation.sources[tick]],
-                "label": int(simulation.labels[tick]),
-                "weights": {
-                    called[name]: round(float(w), 4)
-                    for name, w in zip(plan.sources, simulation.weights[tick], strict=True)
-                },
-                "status": status,
-            }
+                first_told = first_told or f"the first, tick {tick}: {status}: {reason}"
+                failed += 1
+            noted["source"] = called[noted["source"]]
+            noted["weights"] = {called[name]: weight for name, weight in noted["weights"].items()}
+            line = {"id": f"{run}-{tick}", "run": run, "scenario": plan.name, "tick": tick, **noted, "status": status}
             labels.write(json.dumps(line) + "\n")
             labels.flush()
     if failed:
-        tick, told = failed[0]
-        raise TrafficError(f"{len(failed)} of {plan.ticks} requests were not answered; the first, tick {tick}: {told}")
-    print(f"{plan.ticks} requests answered, {simulation.dates[0]} to {simulation.dates[-1]}; labels in {file}")
+        raise TrafficError(f"{failed} of {plan.ticks} requests were not answered; {first_told}")
+    (first,), (last,) = plan.dates(0, 1), plan.dates(plan.ticks - 1)
+    print(f"{plan.ticks} requests answered, {first} to {last}; labels in {file}")
     return file
+
+
+def picture(plan: scenario.Scenario, file: Path, path: Path | None = None) -> None:
+    """Draw digits of a scenario, spread evenly over its ticks, row by row, as a PNG. path: as in `send`."""
+    from PIL import Image
+
+    rows, columns = _DRAWN
+    shown = np.unique(np.linspace(0, plan.ticks - 1, rows * columns).round().astype(int))
+    sheet = np.zeros((-(-len(shown) // columns) * SIZE, columns * SIZE), np.uint8)
+    wanted = set(shown.tolist())
+    images = (image for tick, image, _ in _ticks(plan, _load(plan, path)) if tick in wanted)
+    for place, image in enumerate(images):
+        row, column = divmod(place, columns)
+        sheet[row * SIZE : (row + 1) * SIZE, column * SIZE : (column + 1) * SIZE] = np.rint(image)
+    Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2)).save(file, "PNG")
+    print(f"{plan.name}: {len(shown)} of {plan.ticks} ticks drawn in {file}")
+
+
+def _load(plan: scenario.Scenario, path: Path | None) -> dict[str, data.Digits]:
+    # The test digits of every hand: whoever retrains on the others has not seen these.
+    return {name: data.load(name, path, "test") for name in plan.sets}
+
+
+def _ticks(plan: scenario.Scenario, digits: dict[str, data.Digits]) -> Iterator[tuple[int, np.ndarray, dict[str, Any]]]:
+    """Every tick of a scenario: its number, its image (28, 28), and what labels.jsonl says of it."""
+    tick = 0
+    for block in scenario.stream(plan, digits):
+        rows = zip(block.images, block.dates, block.sources, block.labels, block.weights, strict=True)
+        for image, date, source, label, weights in rows:
+            rounded = {name: round(float(w), 4) for name, w in zip(plan.sources, weights, strict=True)}
+            yield tick, image, {"date": date, "source": source, "label": int(label), "weights": rounded}
+            tick += 1
+
+
+def _pixels(image: np.ndarray) -> Sequence[float]:
+    """An image (28, 28) as numbers of JSON: whole ones wherever they are, since they are the shortest."""
+    whole = image.astype(np.uint8)
+    return (whole if (whole == image).all() else image).ravel().tolist()
 
 
 _REMEDIES = {
@@ -132,7 +194,7 @@ _REMEDIES = {
 }
 
 
-def _post(session: "requests.Session", url: str, id: str, pixels: list[int]) -> tuple[int, str]:
+def _post(session: "requests.Session", url: str, id: str, pixels: Sequence[float]) -> tuple[int, str]:
     """Send one image; the answer's status, and what it says if that is not 200."""
     import requests
 

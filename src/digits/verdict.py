@@ -20,6 +20,7 @@ ALARM = 0.84
 WORSE = 0.02  # so much less accurate during a change is worth retraining
 QUIET = 0.6  # an alarm ends below this, not at once below ALARM: it should not flicker
 
+TITLES = {"mnist": "MNIST", "devanagari": "Devanagari", "japanese": "Japanese"}
 SYNTHETIC = "synthetic-"  # how digits.traffic begins the name of a source that nobody wrote
 
 # What is watched, and how a person says that it fell or rose.
@@ -176,9 +177,9 @@ def _advice(changes: list[Change], calm: float, changed: float, ticks: int) -> s
 
 
 def title(source: str) -> str:
-    """A source's name as it stands in a sentence: "MNIST", "synthetic Devanagari"."""
+    """A source's name as it stands in a sentence: "MNIST", "synthetic Devanagari", or a scenario's "blurred"."""
     synthetic, name = source.startswith(SYNTHETIC), hand(source)
-    return ("synthetic " if synthetic else "") + ("MNIST" if name == "mnist" else name.capitalize())
+    return ("synthetic " if synthetic else "") + TITLES.get(name, name)
 
 
 def hand(source: str) -> str:
