@@ -1,5 +1,6 @@
-"""The detector: what it promises of false alarms, how soon it sees a change, when it began, in what, and when it is over."""
+"""The detector: what it promises of false alarms, how soon it sees a change, when it began, and when it is over."""
 
+import itertools
 import json
 
 import numpy as np
@@ -176,7 +177,7 @@ def test_it_goes_on_where_it_was(reference: Reference) -> None:
     pieces = Detector(reference, certified=0.05)
     found = []
     cuts = [0, 1, 2, 50, 121, 122, 123, 124, 125, 139, 140, 145, 150, 199, 200]
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in itertools.pairwise(cuts):
         kept = json.loads(json.dumps(pieces.state()))
         pieces = Detector(reference, certified=0.05)
         pieces.restore(kept)
