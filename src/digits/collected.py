@@ -55,6 +55,21 @@ class Collected:
         return self.columns[name]
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Images that were collected and that somebody has labelled, in the order of their ticks, or else of the file.
+
+    images: uint8 (n, 28, 28), labels: uint8 (n,), ticks: int (n,), -1 where no line names one.
+    problems: as in Collected.
+    """
+
+    ids: list[str]
+    ticks: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    problems: list[str]
+
+
 def read(folder: Path, labels: Path, endpoint: str | None = None) -> Collected:
     """Everything collected below `folder`, of one endpoint or all, for the requests that the file `labels` names.
 
@@ -92,6 +107,54 @@ def read(folder: Path, labels: Path, endpoint: str | None = None) -> Collected:
     sources = list(dict.fromkeys(name for row in whole for name in row["weights"]))
     weights = np.array([[_number(row["weights"].get(name, 0)) for name in sources] for row in whole])
     return Collected(_columns(whole, inputs, outputs), weights, sources, images, seen, problems)
+
+
+def labelled(folder: Path, labels: Path) -> Labelled:
+    """The images collected below `folder` that the file `labels` has an id and a label for; no more is asked of a line.
+
+    A later line for the same id corrects an earlier one. Raises DataError if nothing remains.
+    """
+    problems: list[str] = []
+    rows = _truths(labels, problems)
+    wanted = {row["id"] for row in rows}
+    outputs = _by_id(records(folder, OUTPUTS, None, problems), wanted)
+    known = wanted | {str(row.get("xrequestid")) for row in outputs.values()}
+    images, seen = _images(rows, outputs, _by_id(records(folder, REQUEST, None, problems), known))
+    if not seen.any():
+        raise DataError(
+            f"{folder}: holds no image in {REQUEST} for the {len(rows)} labels of {labels}; check that the deployment "
+            f"collects {REQUEST}, and that both are of the same endpoint"
+        )
+    if not seen.all():
+        problems.append(f"{int((~seen).sum())} of {len(rows)} labelled requests have no image in {REQUEST}")
+    found = [row for row, there in zip(rows, seen, strict=True) if there]
+    return Labelled(
+        ids=[row["id"] for row in found],
+        ticks=np.array([row["tick"] for row in found]),
+        images=images[seen],
+        labels=np.array([row["label"] for row in found], np.uint8),
+        problems=problems,
+    )
+
+
+def _truths(file: Path, problems: list[str]) -> list[Row]:
+    """The id, label and tick (-1: none) of every answered line of `file`, by tick, the last line for each id."""
+    if not file.is_file():
+        raise DataError(f'{file}: no such file; --labels must have lines such as {{"id": "winter-7", "label": 3}}')
+    rows: dict[str, Row] = {}
+    useless = 0
+    for row in _lines(file, problems):
+        id, label, tick = row.get("id"), row.get("label"), row.get("tick", -1)
+        # type() and not isinstance(), for to Python True is a number.
+        if not isinstance(id, str) or type(label) is not int or not 0 <= label <= 9 or type(tick) is not int:
+            useless += 1
+        elif row.get("status", 200) == 200:
+            rows[id] = {"id": id, "label": label, "tick": tick}
+    if useless:
+        problems.append(f"{file}: {useless} without an id and a label from 0 to 9 left out")
+    if not rows:
+        raise DataError(f'{file}: has no label; its lines must be such as {{"id": "winter-7", "label": 3}}')
+    return sorted(rows.values(), key=lambda row: row["tick"])
 
 
 def _columns(labelled: list[Row], inputs: dict[str, Row], outputs: dict[str, Row]) -> dict[str, np.ndarray]:
@@ -192,7 +255,7 @@ def _images(found: list[Row], outputs: dict[str, Row], requests: dict[str, Row])
     images = np.zeros((len(found), SIZE, SIZE), np.uint8)
     seen = np.zeros(len(found), bool)
     for place, row in enumerate(found):
-        record = requests.get(row["id"]) or requests.get(str(outputs[row["id"]].get("xrequestid")))
+        record = requests.get(row["id"]) or requests.get(str(outputs.get(row["id"], {}).get("xrequestid")))
         if record is None:
             continue
         try:

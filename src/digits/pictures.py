@@ -35,15 +35,29 @@ def samples(digits: Digits) -> Figure:
 
 def confusion(matrix: np.ndarray) -> Figure:
     """Counts (10, 10): true digits down, predicted across; coloured by what is wrong, so that mistakes stand out."""
-    wrong = np.where(np.eye(10, dtype=bool), 0, matrix)
     figure, axis = _axes(6.4, 5.8)
+    _counts(axis, matrix)
+    return figure
+
+
+def before_and_after(before: np.ndarray, after: np.ndarray) -> Figure:
+    """Two such matrices side by side, the champion's and the candidate's answers to the same digits."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    for axis, matrix, who in zip(figure.subplots(1, 2), (before, after), ("champion", "candidate"), strict=True):
+        _counts(axis, matrix, f"{who}: ")
+    return figure
+
+
+def _counts(axis: Axes, matrix: np.ndarray, title: str = "") -> None:
+    wrong = np.where(np.eye(10, dtype=bool), 0, matrix)
     axis.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, wrong.max()) * 1.3)
     for true, predicted in np.ndindex(10, 10):
         if count := int(matrix[true, predicted]):
             axis.text(predicted, true, f"{count:,}", ha="center", va="center", fontsize=8)
     axis.set(xticks=range(10), yticks=range(10), xlabel="predicted", ylabel="true")
-    axis.set_title(f"{np.trace(matrix):,} of {matrix.sum():,} right")
-    return figure
+    axis.set_title(f"{title}{np.trace(matrix):,} of {matrix.sum():,} right")
 
 
 def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> Figure:

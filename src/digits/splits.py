@@ -1,5 +1,6 @@
 """The folder that prepare writes and the other jobs read: train.npz, validation.npz, test.npz and about.json."""
 
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -59,6 +60,11 @@ def read(folder: Path, name: str) -> Digits:
             f"not uint8 (n, {SIZE}, {SIZE}) and uint8 (n,) from 0 to 9; run digits.prepare again"
         )
     return Digits(images, labels, source)
+
+
+def fingerprint(digits: Digits) -> str:
+    """What tells one set from another with as many of each class: the SHA-256 of its images and labels."""
+    return hashlib.sha256(digits.images.tobytes() + digits.labels.tobytes()).hexdigest()
 
 
 def _part(digits: Digits, chosen: np.ndarray) -> Digits:

@@ -1,6 +1,7 @@
 """The third job: exact counts, pictures, and predictions that only their own model and test set may use."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -58,15 +59,15 @@ def test_a_model_without_mistakes_and_a_class_without_digits_are_drawn_too() -> 
 
 
 def test_predictions_serve_only_their_own_model_and_test_set(prepared, trained, evaluated, tmp_path) -> None:
-    labels = splits.read(prepared, "test").labels
-    assert evaluate.read(evaluated, trained, labels).shape == (400, 10)
+    test = splits.read(prepared, "test")
+    assert evaluate.read(evaluated, trained, test).shape == (400, 10)
     with pytest.raises(ModelError, match="another test set"):
-        evaluate.read(evaluated, trained, labels[::-1])
+        evaluate.read(evaluated, trained, replace(test, images=test.images[::-1]))  # other images, the same labels
     (tmp_path / "model.tflite").write_bytes(b"another")
     with pytest.raises(ModelError, match="another model"):
-        evaluate.read(evaluated, tmp_path, labels)
+        evaluate.read(evaluated, tmp_path, test)
     with pytest.raises(ModelError, match="no such file"):
-        evaluate.read(tmp_path, trained, labels)
+        evaluate.read(tmp_path, trained, test)
 
 
 def test_a_folder_that_is_no_model_is_told_in_one_line(prepared: Path, tmp_path: Path, capsys) -> None:
