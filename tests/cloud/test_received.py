@@ -61,6 +61,7 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     for name in ("mnist", "devanagari", "japanese", "batch"):
         (project / "data" / name).mkdir(parents=True)
         (project / "data" / name / f"{name}.npz").write_bytes(b"digits")
+    (project / "data" / "labels.jsonl").write_bytes(b'{"id": "winter-7", "label": 3}')
     with started(tmp_path_factory.mktemp("double")) as double:
         yield send_all(project, double)
 

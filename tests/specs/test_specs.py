@@ -58,6 +58,24 @@ def test_training_is_the_four_steps_in_order() -> None:
     assert job.jobs["register"].component.is_deterministic is False  # who is champion is no input of it
 
 
+def test_retraining_is_training_with_what_was_gathered() -> None:
+    job, training = (load_job(AML / "pipelines" / f"{name}.yml") for name in ("retraining", "training"))
+    assert list(job.jobs) == ["prepare", "gather", "train", "evaluate", "register"]
+    # The same step with the same inputs is reused, and the old hand is judged by the same digits.
+    assert job.jobs["prepare"]._to_rest_object() == training.jobs["prepare"]._to_rest_object()
+    assert job.jobs["gather"].component.is_deterministic is False  # more is collected under the same address
+    for step in ("train", "evaluate", "register"):
+        assert "gather" in str(job.jobs[step]._to_rest_object()["inputs"]["new"])
+        assert "new" not in training.jobs[step]._to_rest_object()["inputs"]
+
+
+def test_a_drift_is_one_setting_away() -> None:
+    override = [{"jobs.gather.inputs.drift.path": "azureml:changes:1"}]
+    job = load_job(AML / "pipelines" / "retraining.yml", params_override=override)
+    assert job.jobs["gather"].inputs["drift"].path == "changes:1"
+    assert job._validate().error_messages == {}
+
+
 def test_all_of_mnist_is_one_setting_away() -> None:
     override = [{"jobs.prepare.inputs.mnist.path": "azureml:mnist:1"}]
     job = load_job(AML / "pipelines" / "training.yml", params_override=override)
