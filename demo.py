@@ -35,7 +35,8 @@ def main() -> int:
     try:
         training = train(client)
         endpoint = deploy(client)
-        reports = {name: simulate(client, endpoint, name) for name in SCENARIOS}
+        model = Path(training["outputs"]["model"]["path"])
+        reports = {name: simulate(client, endpoint, model, name) for name in SCENARIOS}
     except KeyboardInterrupt:
         print("\nInterrupted: ending what runs here, so that nothing is left ...", flush=True)
         print("Ended", ", ".join(down(client.workspace)) or "nothing")
@@ -71,7 +72,7 @@ def deploy(client: LocalMLClient) -> dict[str, Any]:
     return client.online_endpoints.describe(endpoint.name)
 
 
-def simulate(client: LocalMLClient, endpoint: dict[str, Any], scenario: str) -> Path:
+def simulate(client: LocalMLClient, endpoint: dict[str, Any], model: Path, scenario: str) -> Path:
     """Send 100 days of digits to the endpoint and look at what it recorded; the folder with the report."""
     say("Production", f"100 days, {SCENARIOS[scenario]}")
     run = f"{scenario}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -83,7 +84,8 @@ def simulate(client: LocalMLClient, endpoint: dict[str, Any], scenario: str) -> 
     Tracking(client.workspace).experiment(EXPERIMENT)
     labels = str(folder / "labels.jsonl")
     python(
-        ["digits.monitor", "--collected", str(collected), "--labels", labels, "--output", str(folder)],
+        ["digits.monitor", "--collected", str(collected), "--model", str(model), "--labels", labels]
+        + ["--output", str(folder)],
         MLFLOW_TRACKING_URI=client.workspace.tracking_uri,
         MLFLOW_EXPERIMENT_NAME=EXPERIMENT,
     )

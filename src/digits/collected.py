@@ -12,7 +12,7 @@ that cannot be read is left out and told of, never the end of it.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from digits import payload
+from digits import ink, payload
 from digits.images import SIZE, DataError
 
 INPUTS, OUTPUTS, REQUEST = "model_inputs", "model_outputs", "request"
 _IDS = ("correlationid", "xrequestid", "clientrequestid")
 NEEDED = ("prediction", "confidence", "anomaly_largest", *(f"probability_{digit}" for digit in range(10)))
 _LABEL = {"id": str, "tick": int, "date": str, "source": str, "label": int, "weights": dict}
+
+# What a detector looks at.
+FOLLOWED = (*ink.STATISTICS, "confidence", "distance", "prediction")
 
 Row = dict[str, Any]
 
@@ -36,7 +39,7 @@ class Collected:
     """Labelled requests and what was collected of them, in the order of their ticks.
 
     columns: arrays (n,) by name: id, run, scenario, tick, date, source, label, deployment, and every column of
-    model_inputs and model_outputs. A number that was not collected is NaN.
+    model_inputs and model_outputs. A number that was not collected is NaN, a label that is not known -1, a source "".
     weights: (n, sources), and `sources` names them. images: uint8 (n, 28, 28), zeros where `seen` (n,) is False.
     problems: sentences on what is missing or could not be read.
     """
@@ -53,6 +56,11 @@ class Collected:
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Of which requests it is known what they are: bool (n,)."""
+        return self.columns["label"] >= 0
 
 
 @dataclass(frozen=True)
@@ -109,13 +117,58 @@ def read(folder: Path, labels: Path, endpoint: str | None = None) -> Collected:
     return Collected(_columns(whole, inputs, outputs), weights, sources, images, seen, problems)
 
 
+def columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """What digits.follow read, as a detector takes it: arrays (n,) by name, NaN where a number is missing."""
+    return {name: np.array([_number(row.get(name)) for row in rows]) for name in FOLLOWED}
+
+
+def assemble(rows: list[Row], truths: Mapping[str, Row], folder: Path, first: int, problems: list[str]) -> Collected:
+    """What digits.follow read, made ready to be looked at, as far as `truths` (id -> label) tell with what is true.
+
+    first: the number of the first request, its tick. Images are looked for below `folder`, in files that were written
+    to since then.
+    """
+    labelled = [
+        {
+            "id": row["id"],
+            "tick": first + place,
+            "date": row["time"] if _is_date(row["time"]) else "1970-01-01T00:00:00+00:00",
+            "source": str(truths.get(row["id"], {}).get("source", "")),
+            "label": truths.get(row["id"], {}).get("label", -1),
+            "run": "",
+            "scenario": "",
+        }
+        for place, row in enumerate(rows)
+    ]
+    known = {row[key] for row in rows for key in ("id", "xrequestid")}
+    since = _moment(rows[0]["time"]) if rows else 0.0
+    requests = _by_id(records(folder, REQUEST, None, problems, since), known)
+    images, seen = _images(labelled, {row["id"]: row for row in rows}, requests)
+    sources = [name for name in dict.fromkeys(row["source"] for row in labelled) if name]
+    columns = {name: np.array([row[name] for row in labelled]) for name in labelled[0]} if labelled else {}
+    columns["deployment"] = np.array([row["deployment"] for row in rows])
+    for name in dict.fromkeys(key for row in rows for key in row):
+        if name not in (*columns, *_IDS, "key", "time"):
+            columns[name] = np.array([_number(row.get(name)) for row in rows])
+    weights = np.array([[float(row["source"] == name) for name in sources] for row in labelled])
+    return Collected(columns, weights.reshape(len(rows), len(sources)), sources, images, seen, problems)
+
+
+def _moment(time: str) -> float:
+    """A record's time as seconds since 1970; 0 where it is not one."""
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except ValueError:
+        return 0.0
+
+
 def labelled(folder: Path, labels: Path) -> Labelled:
     """The images collected below `folder` that the file `labels` has an id and a label for; no more is asked of a line.
 
     A later line for the same id corrects an earlier one. Raises DataError if nothing remains.
     """
     problems: list[str] = []
-    rows = _truths(labels, problems)
+    rows = truths(labels, problems)
     wanted = {row["id"] for row in rows}
     outputs = _by_id(records(folder, OUTPUTS, None, problems), wanted)
     known = wanted | {str(row.get("xrequestid")) for row in outputs.values()}
@@ -137,8 +190,11 @@ def labelled(folder: Path, labels: Path) -> Labelled:
     )
 
 
-def _truths(file: Path, problems: list[str]) -> list[Row]:
-    """The id, label and tick (-1: none) of every answered line of `file`, by tick, the last line for each id."""
+def truths(file: Path, problems: list[str]) -> list[Row]:
+    """The id, label, tick (-1: none) and source ("": none) of every answered line of `file`, by tick.
+
+    Of an id the last line stands. Raises DataError if there is none.
+    """
     if not file.is_file():
         raise DataError(f'{file}: no such file; --labels must have lines such as {{"id": "winter-7", "label": 3}}')
     rows: dict[str, Row] = {}
@@ -149,7 +205,7 @@ def _truths(file: Path, problems: list[str]) -> list[Row]:
         if not isinstance(id, str) or type(label) is not int or not 0 <= label <= 9 or type(tick) is not int:
             useless += 1
         elif row.get("status", 200) == 200:
-            rows[id] = {"id": id, "label": label, "tick": tick}
+            rows[id] = {"id": id, "label": label, "tick": tick, "source": str(row.get("source", ""))}
     if useless:
         problems.append(f"{file}: {useless} without an id and a label from 0 to 9 left out")
     if not rows:
@@ -192,15 +248,33 @@ def read_labels(file: Path, problems: list[str]) -> list[Row]:
     return sorted(rows, key=lambda row: row["tick"])
 
 
-def records(folder: Path, collection: str, endpoint: str | None, problems: list[str]) -> Iterator[Row]:
-    """Every record of a collection below `folder`, with the deployment it is of."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; --collected must be one that an endpoint's data is collected in")
-    for file in sorted(folder.rglob("*.jsonl")):
-        of_endpoint, deployment, of_collection = _place(file)
-        if of_collection == collection and endpoint in (None, of_endpoint):
+def records(
+    folder: Path, collection: str, endpoint: str | None, problems: list[str], since: float = 0.0
+) -> Iterator[Row]:
+    """Every record of a collection below `folder`, with the deployment it is of.
+
+    since: files that nobody has written to since then (seconds since 1970, an hour before) are left out.
+    """
+    for file, deployment in files(folder, collection, endpoint):
+        if file.stat().st_mtime >= since - 3600:
             for record in _lines(file, problems):
                 yield {**record, "deployment": deployment}
+
+
+def files(folder: Path, collection: str, endpoint: str | None = None) -> list[tuple[Path, str]]:
+    """The files of a collection below `folder`, by the dates in their paths, with the deployment each is of.
+
+    Raises DataError if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; --collected must be one that an endpoint's data is collected in")
+    found = []
+    for file in folder.rglob("*.jsonl"):
+        of_endpoint, deployment, of_collection = _place(file)
+        if of_collection == collection and endpoint in (None, of_endpoint):
+            dates = [part for part in file.parent.parts if part.isdigit()]
+            found.append((dates, str(file), file, deployment))
+    return [(file, deployment) for _, _, file, deployment in sorted(found)]
 
 
 def _place(file: Path) -> tuple[str, str, str]:

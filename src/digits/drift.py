@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from digits.bets import CLASSES, NAMES, WEIGHTS, bets
+from digits.bets import CLASSES, NAMES, SCORES, WEIGHTS, bets
 from digits.reference import Reference
 
 GAMMA = 10_000
-CLEAR = math.log(100)  # how much more likely it must have become that the change is over
+MOST = 1.2  # what one request counts for, at the most, when a change is dated: an odd digit before it is no part of it
+CLEAR = math.log(1000)  # how much more likely it must have become that a change is over
+ASSUMED = (1, 5)  # requests that look ordinary, of so many, assumed of a change that is new
 MEMORY = 100  # requests over which the frequencies of the classes are learned
 PRIOR = 20  # requests' worth of the reference's frequencies that they begin with
 KEPT = 100  # changes that are remembered
@@ -35,6 +37,11 @@ LUCK = 0.2  # the part of `certified` that is for a reference that happens to mi
 _BETS = len(NAMES)
 _WEIGHTS = np.log([WEIGHTS[name] for name in NAMES])
 _CLASSES = NAMES.index("classes")
+# In dating a change, what a bet on the hardly ever seen must win of every request to be winning.
+_HANDICAP = np.array([0.5 if name in (*SCORES, "together") else 0.0 for name in NAMES])
+# What a detector's state is, beside its changes.
+_ARRAYS = ("owned", "rise", "since", "counts", "ordinary", "recently")
+_NUMBERS = ("requests", "alarms", "began", "calm", "looked", "lately", "fall")
 
 
 @dataclass
@@ -71,6 +78,9 @@ class Detector:
         self.gamma, self.certified = gamma, certified
         self.bets = bets(reference, None if certified is None else LUCK * certified)
         self.normal = self.bets.classes / self.bets.classes.sum()
+        # What share of normal digits each bet loses on: they look ordinary to it.
+        lost = self.bets.logarithms(reference.columns) < 0
+        self.usual = np.clip(lost.mean(axis=0), 0.05, 0.95)
         self.requests = 0
         self.alarms = 0
         self.changes: list[Change] = []
@@ -80,16 +90,24 @@ class Detector:
         """Nothing staked, nothing won: at the start, and after a change that is over."""
         self.began = self.requests
         self.owned = np.full(_BETS, -np.inf)  # the logarithm of what each bet owns, its weight included
-        self.rise = np.zeros(_BETS)  # what each has won since it last stood lowest, a logarithm
+        self.rise = np.zeros(_BETS)  # what each has won, MOST a request, since it last stood lowest
         self.since = np.full(_BETS, self.requests)  # the first request after that
         self.counts = np.zeros(CLASSES)  # of classes, older ones counting less
-        self.fall = 0.0  # since a change: what its bet has lost since it last stood highest
+        # Since the alarm: how many requests each bet took for ordinary, and of how many; and the same since `calm`.
+        self.ordinary, self.looked = np.full(_BETS, float(ASSUMED[0])), ASSUMED[1]
+        self.recently, self.lately = np.zeros(_BETS), 0
+        self.fall = 0.0  # the evidence that it is over, a logarithm, since it last was 0
         self.calm = self.requests  # the first request after that
 
     @property
     def standing(self) -> Change | None:
         """The change that has not ended."""
         return self.changes[-1] if self.changes and self.changes[-1].cleared is None else None
+
+    @property
+    def promise(self) -> dict[str, float]:
+        """What it was made with: gamma, or certified."""
+        return {"gamma": self.gamma} if self.certified is None else {"certified": self.certified}
 
     @property
     def threshold(self) -> float:
@@ -122,7 +140,7 @@ class Detector:
         if change is not None:
             return self._watch(change, paid, now)
         self.owned = np.logaddexp(self.owned, self._stake()) + paid
-        self.rise += paid
+        self.rise += np.minimum(paid, MOST) - _HANDICAP
         lowest = self.rise <= 0
         self.rise[lowest] = 0.0
         self.since[lowest] = now + 1
@@ -160,7 +178,7 @@ class Detector:
                 scores=self._scores(),
             )
         )
-        self.fall, self.calm = 0.0, now + 1
+        self.calm = now + 1
 
     def _watch(self, change: Change, paid: np.ndarray, now: int) -> float:
         """A request while a change lasts: more evidence, or the end of it."""
@@ -168,15 +186,33 @@ class Detector:
         lead = int(self.owned.argmax())
         change.bet = NAMES[lead]
         change.evidence = max(change.evidence, float(self.owned[lead]))
-        self.fall -= float(paid[lead])
+        # That it is over is tested by how many requests look ordinary to the bet that leads: as many as of normal
+        # digits, or as few as of the change so far? It is the likelihood ratio of the two, begun anew when it falls
+        # below 1 (CUSUM: Page, "Continuous inspection schemes", Biometrika 41, 1954).
+        usual = self._usual(lead)
+        during = min(float(self.ordinary[lead]) / self.looked, 0.9 * usual)
+        ordinary = paid[lead] < 0
+        self.fall += math.log(usual / during if ordinary else (1 - usual) / (1 - during))
+        self.recently += paid < 0
+        self.lately += 1
         if self.fall <= 0:
             self.fall, self.calm = 0.0, now + 1
+            self.ordinary += self.recently
+            self.looked += self.lately
+            self.recently, self.lately = np.zeros(_BETS), 0
             change.scores = self._scores()
         evidence = float(self.owned[lead])
         if self.fall >= CLEAR:
             change.last, change.cleared = self.calm - 1, now
             self._begin()
         return evidence
+
+    def _usual(self, bet: int) -> float:
+        """What share of normal digits looks ordinary to a bet."""
+        if bet != _CLASSES:
+            return float(self.usual[bet])
+        expected = (self.counts + PRIOR * self.normal) / (self.counts.sum() + PRIOR)
+        return float(np.clip(self.normal[expected < self.bets.classes].sum(), 0.05, 0.95))
 
     def _scores(self) -> dict[str, float]:
         """The evidence of each bet alone: what it would own had all been staked on it."""
@@ -186,34 +222,23 @@ class Detector:
     def state(self) -> dict[str, Any]:
         """All that it knows, for JSON."""
         return {
-            "promise": self._promise(),
-            "requests": self.requests,
-            "alarms": self.alarms,
-            "began": self.began,
+            "promise": self.promise,
             # JSON has no infinity, and nobody owns less than this.
-            "owned": np.maximum(self.owned, -1e9).tolist(),
-            "rise": self.rise.tolist(),
-            "since": self.since.tolist(),
-            "counts": self.counts.tolist(),
-            "fall": self.fall,
-            "calm": self.calm,
+            **{key: np.maximum(getattr(self, key), -1e9).tolist() for key in _ARRAYS},
+            **{key: getattr(self, key) for key in _NUMBERS},
             "changes": [asdict(change) for change in self.changes],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave. Raises ValueError if it is not of a detector of the same bets and promise."""
         try:
-            if state["promise"] != self._promise() or len(state["owned"]) != _BETS:
-                raise ValueError(f"it is of a detector that promised {state['promise']}, not {self._promise()}")
-            owned, rise, counts = (np.array(state[key], float) for key in ("owned", "rise", "counts"))
-            since = np.array(state["since"], int)
+            if state["promise"] != self.promise or len(state["owned"]) != _BETS:
+                raise ValueError(f"it is of a detector that promised {state['promise']}, not {self.promise}")
+            arrays = {key: np.array(state[key], type(getattr(self, key).flat[0])) for key in _ARRAYS}
+            numbers = {key: type(getattr(self, key))(state[key]) for key in _NUMBERS}
             changes = [Change(**change) for change in state["changes"]]
-            requests, alarms, began, calm = (int(state[key]) for key in ("requests", "alarms", "began", "calm"))
-            fall = float(state["fall"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is not the state of a detector ({error!r})") from error
-        self.owned, self.rise, self.counts, self.since, self.changes = owned, rise, counts, since, changes
-        self.requests, self.alarms, self.began, self.calm, self.fall = requests, alarms, began, calm, fall
-
-    def _promise(self) -> dict[str, float]:
-        return {"gamma": self.gamma} if self.certified is None else {"certified": self.certified}
+        self.changes = changes
+        for key, value in {**arrays, **numbers}.items():
+            setattr(self, key, value)

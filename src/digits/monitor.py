@@ -1,94 +1,216 @@
-"""What an endpoint's users sent, looked at afterwards: a verdict in words, a report, and MLflow runs.
+"""What an endpoint's users sent, looked at: have the digits changed, since when, in what? In words, a report, MLflow.
 
-    python -m digits.monitor --collected modelDataCollector --labels traffic/labels.jsonl --output monitoring
+    python -m digits.monitor --collected modelDataCollector --model model --output monitoring
+    python -m digits.monitor --collected modelDataCollector --model model --output monitoring --labels labels.jsonl
+    python -m digits.monitor --collected modelDataCollector --model model --output monitoring --watch
 
-In MLflow there is one run for the simulation, with a value for every tick, and below it one for each request, with its
-image: mark these, press Compare, and MLflow draws parallel coordinates and scatter plots of tick, prediction,
+It reads what the endpoint recorded, never the endpoint itself, and compares it with the digits the model was tested on
+(digits.drift, whose promise `--gamma` or `--certified` states). Labels serve to say what a change cost; those of
+digits.traffic also say which requests belong to a simulation, and when it pretends that they were sent. A change found
+is no failure: the exit code is 0.
+
+`--watch` follows the records while they grow, says what it finds when it finds it, and keeps what it knows in
+state.json: it may be stopped, or killed, at any time, and goes on where it was.
+
+In MLflow there is one run, with a value for every request, and below it, for a simulation, one run for each request,
+with its image: mark these, press Compare, and MLflow draws parallel coordinates and scatter plots of tick, prediction,
 probability_class_0 to 9, and anomalous_pred_proba, which only those requests have that the model was unsure of. All of
 it comes from the records; nothing was done within a request.
 """
 
 import argparse
 import json
+import math
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from digits import cli, collected, output, report, verdict
+from digits import cli, collected, output, reference, report, verdict
+from digits.bets import NAMES
+from digits.drift import GAMMA, Detector
+from digits.follow import Follower
 from digits.images import DataError
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric
-
-REQUESTS = 300  # up to so many there is an MLflow run for each
-BATCH = 1000  # metrics in one call, MLflow's limit
 REPORT, VERDICT = "report.html", "verdict.json"
+RECENT = 2_000  # requests on the report, the last ones, where a simulation does not name them
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="digits.monitor", description="Look at what an endpoint collected.")
     parser.add_argument("--collected", type=Path, required=True, metavar="DIR", help="folder the data is collected in")
-    parser.add_argument("--labels", type=Path, required=True, metavar="FILE", help="labels.jsonl of digits.traffic")
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="the model that serves, as digits.train saved it"
+    )
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="labels.jsonl, of digits.traffic or your own")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=f"folder for {REPORT} and {VERDICT}")
-    parser.add_argument("--endpoint", help="only this endpoint's data (default: whatever the ids are found in)")
+    parser.add_argument("--endpoint", help="only this endpoint's data (default: whatever is found)")
+    parser.add_argument("--deployment", help="only this deployment's data (default: all)")
+    promise = parser.add_mutually_exclusive_group()
+    promise.add_argument(
+        "--gamma", type=float, default=GAMMA, metavar="N", help="requests between false alarms (default: %(default)s)"
+    )
+    promise.add_argument(
+        "--certified", type=cli.fraction, metavar="P", help="in its place: the chance of ever a false alarm, as 0.05"
+    )
+    parser.add_argument("--watch", action="store_true", help="follow the records as they grow, until Ctrl-C")
+    parser.add_argument("--model-name", default="digits", help="the model's in the registry (default: %(default)s)")
     parser.add_argument(
         "--wait", type=float, default=10, metavar="S", help="seconds to wait for records on their way (default: 10)"
     )
-    return cli.run(parser, lambda a: monitor(a.collected, a.labels, a.output, a.endpoint, a.wait), argv)
+    return cli.run(parser, _main, argv)
 
 
-def monitor(folder: Path, labels: Path, out: Path, endpoint: str | None = None, wait: float = 0) -> verdict.Verdict:
-    """Judge the requests that `labels` names by what was collected of them below `folder`.
+def _main(args: argparse.Namespace) -> None:
+    place = Place(args.collected, args.endpoint, args.deployment)
+    promise = {"gamma": args.gamma} if args.certified is None else {"certified": args.certified}
+    if args.watch:
+        from digits import watch
 
-    Writes report.html and verdict.json to `out`, logs to MLflow, and tells the verdict. Raises DataError.
+        watch.watch(place, args.model, args.output, promise, args.labels, args.model_name)
+    else:
+        monitor(place, args.model, args.output, promise, args.labels, args.wait, args.model_name)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which records: those below a folder, of one endpoint or all, of one deployment or all."""
+
+    folder: Path
+    endpoint: str | None = None
+    deployment: str | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was looked at and what came of it; all arrays are of the same requests.
+
+    evidence: (n,) the natural logarithm of the detector's after each. surprise: (n,) how much each alone speaks
+    against being normal. detector: with its promise and threshold.
     """
-    seen = _read(folder, labels, endpoint, wait)
-    found = verdict.judge(seen)
 
-    from digits import tracking
+    seen: collected.Collected
+    found: verdict.Verdict
+    evidence: np.ndarray
+    surprise: np.ndarray
+    detector: Detector
 
-    run = str(seen["run"][0])
+
+def monitor(
+    place: Place,
+    model: Path,
+    out: Path,
+    promise: Mapping[str, float] | None = None,
+    labels: Path | None = None,
+    wait: float = 0,
+    name: str = "digits",
+) -> verdict.Verdict:
+    """Look at what was collected, by the reference that the model folder has. Raises DataError.
+
+    Writes report.html and verdict.json to `out`, logs to MLflow, and tells the verdict. promise: Detector's.
+    """
+    detector = new_detector(model, promise)
+    truths = labelled(labels)
+    simulated = bool(truths) and all(row["tick"] >= 0 for row in truths.values())
+    if simulated and labels:
+        seen = _read(place, labels, wait)
+        evidence, first = detector.update(seen.columns), 0
+    else:
+        rows, evidence, problems = _follow(place, detector)
+        first = detector.requests - len(rows)
+        seen = collected.assemble(rows, truths, place.folder, first, problems)
+    look = looked(seen, detector, evidence, first)
+
+    from digits import monitor_runs, tracking
+
+    run = str(seen["run"][0]) or f"{place.endpoint or 'production'}-{str(seen['date'][-1])[:10]}"
     with tracking.run(run) as run_id, output.folder(out) as scratch:
-        (scratch / REPORT).write_text(report.page(seen, found), encoding="utf-8")
-        (scratch / VERDICT).write_text(json.dumps(summary(seen, found), indent=2) + "\n", encoding="utf-8")
-        _log(run_id, seen, found, scratch)
-    tell(seen, found)
+        write(look, scratch)
+        monitor_runs.log(run_id, look, scratch, with_requests=simulated)
+        monitor_runs.tag_model(name, model, look.found, seen)
+    tell(look)
     print(f"Report: {out / REPORT}")
-    return found
+    return look.found
 
 
-def summary(seen: collected.Collected, found: verdict.Verdict) -> dict[str, Any]:
+def labelled(labels: Path | None) -> dict[str, collected.Row]:
+    """What is known of requests, by id. Raises DataError if the file holds nothing."""
+    return {} if labels is None else {row["id"]: row for row in collected.truths(labels, [])}
+
+
+def new_detector(model: Path, promise: Mapping[str, float] | None) -> Detector:
+    """A detector for a model's folder. Raises DataError for a promise that means nothing."""
+    known = reference.read(model)
+    try:
+        return Detector(known, **(promise or {}))
+    except ValueError as error:
+        raise DataError(f"--{error}") from error
+
+
+def looked(seen: collected.Collected, detector: Detector, evidence: np.ndarray, first: int) -> Look:
+    """What a person is shown of requests, the first of which the detector calls number `first`."""
+    found = verdict.judge(seen, detector.changes, first)
+    surprise = detector.bets.logarithms(seen.columns)[:, NAMES.index("together")]
+    return Look(seen, found, evidence, surprise, detector)
+
+
+def write(look: Look, folder: Path) -> None:
+    """report.html and verdict.json."""
+    (folder / REPORT).write_text(report.page(look), encoding="utf-8")
+    (folder / VERDICT).write_text(json.dumps(summary(look), indent=2) + "\n", encoding="utf-8")
+
+
+def summary(look: Look) -> dict[str, Any]:
     """The verdict as JSON: what the page says, with ticks and dates in place of indices."""
-    return {
-        "run": str(seen["run"][0]),
-        "ticks": len(seen),
-        "drifted": bool(found.changes),
-        "headline": found.headline,
-        "advice": found.advice,
-        "accuracy": found.accuracy,
-        "accuracy_outside_changes": _or_none(found.calm_accuracy),
-        "accuracy_in_changes": _or_none(found.changed_accuracy),
-        "anomalies": int(report.unsure(seen).sum()),
-        "changes": [
-            asdict(change)
-            | {key: int(seen["tick"][getattr(change, key)]) for key in ("first", "seen", "last")}
-            | {f"{key}_date": str(seen["date"][getattr(change, key)]) for key in ("first", "seen", "last")}
-            for change in found.changes
-        ],
-        "problems": seen.problems,
-    }
+    seen, found = look.seen, look.found
+    return _finite(
+        {
+            "run": str(seen["run"][0]),
+            "ticks": len(seen),
+            "requests": look.detector.requests,
+            "promise": look.detector.promise,
+            "reference": len(look.detector.bets.reference),
+            "drifted": bool(found.changes),
+            "standing": found.standing,
+            "headline": found.headline,
+            "advice": found.advice,
+            "accuracy": found.accuracy,
+            "accuracy_outside_changes": found.calm_accuracy,
+            "accuracy_in_changes": found.changed_accuracy,
+            "anomalies": int(report.unsure(seen).sum()),
+            "changes": [
+                asdict(change)
+                | {key: int(seen["tick"][getattr(change, key)]) for key in ("first", "seen", "last")}
+                | {f"{key}_date": str(seen["date"][getattr(change, key)]) for key in ("first", "seen", "last")}
+                | {"evidence": math.exp(min(change.evidence, 700)), "rarity": verdict.rarity(change.evidence)}
+                for change in found.changes
+            ],
+            "most_unlike": [str(seen["id"][index]) for index in most_unlike(look, 20)],
+            "problems": seen.problems,
+        }
+    )
 
 
-def tell(seen: collected.Collected, found: verdict.Verdict) -> None:
+def most_unlike(look: Look, count: int) -> np.ndarray:
+    """Indices of the requests in changes that are most unlike the reference, worst first: those worth labelling."""
+    inside = np.zeros(len(look.seen), bool)
+    for change in look.found.changes:
+        inside[change.first : change.last + 1] = True
+    worst = np.argsort(-look.surprise, kind="stable")
+    return worst[inside[worst] & (look.surprise[worst] > 0)][:count]
+
+
+def tell(look: Look) -> None:
     """Print the verdict as one would say it."""
-    print(f"{found.headline}. {found.accuracy:.1%} of {len(seen)} digits were read right.")
+    seen, found = look.seen, look.found
+    known = int(seen.labelled.sum())
+    right = f" {found.accuracy:.1%} of {known:,} digits were read right." if known else f" {len(seen):,} requests."
+    print(f"{found.headline}.{right}")
     for change in found.changes:
         print(f"  {' '.join(report.describe(seen, change))}")
     print(found.advice)
@@ -96,26 +218,33 @@ def tell(seen: collected.Collected, found: verdict.Verdict) -> None:
         print(f"note: {problem}", file=sys.stderr)
 
 
-def series(seen: collected.Collected) -> dict[str, np.ndarray]:
-    """What is logged for every tick of a simulation: arrays (n,), NaN where there is nothing to log."""
-    right = seen["prediction"] == seen["label"]
-    table = {f"weight_{name}": seen.weights[:, k] for k, name in enumerate(seen.sources)}
-    table |= {"confidence": seen["confidence"], "correct": right.astype(float)}
-    table[f"accuracy_last_{report.ROLLING}"] = report.recent(right)
-    table["anomalous_pred_proba"] = np.where(report.unsure(seen), seen["confidence"], np.nan)
-    return table | {name: seen[name] for name in verdict.WATCHED if name in seen.columns and name not in table}
+def _finite(value: Any) -> Any:
+    """The same with null for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value
+def _follow(place: Place, detector: Detector) -> tuple[list[collected.Row], np.ndarray, list[str]]:
+    """All that was collected, given to the detector; the last RECENT requests and their evidence. Raises DataError."""
+    follower = Follower(place.folder, place.endpoint, place.deployment)
+    recent: deque[tuple[collected.Row, float]] = deque(maxlen=RECENT)
+    while rows := follower.read(patience=0):
+        recent.extend(zip(rows, detector.update(collected.columns(rows)), strict=True))
+    if not recent:
+        of = "".join(f" of {kind} {name}" for kind, name in vars(place).items() if kind != "folder" and name)
+        raise DataError(f"{place.folder}: holds no {collected.OUTPUTS}{of}; check that the deployment collects data")
+    return [row for row, _ in recent], np.array([evidence for _, evidence in recent]), follower.problems
 
 
-def _read(folder: Path, labels: Path, endpoint: str | None, wait: float) -> collected.Collected:
-    """What was collected; records may come some seconds after the answers, so an incomplete reading is repeated."""
+def _read(place: Place, labels: Path, wait: float) -> collected.Collected:
+    """A simulation's requests; records may come some seconds after the answers, so what is incomplete is read again."""
     deadline = time.monotonic() + wait
     while True:
         try:
-            seen = collected.read(folder, labels, endpoint)
+            seen = collected.read(place.folder, labels, place.endpoint)
         except DataError:
             if not labels.is_file() or time.monotonic() > deadline:
                 raise
@@ -123,67 +252,6 @@ def _read(folder: Path, labels: Path, endpoint: str | None, wait: float) -> coll
             if not seen.problems or time.monotonic() > deadline:
                 return seen
         time.sleep(0.5)
-
-
-def _log(run_id: str, seen: collected.Collected, found: verdict.Verdict, folder: Path) -> None:
-    import mlflow
-    from mlflow.entities import Metric
-
-    client, now = mlflow.MlflowClient(), int(time.time() * 1000)
-    metrics = [
-        Metric(name, float(value), now, int(tick))
-        for name, values in series(seen).items()
-        for tick, value in zip(seen["tick"], values, strict=True)
-        if not np.isnan(value)
-    ]
-    metrics += [Metric("accuracy", found.accuracy, now, 0), Metric("changes", len(found.changes), now, 0)]
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(run_id, metrics[start : start + BATCH])
-    client.set_tag(run_id, "verdict", f"{found.headline}. {found.advice}")
-    client.log_artifacts(run_id, str(folder))
-    if len(seen) > REQUESTS:
-        print(
-            f"{len(seen)} requests: no MLflow run for each of more than {REQUESTS}; the simulation's run has them all"
-        )
-        return
-    parent = client.get_run(run_id).info
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        jobs = [(client, parent.experiment_id, run_id, seen, index, Path(scratch), now) for index in range(len(seen))]
-        # A server far away is asked by several at once; a local store takes one after the other anyway.
-        with ThreadPoolExecutor(8 if mlflow.get_tracking_uri().startswith(("http", "azureml")) else 1) as pool:
-            for _ in pool.map(_log_request, *zip(*jobs, strict=True)):
-                pass
-
-
-def _log_request(
-    client: "MlflowClient", experiment: str, parent: str, seen: collected.Collected, index: int, scratch: Path, now: int
-) -> None:
-    """One request as a run below `parent`: numbers to draw, words to filter by, and its image."""
-    from mlflow.entities import Param
-    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-    from PIL import Image
-
-    id = str(seen["id"][index])
-    tags = {MLFLOW_PARENT_RUN_ID: parent} | {name: str(seen[name][index]) for name in ("date", "label")}
-    run = client.create_run(experiment, tags=tags, run_name=id).info.run_id
-    # The one parameter, for the comparison begins with an axis for each.
-    client.log_batch(run, _request_metrics(seen, index, now), [Param("source", str(seen["source"][index]))])
-    if seen.seen[index]:
-        folder = scratch / str(index)
-        folder.mkdir()
-        Image.fromarray(seen.images[index]).save(folder / "data.png")
-        client.log_artifact(run, str(folder / "data.png"))
-    client.set_terminated(run)
-
-
-def _request_metrics(seen: collected.Collected, index: int, now: int) -> list["Metric"]:
-    from mlflow.entities import Metric
-
-    values = {"tick": seen["tick"][index], "prediction": seen["prediction"][index]}
-    values |= {f"probability_class_{digit}": seen[f"probability_{digit}"][index] for digit in range(10)}
-    if report.unsure(seen)[index]:
-        values["anomalous_pred_proba"] = seen["confidence"][index]
-    return [Metric(name, float(value), now, int(seen["tick"][index])) for name, value in values.items()]
 
 
 if __name__ == "__main__":

@@ -105,7 +105,12 @@ def _write_table(file: Path, names: tuple[str, ...], table: np.ndarray) -> None:
     with file.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([f"{value:.9g}" for value in row] for row in table)
+        # Whole numbers only where they mean classes: Azure's monitors go by how a column is written.
+        whole = [name == "prediction" for name in names]
+        writer.writerows(
+            [int(value) if is_whole else float(f"{value:.9g}") for value, is_whole in zip(row, whole, strict=True)]
+            for row in table
+        )
 
 
 def _read_table(file: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

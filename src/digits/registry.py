@@ -27,6 +27,12 @@ def champion(name: str) -> ModelVersion | None:
     return max(_champions(name), key=_number, default=None)
 
 
+def version_of(name: str, fingerprint: str) -> ModelVersion | None:
+    """The latest version of the model `name` that was made of a model with this fingerprint, None if there is none."""
+    found = (version for version in _versions(name) if version.tags.get(FINGERPRINT) == fingerprint)
+    return max(found, key=_number, default=None)
+
+
 def probabilities(version: ModelVersion, images: np.ndarray) -> np.ndarray:
     """What a registered version answers, float32 (n, 10), to images uint8 (n, 28, 28).
 

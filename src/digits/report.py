@@ -11,11 +11,15 @@ import re
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digits.collected import Collected
-from digits.verdict import TITLES, Change, Verdict, hand, title
+from digits.verdict import TITLES, Change, Verdict, hand, rarity, title
+
+if TYPE_CHECKING:
+    from digits.monitor import Look
 
 TEMPLATE = Path(__file__).with_name("report.html")
 ROLLING = 10  # ticks over which accuracy is averaged
@@ -23,8 +27,9 @@ PICTURES = 400  # images in the page, some 600 bytes each: the unsure answers', 
 SHOWN = 40  # unsure answers shown at once; the others wait behind a click
 
 
-def page(seen: Collected, found: Verdict) -> str:
-    """The HTML of the report on what was collected of a simulation, and the verdict on it."""
+def page(look: "Look") -> str:
+    """The HTML of the report on what the monitor looked at."""
+    seen, found = look.seen, look.found
     anomalous = unsure(seen)
     pictures = _pictures(seen, anomalous)
     right = seen["prediction"] == seen["label"]
@@ -84,11 +89,14 @@ def describe(seen: Collected, change: Change) -> tuple[str, str]:
     """A change in words: when, and what."""
     tick, date = seen["tick"], seen["date"]
     until = f"to {day(date[change.last])}" if change.ended else "until the end"
-    who = ("all" if change.share == 1 else f"{change.share:.0%}") + f" of them {title(change.source)}"
+    who = ""
+    if change.source:
+        who = (": all" if change.share == 1 else f": {change.share:.0%}") + f" of them {title(change.source)}"
+    right = "" if np.isnan(change.accuracy) else f" {change.accuracy:.0%} were read right."
     return (
         f"From {day(date[change.first])} {until}, ticks {tick[change.first]} to {tick[change.last]},",
-        f"the digits were {' and '.join(change.words)}: {who}. {change.accuracy:.0%} were read right. "
-        f"Certain from tick {tick[change.seen]} on.",
+        f"the digits were {' and '.join(change.words)}{who}.{right} "
+        f"Certain from tick {tick[change.seen]} on: {rarity(change.evidence)}.",
     )
 
 
@@ -100,12 +108,12 @@ def day(date: str) -> str:
 
 def _change(seen: Collected, change: Change) -> str:
     when, what = describe(seen, change)
-    return f'<li class="{_look(seen, change.source)}"><b>{escape(when)}</b> {escape(what)}</li>'
+    return f'<li class="{_look(seen, change.source or "")}"><b>{escape(when)}</b> {escape(what)}</li>'
 
 
 def _tiles(found: Verdict, anomalous: np.ndarray) -> str:
-    tiles = [("read right", f"{found.accuracy:.0%}")]
-    if found.changes:
+    tiles = [("read right", f"{found.accuracy:.0%}")] if not np.isnan(found.accuracy) else []
+    if found.changes and tiles:
         tiles += [("while they came", f"{found.changed_accuracy:.0%}")]
         if not np.isnan(found.calm_accuracy):
             tiles += [("otherwise", f"{found.calm_accuracy:.0%}")]

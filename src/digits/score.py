@@ -99,18 +99,22 @@ def _collect(
     if "model_inputs" in collect:
         collect["model_inputs"].collect(_frame(INPUTS, [id], ink.statistics(pixels)), context)
     if "model_outputs" in collect:
-        told = (predictions, probabilities.max(axis=1), distances, anomalies(probabilities), probabilities)
-        table = np.column_stack(told)
-        collect["model_outputs"].collect(_frame(OUTPUTS, [id, request or id], table), context)
+        rest = np.column_stack([probabilities.max(axis=1), distances, anomalies(probabilities), probabilities])
+        # The prediction as a whole number, by which Azure's monitors know that it is a class.
+        collect["model_outputs"].collect(_frame(OUTPUTS, [id, request or id], predictions, rest), context)
 
 
-def _frame(columns: tuple[str, ...], ids: list[str], table: np.ndarray) -> Any:
+def _frame(columns: tuple[str, ...], ids: list[str], *parts: np.ndarray) -> Any:
     """A data frame of one object block, named as such: pandas takes twenty times as long to look into its cells."""
     import pandas as pd
 
-    cells = np.empty((len(table), len(columns)), object)
+    cells = np.empty((len(parts[0]), len(columns)), object)
     cells[:, : len(ids)] = ids
-    cells[:, len(ids) :] = table
+    place = len(ids)
+    for part in parts:
+        wide = part.reshape(len(part), -1)
+        cells[:, place : place + wide.shape[1]] = wide
+        place += wide.shape[1]
     return pd.DataFrame(cells, columns=_index(columns), dtype=object)
 
 

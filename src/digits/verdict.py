@@ -1,52 +1,72 @@
-"""Whether, when and how the digits changed, in words: every few ticks compared with the quiet ones at the beginning.
+"""What the detector found, in words: what changed and since when, how sure that is, what it cost, what to do about it.
 
-It looks at what an endpoint sees without knowing the truth: the statistics of the ink, and the model's confidence. Of
-each it asks what share of the last WINDOW digits lies above, and what share below, those of the beginning; a change is
-where nearly all of them lie on one side. Labels serve afterwards: to say whose digits these were, and what they cost.
+The detector (digits.drift) knows no labels. They serve here, where there are any: to say whose digits these were, and
+how many of them were read right.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from digits import drift, ink
 from digits.collected import Collected
 
-WINDOW = 8  # ticks
-REFERENCE = 20  # ticks at the beginning that are taken for normal, or a third of all where that is less
-FEWEST = 30  # ticks: with fewer there is no beginning to compare with
-# Cliff's delta, from 0 (the same) to 1 (wholly apart). On MNIST digits alone 0.84 is reached in 3 of 100 runs of 100
-# ticks; real Japanese digits reach it after 7 ticks, Devanagari ones that come little by little after 12.
-ALARM = 0.84
 WORSE = 0.02  # so much less accurate during a change is worth retraining
-QUIET = 0.6  # an alarm ends below this, not at once below ALARM: it should not flicker
+CLEARLY = math.log(20)  # a statistic is named that alone is as rare as this, the two clearest at most
 
 TITLES = {"mnist": "MNIST", "devanagari": "Devanagari", "japanese": "Japanese"}
 SYNTHETIC = "synthetic-"  # how digits.traffic begins the name of a source that nobody wrote
 
-# What is watched, and how a person says that it fell or rose.
-WATCHED = {
+# What a person says of a statistic that fell or rose.
+STATISTICS = {
     "ink": ("written with less ink", "written with more ink"),
     "width": ("narrower", "wider"),
     "height": ("shorter", "taller"),
     "stroke": ("thinner", "thicker"),
+    "centre_x": ("further to the left", "further to the right"),
+    "centre_y": ("higher up", "lower down"),
+    "peak": ("fainter", "brighter"),
     "grey": ("bolder", "paler"),
-    "confidence": ("harder to read", "easier to read"),
+}
+# ... and of the other bets, where no statistic tells.
+OTHERS = {
+    "confidence": "harder to read",
+    "distance": "unlike the training digits to the network",
+    "shape": "drawn unlike any training digit",
+    "together": "unlike the training digits",
+    "some": "unlike the training digits, now and then",
+    "classes": "in other proportions",
+}
+# What the evidence is of, for a table.
+SCORES = {
+    "shape": "how the ink lies: size, stroke, place, grey",
+    "distance": "the network's features",
+    "confidence": "the model's confidence",
+    "classes": "which digits are read, and how often",
+    "together": "all of it at once",
+    "some": "some digits among many",
+    **ink.STATISTICS,
 }
 
 
 @dataclass(frozen=True)
 class Change:
-    """A stretch of ticks whose digits were unlike those of the beginning; positions are indices of the ticks."""
+    """A stretch of requests unlike those the model was tested on; positions are indices of the requests looked at."""
 
-    first: int
+    first: int  # as estimated
     seen: int  # where it became certain
-    last: int
+    last: int  # as estimated; the last request of all while it lasts
     ended: bool
-    what: dict[str, tuple[float, float]]  # of WATCHED what differs most: its mean at the beginning and in the stretch
+    score: str  # which bet saw it, of SCORES
+    evidence: float  # the logarithm of how many normal requests one would wait for the like
+    scores: dict[str, float]  # the same for each score alone
+    what: dict[str, tuple[float, float]]  # of the statistics that moved: the mean outside all changes, and in this one
     words: list[str]  # the same, as a person says it
-    source: str  # who wrote most of it
-    share: float  # of its digits, this source's
-    accuracy: float  # in it
+    source: str | None  # who wrote what was new in it, as far as labels tell
+    share: float  # of its digits, this source's; NaN without
+    accuracy: float  # in it; NaN where nothing is labelled
 
 
 @dataclass(frozen=True)
@@ -56,124 +76,163 @@ class Verdict:
     headline: str
     advice: str
     changes: list[Change]
-    accuracy: float
-    calm_accuracy: float  # outside the changes; NaN if all is change
-    changed_accuracy: float  # in the changes; NaN if there is none
+    accuracy: float  # NaN where nothing is labelled, and so the next two
+    calm_accuracy: float  # outside the changes
+    changed_accuracy: float  # in the changes
+
+    @property
+    def standing(self) -> bool:
+        """Whether the last change has not ended."""
+        return bool(self.changes) and not self.changes[-1].ended
 
 
-def judge(collected: Collected) -> Verdict:
-    """The verdict on the labelled ticks of a simulation."""
-    names = [name for name in WATCHED if name in collected.columns]
-    table = np.column_stack([collected[name] for name in names])
-    right = collected["prediction"] == collected["label"]
-    calm = np.ones(len(right), bool)
-    beginning = slice(0, reference(len(table)))
-    changes = []
-    for first, seen, last, strength in stretches(above(table)):
-        inside = slice(first, last + 1)
-        calm[inside] = False
-        most = [k for k in np.argsort(-np.abs(strength)) if abs(strength[k]) >= QUIET][:2]
-        writers, counts = np.unique(collected["source"][inside], return_counts=True)
-        changes.append(
-            Change(
-                first=first,
-                seen=seen,
-                last=last,
-                ended=last < len(table) - WINDOW // 2,
-                what={names[k]: (float(table[beginning, k].mean()), float(table[inside, k].mean())) for k in most},
-                words=[WATCHED[names[k]][int(strength[k] > 0)] for k in most],
-                source=str(writers[counts.argmax()]),
-                share=float(counts.max() / counts.sum()),
-                accuracy=float(right[inside].mean()),
-            )
-        )
-    calm_accuracy, changed_accuracy = _mean(right[calm]), _mean(right[~calm])
+def judge(seen: Collected, changes: Sequence[drift.Change], offset: int = 0) -> Verdict:
+    """The verdict on requests that were looked at, and the changes a detector found.
+
+    offset: the number that the detector gave to the first of them. What it found before is left out.
+    """
+    n = len(seen)
+    known = seen.labelled
+    right = seen["prediction"] == seen["label"]
+    inside = [change for change in changes if change.cleared is None or (change.last or 0) >= offset]
+    stretches = [
+        slice(max(0, change.first - offset), n if change.last is None else change.last + 1 - offset)
+        for change in inside
+    ]
+    calm = np.ones(n, bool)
+    for stretch in stretches:
+        calm[stretch] = False
+    found = [_change(seen, change, stretch, calm, offset) for change, stretch in zip(inside, stretches, strict=True)]
+    calm_accuracy, changed_accuracy = _mean(right[calm & known]), _mean(right[~calm & known])
     return Verdict(
-        headline=_headline(changes, len(right)),
-        advice=_advice(changes, calm_accuracy, changed_accuracy, len(right)),
-        changes=changes,
-        accuracy=_mean(right),
+        headline=_headline(found),
+        advice=_advice(found, calm_accuracy, changed_accuracy, n),
+        changes=found,
+        accuracy=_mean(right[known]),
         calm_accuracy=calm_accuracy,
         changed_accuracy=changed_accuracy,
     )
 
 
-def reference(n: int) -> int:
-    """How many of n ticks are the beginning."""
-    return min(REFERENCE, max(1, n // 3))
+def _change(seen: Collected, change: drift.Change, stretch: slice, calm: np.ndarray, offset: int) -> Change:
+    moved = sorted(
+        (name for name, value in change.scores.items() if name[:-1] in STATISTICS and value >= CLEARLY),
+        key=lambda name: -change.scores[name],
+    )
+    # Of a statistic that both fell and rose, the clearer is told.
+    moved = [name for place, name in enumerate(moved) if name[:-1] not in {other[:-1] for other in moved[:place]}][:2]
+    words = [STATISTICS[name[:-1]][name[-1] == "+"] for name in moved]
+    score = change.bet.partition(",")[0].rstrip("+-")
+    if score == "classes":
+        words = [*_proportions(seen, stretch, calm), *words][:2]
+    known = seen.labelled[stretch]
+    right = (seen["prediction"] == seen["label"])[stretch]
+    source, share = _writer(seen, stretch, calm)
+    return Change(
+        first=stretch.start,
+        seen=max(0, change.seen - offset),
+        last=min(stretch.stop, len(seen)) - 1,
+        ended=change.cleared is not None,
+        score=score,
+        evidence=change.evidence,
+        scores=_by_score(change.scores),
+        what={
+            name[:-1]: (_mean(seen[name[:-1]][calm]), _mean(seen[name[:-1]][stretch]))
+            for name in moved
+            if name[:-1] in seen.columns
+        },
+        words=words or [OTHERS.get(score, "unlike the training digits")],
+        source=source,
+        share=share,
+        accuracy=_mean(right[known]),
+    )
 
 
-def above(table: np.ndarray) -> np.ndarray:
-    """What share of the beginning's values each value (n, k) is above, ties counted half: 0 to 1, without NaN.
-
-    Its mean over some ticks is the Mann-Whitney statistic, so nothing is assumed of how the values are distributed.
-    """
-    start = table[: reference(len(table))]
-    with np.errstate(invalid="ignore"):
-        shares = np.column_stack(
-            [
-                ((x[:, None] > s).mean(axis=1) + (x[:, None] >= s).mean(axis=1)) / 2
-                for x, s in zip(table.T, start.T, strict=True)
-            ]
-        )
-    return np.where(np.isnan(table), 0.5, shares)
+def _by_score(evidence: dict[str, float]) -> dict[str, float]:
+    """The evidence of each of SCORES, the best of its bets', the clearest first."""
+    best: dict[str, float] = {}
+    for name, value in evidence.items():
+        score = name.partition(",")[0].rstrip("+-")
+        best[score] = max(value, best.get(score, 0.0))
+    return dict(sorted(best.items(), key=lambda item: -item[1]))
 
 
-def stretches(shares: np.ndarray) -> list[tuple[int, int, int, np.ndarray]]:
-    """The changes in what `above` gives: first, seen and last tick, and Cliff's deltas (k,) between them.
-
-    Cliff's delta: Cliff, "Dominance statistics", Psychological Bulletin 114 (1993); here 2 * shares - 1, averaged.
-    """
-    n, start = len(shares), reference(len(shares))
-    deltas = 2 * shares - 1
-    if n < FEWEST:
-        return []
-    sums = np.cumsum(np.vstack([np.zeros(deltas.shape[1]), deltas]), axis=0)
-    moving = np.zeros(deltas.shape)
-    moving[WINDOW - 1 :] = (sums[WINDOW:] - sums[:-WINDOW]) / WINDOW
-    moving[:start] = 0
-    loudest = np.abs(moving).max(axis=1)
-    found: list[tuple[int, int, int, np.ndarray]] = []
-    seen = None
-    free = start  # the first tick that belongs to no earlier change
-    for tick in range(start, n):
-        if seen is None and loudest[tick] >= ALARM:
-            seen = tick
-        if seen is not None and (loudest[tick] < QUIET or tick == n - 1):
-            k = int(np.abs(moving[seen]).argmax())
-            one = deltas[:, k] * np.sign(moving[seen, k]) - 0.5  # above 0: rather of the change than of the beginning
-            back = max(free, seen - 2 * WINDOW)
-            first = seen - int(np.cumsum(one[back : seen + 1][::-1]).argmax())
-            last = seen + int(np.cumsum(one[seen : tick + 1]).argmax())
-            found.append((first, seen, last, deltas[first : last + 1].mean(axis=0)))
-            seen, free = None, last + 1
-    return found
+def _proportions(seen: Collected, stretch: slice, calm: np.ndarray) -> list[str]:
+    """Which class comes far more often than outside the changes, or far less."""
+    read = seen["prediction"].astype(int)
+    if not calm.any():
+        return [OTHERS["classes"]]
+    now, before = (np.bincount(read[part], minlength=10) + 0.5 for part in (stretch, calm))
+    now, before = now / now.sum(), before / before.sum()
+    ratio = now / before
+    # What each class adds to how different the two are (Kullback and Leibler's divergence, to either side).
+    gain, loss = now * np.log(ratio), -before * np.log(ratio)
+    more, less = int(gain.argmax()), int(loss.argmax())
+    if gain[more] >= loss[less]:
+        return [f"more often a {more}"]
+    return [f"hardly ever a {less}" if ratio[less] < 0.2 else f"less often a {less}"]
 
 
-def _headline(changes: list[Change], ticks: int) -> str:
-    if ticks < FEWEST:
-        return "Too few ticks to tell"
+def _writer(seen: Collected, stretch: slice, calm: np.ndarray) -> tuple[str | None, float]:
+    """The source that comes more often in a stretch than outside, the most so; and its share of the stretch."""
+    writers = seen["source"]
+    inside = writers[stretch]
+    named = [str(name) for name in np.unique(inside) if name]
+    if not named:
+        return None, math.nan
+    outside = writers[calm] if calm.any() else inside[:0]
+    gain = {name: _mean(inside == name) - (_mean(outside == name) if len(outside) else 0) for name in named}
+    most = max(gain, key=lambda name: gain[name])
+    if len(outside) and gain[most] < 0.05:  # the same hands as ever
+        return None, math.nan
+    return most, _mean(inside == most)
+
+
+def _headline(changes: list[Change]) -> str:
     if not changes:
         return "Nothing changed"
-    who = " and ".join(dict.fromkeys(f"{title(change.source)} digits" for change in changes))
+    sources = {change.source for change in changes}
+    named = [f"{title(source)} digits" for source in dict.fromkeys(change.source for change in changes) if source]
     times = {1: "", 2: " twice"}.get(len(changes), f" {len(changes)} times")
+    ended = changes[-1].ended
+    if None in sources:
+        if len(changes) == 1 and not ended:
+            return "The digits have changed"
+        return f"The digits changed{times}, and are as before again" if ended else f"The digits changed{times}"
+    who = " and ".join(named)
     who = who[0].upper() + who[1:]
-    if all(change.ended for change in changes):
+    if ended:
         return f"{who} came and went{times}"
     return f"{who} came{times} and stayed" if len(changes) == 1 else f"{who} came{times}, and now they stay"
 
 
-def _advice(changes: list[Change], calm: float, changed: float, ticks: int) -> str:
-    if ticks < FEWEST:
-        return f"A change shows when there are at least {FEWEST} ticks; these are {ticks}."
+def _advice(changes: list[Change], calm: float, changed: float, requests: int) -> str:
     if not changes:
-        return f"All {ticks} ticks look like the beginning. There is nothing to do."
-    if not changed < calm - WORSE:
+        return f"All {requests:,} requests look like the digits the model was tested on. There is nothing to do."
+    ended = changes[-1].ended
+    if math.isnan(changed):
+        told = "Nobody has said yet what these digits are, so what the change costs is not known."
+        return f"{told} Label some of those below" + (", before they come again." if ended else ", then retrain.")
+    others = "" if math.isnan(calm) else f", against {calm:.0%} of the others"
+    if not math.isnan(calm) and not changed < calm - WORSE:
         return "The model reads these digits as well as the others. There is nothing to do yet; keep watching."
-    told = f"The model read {changed:.0%} of them right, against {calm:.0%} of the others."
-    if changes[-1].ended:
+    told = f"The model read {changed:.0%} of them right{others}."
+    if ended:
         return f"{told} Before they come again, collect and label some of them, and retrain."
     return f"{told} Label some of what was collected, and retrain now."
+
+
+def rarity(evidence: float) -> str:
+    """Evidence as a person understands it: how long one would wait for the like among normal requests."""
+    if evidence < math.log(10):
+        return "normal digits look like this every few requests"
+    if evidence < math.log(1e6):
+        times = math.exp(evidence)
+        return f"normal digits look like this once in {round(times, 1 - int(math.log10(times))):,.0f} requests"
+    for size, name in ((1e9, "a million"), (1e12, "a billion")):
+        if evidence < math.log(size):
+            return f"normal digits look like this less than once in {name} requests"
+    return "normal digits never look like this: less than once in a trillion requests"
 
 
 def title(source: str) -> str:
@@ -187,5 +246,6 @@ def hand(source: str) -> str:
     return source.removeprefix(SYNTHETIC)
 
 
-def _mean(right: np.ndarray) -> float:
-    return float(right.mean()) if len(right) else float("nan")
+def _mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    return float(values.mean()) if len(values) else math.nan

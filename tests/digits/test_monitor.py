@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits import collected, data, monitor, scenario, score, verdict
+from digits import collected, data, monitor, monitor_runs, scenario, score
+from digits.images import DataError
 
 TICKS = 100
 
@@ -31,8 +32,9 @@ class Collector:
         self.write(context.get_id(), json.loads(frame.to_json(orient="records")))
 
     def write(self, id: str, rows: Any) -> None:
+        record = {"data": rows, "time": "2025-01-31T10:00:00Z", "correlationid": id, "xrequestid": id}
         with self.file.open("a") as lines:
-            lines.write(json.dumps({"data": rows, "correlationid": id, "xrequestid": id}) + "\n")
+            lines.write(json.dumps(record) + "\n")
 
 
 Simulate = Callable[..., tuple[Path, Path]]
@@ -73,7 +75,7 @@ def external(simulate: Simulate) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def monitored(
-    external: tuple[Path, Path], tracking: str, tmp_path_factory: pytest.TempPathFactory
+    external: tuple[Path, Path], trained: Path, tracking: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str, str]:
     """The output folder, the parent run's id, and what was printed, of one monitoring."""
     import contextlib
@@ -84,7 +86,8 @@ def monitored(
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
         patch.setenv("MLFLOW_RUN_ID", run)
         folder, labels = external
-        assert monitor.main(["--collected", str(folder), "--labels", str(labels), "--output", str(out)]) == 0
+        arguments = ["--collected", str(folder), "--model", str(trained), "--labels", str(labels)]
+        assert monitor.main([*arguments, "--output", str(out)]) == 0
     return out, run, said.getvalue()
 
 
@@ -107,9 +110,12 @@ def test_files(monitored: tuple[Path, str, str]) -> None:
     out, _, _ = monitored
     assert {file.name for file in out.iterdir()} == {"report.html", "verdict.json"}
     said = json.loads((out / "verdict.json").read_text())
-    assert said["drifted"] and said["run"] == "external-1" and said["ticks"] == TICKS
+    assert said["drifted"] and said["standing"] and said["run"] == "external-1" and said["ticks"] == TICKS
+    assert said["promise"] == {"gamma": 10000} and said["reference"] == 170
     (change,) = said["changes"]
-    assert change["source"] == "devanagari" and 45 <= change["first"] <= change["seen"] <= 75 and change["last"] == 99
+    assert change["source"] == "devanagari" and 45 <= change["first"] <= change["seen"] <= 62 and change["last"] == 99
+    assert change["evidence"] > 10_000 and "once in" in change["rarity"]
+    assert all(int(id.rpartition("-")[2]) >= change["first"] for id in said["most_unlike"]) and said["most_unlike"]
     assert change["first_date"] == f"{np.datetime64('2025-01-01') + change['first']}"
 
 
@@ -119,6 +125,32 @@ def test_the_simulation_is_a_run_with_a_value_for_every_tick(monitored: tuple[Pa
     for name in ("weight_mnist", "weight_devanagari", "confidence", "correct", "accuracy_last_10", "ink"):
         assert [point.step for point in client.get_metric_history(run, name)] == list(range(TICKS)), name
     assert "Devanagari digits came and stayed" in client.get_run(run).data.tags["verdict"]
+    evidence = [point.value for point in client.get_metric_history(run, "evidence")]
+    assert len(evidence) == TICKS and max(evidence[:45]) < 4 < max(evidence), "4 is once in 10,000 requests"
+
+
+def test_run_and_model_are_tagged_with_the_drift(
+    monitored: tuple[Path, str, str], external: tuple[Path, Path], trained: Path
+) -> None:
+    _, run, _ = monitored
+    client = mlflow.MlflowClient()
+    tags = client.get_run(run).data.tags
+    assert tags["drift"] == "standing" and tags["drift.since"].startswith("2025-0") and tags["drift.words"]
+    assert client.get_run(run).data.params["gamma"] == "10000"
+    # Only the version that is this very model.
+    from digits import lite, registry
+    from digits.monitor_runs import tag_model
+
+    client.create_registered_model("watched")
+    mine, other = (client.create_model_version("watched", source="nowhere", run_id=run) for _ in range(2))
+    mark = lite.fingerprint(trained / lite.FILE)
+    client.set_model_version_tag("watched", mine.version, registry.FINGERPRINT, mark)
+    seen = collected.read(*external)
+    detector = monitor.new_detector(trained, None)
+    look = monitor.looked(seen, detector, detector.update(seen.columns), 0)
+    tag_model("watched", trained, look.found, seen)
+    assert client.get_model_version("watched", mine.version).tags["drift"] == "standing"
+    assert "drift" not in client.get_model_version("watched", other.version).tags
 
 
 def test_every_request_is_a_run_below_it(monitored: tuple[Path, str, str], external: tuple[Path, Path]) -> None:
@@ -144,15 +176,17 @@ def test_every_request_is_a_run_below_it(monitored: tuple[Path, str, str], exter
 
 def test_of_very_many_requests_there_are_no_runs(
     external: tuple[Path, Path],
+    trained: Path,
     tracking: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(monitor, "REQUESTS", TICKS - 1)
+    monkeypatch.setattr(monitor_runs, "REQUESTS", TICKS - 1)
     run = mlflow.MlflowClient().create_run(mlflow.get_experiment_by_name("tests").experiment_id).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run)
-    monitor.monitor(*external, tmp_path)
+    folder, labels = external
+    monitor.monitor(monitor.Place(folder), trained, tmp_path, labels=labels)
     assert children(run) == [] and "no MLflow run for each" in capsys.readouterr().out
 
 
@@ -164,23 +198,61 @@ def test_the_same_scenario_gives_the_same_records(external: tuple[Path, Path], s
             assert (values == again[name]).all(), name
 
 
-def test_steady_traffic_raises_no_alarm(simulate: Simulate) -> None:
-    assert verdict.judge(collected.read(*simulate("steady"))).headline == "Nothing changed"
+@pytest.fixture(scope="module")
+def headline(simulate: Simulate, trained: Path) -> Callable[..., str]:
+    """What is said of a scenario."""
+
+    def headline(name: str, **options: Any) -> str:
+        seen = collected.read(*simulate(name, **options))
+        detector = monitor.new_detector(trained, None)
+        return monitor.looked(seen, detector, detector.update(seen.columns), 0).found.headline
+
+    return headline
 
 
-def test_a_season_is_seen_twice(simulate: Simulate) -> None:
-    assert verdict.judge(collected.read(*simulate("seasonal"))).headline == "Japanese digits came and went twice"
+def test_steady_traffic_raises_no_alarm(headline: Callable[..., str]) -> None:
+    assert headline("steady") == "Nothing changed"
+
+
+def test_a_season_is_seen_twice(headline: Callable[..., str]) -> None:
+    assert headline("seasonal") == "Japanese digits came and went twice"
+
+
+def test_a_broken_camera_is_seen(headline: Callable[..., str]) -> None:
+    assert headline("inverted") == "Inverted digits came and stayed"
 
 
 @pytest.mark.skipif("DIGITS_DATA" not in os.environ, reason="needs the full sets; DIGITS_DATA names their folder")
-def test_real_hands_are_seen(simulate: Simulate) -> None:
+def test_real_hands_are_seen(headline: Callable[..., str]) -> None:
     digits = {name: data.load(name, split="test") for name in data.NAMES}
-    seasonal, external, steady = (
-        verdict.judge(collected.read(*simulate(name, digits=digits))) for name in ("seasonal", "external", "steady")
-    )
-    assert seasonal.headline == "Japanese digits came and went twice"
-    assert external.headline == "Devanagari digits came and stayed"
-    assert steady.headline == "Nothing changed"
+    assert headline("seasonal", digits=digits) == "Japanese digits came and went twice"
+    assert headline("external", digits=digits) == "Devanagari digits came and stayed"
+    assert headline("steady", digits=digits) == "Nothing changed"
+
+
+def test_without_labels_it_looks_at_all_there_is(
+    external: tuple[Path, Path], trained: Path, tracking: str, tmp_path: Path
+) -> None:
+    folder, labels = external
+    found = monitor.monitor(monitor.Place(folder, "digits"), trained, tmp_path / "all")
+    said = json.loads((tmp_path / "all" / "verdict.json").read_text())
+    assert said["headline"] == "The digits have changed" and said["accuracy"] is None and said["requests"] == TICKS
+    assert "Label some" in found.advice
+    # What people label later need no ticks, and may be few.
+    few = tmp_path / "few.jsonl"
+    rows = [json.loads(line) for line in labels.read_text().splitlines()]
+    few.write_text("".join(json.dumps({"id": r["id"], "label": r["label"]}) + "\n" for r in rows[::5]))
+    found = monitor.monitor(monitor.Place(folder), trained, tmp_path / "few", labels=few)
+    assert found.changed_accuracy < found.calm_accuracy
+    assert (tmp_path / "few" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("promise", "told"), [({"gamma": 0.5}, "--gamma is 0.5"), ({"certified": 1.0}, "--certified is 1.0")]
+)
+def test_a_promise_that_means_nothing_is_told(trained: Path, promise: dict[str, float], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        monitor.new_detector(trained, promise)
 
 
 def test_records_on_their_way_are_waited_for(
@@ -193,15 +265,19 @@ def test_records_on_their_way_are_waited_for(
         time, "sleep", lambda seconds: (late / "digits").exists() or (folder / "digits").rename(late / "digits")
     )
     try:
-        assert len(monitor._read(late, labels, None, wait=60)) == TICKS
+        assert len(monitor._read(monitor.Place(late), labels, wait=60)) == TICKS
     finally:
         (late / "digits").rename(folder / "digits")
 
 
-def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [
         "--collected",
         str(tmp_path),
+        "--model",
+        str(trained),
         "--labels",
         str(tmp_path / "labels.jsonl"),
         "--output",

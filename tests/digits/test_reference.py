@@ -108,6 +108,10 @@ def test_azure_reads_the_table(trained: Path) -> None:
     described = yaml.safe_load((trained / "reference" / "MLTable").read_text())
     [place] = described["paths"]
     assert (trained / "reference" / place["file"]).is_file()
+    # A column of numbers without a point is a column of classes to Azure's monitors.
+    header, first, *_ = (trained / "reference" / "reference.csv").read_text().splitlines()
+    told = dict(zip(header.split(","), first.split(","), strict=True))
+    assert told.pop("prediction").isdigit() and all("." in number for number in told.values())
 
 
 def test_a_reference_needs_no_labels_of_its_digits(trained: Path) -> None:

@@ -1,0 +1,126 @@
+"""The monitor that watches: it tells what it finds at once, and counts each request once, however often killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digits import collected, ink, monitor, reference, watch
+from digits.data import embedded
+from digits.lite import FILE, Lite
+
+BEFORE, AFTER = 150, 60
+
+
+@pytest.fixture(scope="module")
+def columns(trained: Path) -> dict[str, np.ndarray]:
+    """What is collected of MNIST digits, then Devanagari, then MNIST again."""
+    model = Lite(trained / FILE)
+    mnist = reference.describe(model, embedded("mnist", "test"))
+    devanagari = reference.describe(model, embedded("devanagari", "test"))
+    # Every third, for the embedded digits come sorted.
+    order = np.random.default_rng(0).permutation(len(mnist["ink"]))
+    parts = [(mnist, order[:BEFORE]), (devanagari, slice(0, 200, 5)), (mnist, order[BEFORE : BEFORE + AFTER])]
+    return {name: np.concatenate([part[name][chosen] for part, chosen in parts]) for name in mnist}
+
+
+def write(folder: Path, columns: dict[str, np.ndarray], start: int, stop: int) -> None:
+    """Requests `start` to `stop`, as an endpoint records them."""
+    for collection, names in (("model_inputs", tuple(ink.STATISTICS)), ("model_outputs", collected.FOLLOWED[-3:])):
+        file = folder / "digits" / "blue" / collection / "2025" / "01" / "31" / "10" / "f3a1.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a") as lines:
+            for number in range(start, stop):
+                row = {name: float(columns[name][number]) for name in names}
+                if collection == "model_outputs":
+                    row |= {"anomaly_largest": 0.0, **{f"probability_{digit}": 0.1 for digit in range(10)}}
+                record = {"data": [row], "time": "2025-01-31T10:00:00Z", "correlationid": f"run-{number}"}
+                lines.write(json.dumps(record | {"xrequestid": f"gw-{number}"}) + "\n")
+
+
+def test_it_tells_of_the_change_and_of_its_end(
+    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "collected", tmp_path / "out"
+    total = len(columns["ink"])
+    folder.mkdir()
+    steps = iter(range(0, total, 30))
+
+    def until(detector: object) -> bool:
+        start = next(steps, None)
+        if start is not None:
+            write(folder, columns, start, min(start + 30, total))
+        return start is None and detector.requests == total
+
+    detector = watch.watch(monitor.Place(folder), trained, out, {"gamma": 10_000}, until=until)
+    said = capsys.readouterr().out
+    assert "a false alarm at most once in 10,000 requests" in said
+    alarm, clear = said.index("ALARM: "), said.index("ALL CLEAR: ")
+    assert alarm < clear and "taller" in said[alarm:clear]
+    (change,) = detector.changes
+    assert abs(change.first - BEFORE) <= 3 and change.seen - BEFORE < 8
+    assert abs(change.last - (BEFORE + 39)) <= 3 and change.cleared < total
+    verdict = json.loads((out / "verdict.json").read_text())
+    assert verdict["drifted"] and not verdict["standing"] and verdict["requests"] == total
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def test_killed_at_any_moment_it_counts_every_request_once(
+    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path
+) -> None:
+    """kill -9 again and again while requests come; then what it knows is what one look at all of them gives."""
+    folder, out = tmp_path / "collected", tmp_path / "out"
+    folder.mkdir()
+    command = [sys.executable, "-m", "digits.monitor", "--watch", "--collected", str(folder), "--model", str(trained)]
+    dice, sent, total = random.Random(1), 0, len(columns["ink"])
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{(tmp_path / 'watch.db').as_posix()}"}
+    state = out / "state.json"
+
+    def requests() -> int:
+        return json.loads(state.read_text())["detector"]["requests"] if state.is_file() else 0
+
+    rounds = 0
+    while requests() < total:
+        process = subprocess.Popen(
+            [*command, "--output", str(out)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        known, deadline = requests(), time.monotonic() + 120
+        goal = min(total, known + dice.randint(30, 90))
+        while requests() < goal:
+            assert process.poll() is None, process.stdout.read().decode()
+            assert time.monotonic() < deadline
+            if sent < goal:
+                more = min(total, sent + dice.randint(1, 9))
+                write(folder, columns, sent, more)
+                sent = more
+            time.sleep(dice.random() / 50)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        rounds += 1
+    assert rounds >= 3
+    once = monitor.new_detector(trained, {"gamma": 10_000})
+    once.update({name: columns[name] for name in collected.FOLLOWED})
+    kept = json.loads(state.read_text())["detector"]
+    expected = json.loads(json.dumps(once.state()))
+    assert kept["requests"] == total and kept["changes"] == expected["changes"]
+    np.testing.assert_allclose(kept["owned"], expected["owned"], rtol=1e-12)
+
+
+def test_what_it_knows_is_of_one_model_and_one_promise(
+    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "collected", tmp_path / "out"
+    write(folder, columns, 0, 20)
+    watch.watch(monitor.Place(folder), trained, out, {"gamma": 500}, until=lambda d: d.requests == 20)
+    arguments = ["--watch", "--collected", str(folder), "--model", str(trained), "--output", str(out)]
+    capsys.readouterr()
+    assert monitor.main([*arguments, "--gamma", "600"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "state.json" in said and "delete it" in said
