@@ -31,7 +31,8 @@ JOB_NAME = re.compile(r"\$\{\{\s*name\s*\}\}")
 class Schedule:
     """A schedule as it stands on disk.
 
-    job: {"record", "plan"}, what `jobs.submit.prepare` made of it; None for a monitor, whose definition is `monitor`.
+    job: {"record", "plan"}, what `jobs.submit.prepare` made of it; None for a monitor, whose definition is `monitor`:
+    of that a job is made when it is due.
     looked: the time (UTC, ISO 8601) up to which everything that was due has been started.
     """
 
@@ -137,10 +138,7 @@ class Schedules:
             if found is None:
                 return None
             due = found
-            try:
-                outcome = Outcome(schedule.name, _text(due), self._start(schedule, due))
-            except Monitor as error:
-                outcome = Outcome(schedule.name, _text(due), error=str(error))
+            outcome = Outcome(schedule.name, _text(due), self._start(schedule, due))
             schedule.looked = _text(due)
             self._write(schedule)
             return outcome
@@ -164,22 +162,24 @@ class Schedules:
 
     def _start(self, schedule: Schedule, due: datetime) -> str:
         """Start the job of one time, unless an earlier look that was killed has done so; returns its name."""
-        if schedule.job is None:
-            raise Monitor(
-                f'schedule "{schedule.name}" is a monitor, and those are computed in Azure only; '
-                "here a job that reads the collected data takes its place"
-            )
         name = run_name(schedule.name, due)
         if not self._under_way(name):
             from amlocal.jobs.submit import start
-            from amlocal.specs.plan import Plan
 
-            job = _filled(schedule.job, name, due)
-            record = replace(
-                JobRecord(**job["record"]), name=name, display_name=name, creation_context=creation_context()
-            )
-            start(record, Plan.from_json(job["plan"]), self.workspace)
+            start(*self._prepared(schedule, name, due), self.workspace)
         return name
+
+    def _prepared(self, schedule: Schedule, name: str, due: datetime) -> tuple[JobRecord, Any]:
+        """The job of one time: record and plan. Raises UserError for a monitor that cannot be computed."""
+        if schedule.job is None:
+            from amlocal.monitoring.job import prepare
+
+            return prepare(schedule.name, name, schedule.monitor or {}, schedule.trigger, due, self.workspace)
+        from amlocal.specs.plan import Plan
+
+        job = _filled(schedule.job, name, due)
+        record = replace(JobRecord(**job["record"]), name=name, display_name=name, creation_context=creation_context())
+        return record, Plan.from_json(job["plan"])
 
     def _under_way(self, name: str) -> bool:
         """Whether the job has a runner, or had one. What a killed look has left unfinished is removed."""
@@ -216,10 +216,6 @@ def _read(path: Path) -> Schedule:
         return Schedule(**read_json(path))
     except TypeError as error:
         raise UserError(f"{path}: not a schedule ({error}); delete it, and create the schedule again") from error
-
-
-class Monitor(UserError):
-    """A schedule that has no job, because it is one of Azure's monitors."""
 
 
 def run_name(schedule: str, due: datetime) -> str:

@@ -1,5 +1,6 @@
 """`client.schedules`: jobs by the clock."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -43,7 +44,7 @@ class ScheduleOperations(Operations):
                 creation_context={**creation_context(), "created_at": self.now().isoformat()},
                 looked="",
                 job=self._job(schedule) if is_job else None,
-                monitor=None if is_job else told["create_monitor"],
+                monitor=None if is_job else self._monitor(schedule, told),
                 is_enabled=schedule.is_enabled is not False,
                 display_name=schedule.display_name,
                 description=schedule.description,
@@ -83,7 +84,8 @@ class ScheduleOperations(Operations):
 
         with not_missing():
             job_name = self.store.trigger(name, _moment(schedule_time) or self.now())
-        return ScheduleTriggerResult(job_name=job_name, schedule_action_type="CreateJob")
+            action = "CreateJob" if self.store.get(name).job else "CreateMonitor"
+        return ScheduleTriggerResult(job_name=job_name, schedule_action_type=action)
 
     def run(self) -> Sequence[Outcome]:
         """Start every schedule's job that has come due since the last look. An addition to MLClient's."""
@@ -138,6 +140,21 @@ class ScheduleOperations(Operations):
             )
         record, plan = prepare(job, self.workspace)
         return _kept(record, plan.to_json())
+
+    def _monitor(self, schedule: Any, told: Mapping[str, Any]) -> dict[str, Any]:
+        """What a monitor asks for, checked, its paths whole. Signals that only Azure computes are told of."""
+        from amlocal.monitoring import definition, places
+
+        monitor = places.kept(schedule)
+        try:
+            asked = definition.signals(monitor, told["trigger"])
+        except UserError as error:
+            raise UserError(f'schedule "{schedule.name}": {error}') from error
+        for signal in asked:
+            if isinstance(signal, definition.Refused):
+                said = f"{signal.name} ({signal.type}): {signal.reason}"
+                logging.getLogger(__name__).warning('WARNING: schedule "%s": %s', schedule.name, said)
+        return monitor
 
     def _describe(self, schedule: Schedule) -> dict[str, Any]:
         try:
