@@ -115,26 +115,28 @@ def test_trigger_gives_the_job(aml, file, client, finish):
     assert finish(name).status == "Completed"
 
 
-def test_what_does_not_run_here_fails_run_but_nothing_else(aml, file, client, tmp_path):
-    (tmp_path / "drift.yml").write_text(
+def test_what_cannot_start_fails_run_and_is_tried_again(aml, file, client, tmp_path):
+    (tmp_path / "job.yml").write_text("type: command\ncommand: echo hello\nenvironment: {image: a}\n")
+    (tmp_path / "other.yml").write_text(
         textwrap.dedent(
             """
-            name: drift
+            name: other
             trigger: {type: cron, expression: "0 3 13 * *", start_time: "2020-01-01T00:00:00"}
-            create_monitor:
-              compute: {instance_type: standard_e4s_v3, runtime_version: "3.4"}
-              monitoring_target: {ml_task: classification, endpoint_deployment_id: "azureml:digits:blue"}
+            create_job: ./job.yml
             """
         )
     )
-    code, _, err = aml("create", "-f", tmp_path / "drift.yml")
+    code, _, err = aml("create", "-f", tmp_path / "other.yml")
     assert code == 0
     assert "days and months count as *, as Azure has it" in err
-    came_due(client, "drift")
-    code, out, err = aml("run")
-    assert (code, json.loads(out)) == (1, [])
-    assert 'ERROR: schedule "drift" is a monitor' in err
-    assert aml("run")[0] == 0
+    came_due(client, "other")
+    path = client.workspace.root / "schedules" / "other.json"
+    kept = read_json(path)
+    write_json(path, kept | {"job": {"record": {}, "plan": {}}})
+    for _ in range(2):
+        code, out, err = aml("run")
+        assert (code, json.loads(out)) == (1, [])
+        assert 'ERROR: schedule "other": not started' in err
 
 
 @pytest.mark.parametrize(

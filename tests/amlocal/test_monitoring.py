@@ -126,15 +126,28 @@ def test_what_has_nothing_in_common_is_as_far_as_it_can_be() -> None:
 
 
 def test_evidently_agrees_where_it_computes_the_same() -> None:
-    """Its Wasserstein distance; its Jensen-Shannon distance has other bins and another base."""
-    pytest.importorskip("evidently")
+    """Not the numerical Jensen-Shannon distance and stability index, for which it has other bins."""
+    stattests = pytest.importorskip("evidently.legacy.calculations.stattests")
     import pandas as pd
-    from evidently.legacy.calculations.stattests import wasserstein_stat_test
+    from evidently.legacy.core import ColumnType
+
+    def theirs(name: str, before: Any, now: Any) -> float:
+        kind = ColumnType.Categorical if isinstance(before, list) else ColumnType.Numerical
+        return float(getattr(stattests, name).func(pd.Series(before), pd.Series(now), kind, 0.1)[0])
 
     random = np.random.default_rng(0)
-    before, now = random.normal(0, 1, 2000), random.normal(0.3, 1, 2000)
-    theirs = wasserstein_stat_test(pd.Series(before), pd.Series(now), "num", 0.1).drift_score
-    assert drift.normalized_wasserstein(before, now) == pytest.approx(theirs, rel=1e-3)  # theirs divides by n
+    before, now = random.normal(0, 1, 2000), random.normal(0.05, 1, 900)
+    assert drift.kolmogorov_smirnov(before, now) == theirs("ks_stat_test", before, now)
+    with_n = np.sqrt(1999 / 2000)  # its deviation is divided by n
+    assert drift.normalized_wasserstein(before, now) == pytest.approx(
+        with_n * theirs("wasserstein_stat_test", before, now)
+    )
+    was, found = (["abc"[i] for i in random.choice(3, size, p=p)] for size, p in ((900, None), (300, (0.4, 0.3, 0.3))))
+    assert drift.chi_squared(was, found) == pytest.approx(theirs("chi_stat_test", was, found))
+    base_e = np.sqrt(np.log(2))
+    assert base_e * drift.jensen_shannon_categorical(was, found) == pytest.approx(
+        theirs("jensenshannon_stat_test", was, found)
+    )
 
 
 def test_a_p_value_alarms_below_its_threshold_and_a_distance_above() -> None:

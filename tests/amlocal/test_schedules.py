@@ -15,7 +15,6 @@ from amlocal import schedules as scheduled
 from amlocal.errors import UserError
 from amlocal.jobs.record import RUNNER, JobStore
 from amlocal.operations.schedules import ScheduleOperations
-from amlocal.specs import load
 from amlocal.workspace import read_json, write_json
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -264,30 +263,6 @@ def test_a_job_of_the_workspace_by_its_name(schedules, client, clock, started):
     clock.goes(hours=1)
     assert names(schedules.run()) == ["again-20260101T130000Z"]
     assert started[0][1].steps[""].command == "echo kept"
-
-
-def test_a_monitor_is_kept_and_says_where_it_runs(schedules, clock, spec):
-    monitor = load(
-        "schedule",
-        spec(
-            """
-            name: drift
-            trigger: {type: cron, expression: "0 3 * * *", time_zone: UTC}
-            create_monitor:
-              compute: {instance_type: standard_e4s_v3, runtime_version: "3.4"}
-              monitoring_target: {ml_task: classification, endpoint_deployment_id: "azureml:digits:blue"}
-              alert_notification: {emails: [someone@example.org]}
-            """
-        ),
-    )
-    schedules.begin_create_or_update(monitor).result()
-    assert schedules.get("drift").create_monitor.monitoring_target.ml_task.lower() == "classification"
-    clock.goes(days=1)
-    [outcome] = schedules.run()
-    assert "is a monitor, and those are computed in Azure only" in outcome.error
-    assert list(schedules.run()) == []
-    with pytest.raises(UserError, match="is a monitor"):
-        schedules.trigger("drift")
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,12 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
         (project / "data" / name).mkdir(parents=True)
         (project / "data" / name / f"{name}.npz").write_bytes(b"digits")
     (project / "data" / "labels.jsonl").write_bytes(b'{"id": "winter-7", "label": 3}')
+    reference = project / "data" / "digits" / "model" / "reference"
+    reference.mkdir(parents=True)
+    (reference / "reference.csv").write_text("ink,prediction\n34.5,7\n")
+    (reference / "MLTable").write_text(
+        "paths:\n  - file: ./reference.csv\ntransformations:\n  - read_delimited: {delimiter: ',', encoding: utf8}\n"
+    )
     with started(tmp_path_factory.mktemp("double")) as double:
         yield send_all(project, double)
 

@@ -1,4 +1,4 @@
-"""`aml schedule`: jobs by the clock; `run`, which starts what is due, is an addition to the verbs of `az ml`."""
+"""`aml schedule`: jobs and monitors by the clock; `run`, which starts what is due, is an addition to `az ml`."""
 
 import sys
 from typing import Any
@@ -122,10 +122,12 @@ long-summary: A schedule starts a job at given times. On this machine nothing ru
 helps["schedule create"] = """
 type: command
 short-summary: Create a schedule.
-long-summary: The job is checked, and kept with its code as they are now.
+long-summary: The job is checked, and kept with its code as they are now; of a monitor, its definition is.
 examples:
   - name: Create a schedule from a YAML specification file
     text: aml schedule create --file schedule.yml
+  - name: Create a monitor; when it is due its signals are computed here
+    text: aml schedule create --file aml/monitoring/drift.yml
 """
 helps["schedule show"] = """
 type: command
@@ -176,7 +178,7 @@ helps["schedule trigger"] = """
 type: command
 short-summary: Trigger a schedule once.
 examples:
-  - name: Start a schedule's job now, whatever the time
+  - name: Start a schedule's job, or compute a monitor, now, whatever the time
     text: aml schedule trigger --name my-schedule
 """
 helps["schedule run"] = """
