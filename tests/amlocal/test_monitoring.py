@@ -196,6 +196,21 @@ def test_a_feature_that_one_side_lacks_is_told_of_and_the_others_computed() -> N
         measured(table, table, features=["colour"])
 
 
+def test_a_feature_with_infinite_numbers_is_told_of_and_out_of_bounds(tmp_path: Path) -> None:
+    reference = tables.of_rows([{"ink": number / 7, "width": number / 3} for number in range(600)])
+    (tmp_path / "t.jsonl").write_text('{"ink": Infinity, "width": 1.5}\n{"ink": 0.5, "width": 2.5}\n')
+    production = tables.read(tmp_path / "t.jsonl", None)
+    outcome = measured(production, reference)
+    assert [measure.feature for measure in outcome.measures] == ["width"]
+    assert "ink: not computed: there are infinite numbers in it" in outcome.notices
+    found = measured(production, reference, type="data_quality", features=["ink"]).measures
+    assert {measure.metric: measure.value for measure in found} == {
+        "null_value_rate": 0,
+        "data_type_error_rate": 0,
+        "out_of_bounds_rate": 0.5,
+    }
+
+
 @pytest.mark.parametrize(("rows", "threshold", "warned"), [(100, 0.1, True), (100, 0.3, False), (2000, 0.1, False)])
 def test_few_rows_and_a_low_threshold_are_told_of(rows: int, threshold: float, warned: bool) -> None:
     table = tables.of_rows([{"ink": number / 7} for number in range(rows)])

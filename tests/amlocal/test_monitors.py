@@ -124,7 +124,8 @@ def test_a_monitor_runs_when_it_is_due_once(
 ) -> None:
     code, _, err = aml("schedule", "create", "-f", monitor)
     assert code == 0, err
-    assert "why (feature_attribution_drift): computed in Azure only" in caplog.text
+    assert "drift.yml: why (feature_attribution_drift): computed in Azure only" in err
+    assert 'schedule "drift": why (feature_attribution_drift): computed in Azure only' in caplog.text
     path = client.workspace.root / "schedules" / "drift.json"
     write_json(path, read_json(path) | {"looked": "2025-01-01T00:00:00+00:00"})
     code, out, err = aml("schedule", "run")
@@ -180,6 +181,17 @@ def test_nothing_collected_is_a_failed_job_with_one_line(client: LocalMLClient, 
             "reference_data.input_data.path: ./away.csv: no such file or folder",
         ),
         ("0.3}", "0}", "jensen_shannon_distance: 0 is what azure-ai-ml takes for no threshold"),
+        (
+            "jensen_shannon_distance",
+            "jensen",
+            "metric_thresholds.numerical.jensen: none of jensen_shannon_distance, norm",
+        ),
+        ("type: data_drift", "type: drift", "monitoring_signals.inputs.type: drift is none of data_drift, prediction_"),
+        (
+            "ml_task: classification",
+            "ml_task: classification, wrong: 1",
+            "create_monitor.monitoring_target.wrong: unknown",
+        ),
         ("azureml:digits:blue", "digits", "endpoint_deployment_id: digits is not azureml:ENDPOINT:DEPLOYMENT"),
     ],
 )

@@ -32,6 +32,11 @@ def create(
 
         if said := ignored(entity._to_dict()["trigger"]):
             note(cmd.cli_ctx, f"{file}: {said}.")
+        if made and "create_monitor" in made:
+            from amlocal.monitoring.definition import refused
+
+            for signal in refused(made["create_monitor"], made["trigger"]):
+                note(cmd.cli_ctx, f"{file}: {signal.name} ({signal.type}): {signal.reason}.")
         note(cmd.cli_ctx, "Nothing starts by itself here: have cron call `aml schedule run` in this folder.")
     return made
 

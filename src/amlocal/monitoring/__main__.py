@@ -63,6 +63,8 @@ def run(told: dict[str, Any], folder: Path, workspace: Workspace) -> int:
     results.write(folder, {"monitor": told["monitor"], "time": moment.isoformat()}, found, refused)
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
         results.log(run_id, found)
+    if not found:
+        print("\nERROR: none of its signals was computed", flush=True)
     return 1 if failed or not found else 0
 
 

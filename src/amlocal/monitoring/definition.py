@@ -117,6 +117,32 @@ def signals(monitor: Mapping[str, Any], trigger: Mapping[str, Any]) -> list[Sign
     return found
 
 
+def refused(monitor: Mapping[str, Any], trigger: Mapping[str, Any]) -> list[Refused]:
+    """The signals of a monitor that only Azure computes. Raises as `signals` does."""
+    return [signal for signal in signals(monitor, trigger) if isinstance(signal, Refused)]
+
+
+def misspelt(monitor: Any) -> tuple[str, str] | None:
+    """(field, what is wrong) in a `create_monitor` that azure-ai-ml refuses without saying why; None if unknown.
+
+    Its loader tries every signal's schema, and fails while it gathers what all of them say.
+    """
+    defined = monitor.get("monitoring_signals") if isinstance(monitor, Mapping) else None
+    for name, spec in defined.items() if isinstance(defined, Mapping) else ():
+        where = f"create_monitor.monitoring_signals.{name}"
+        kind = spec.get("type") if isinstance(spec, Mapping) else None
+        if kind not in COMPUTED and kind not in ELSEWHERE:
+            return f"{where}.type", f"{kind} is none of {', '.join((*COMPUTED, *ELSEWHERE))}"
+        given = spec.get("metric_thresholds")
+        for feature_kind, metrics in DRIFT_METRICS.items() if kind in COMPUTED and isinstance(given, Mapping) else ():
+            known = metrics if kind in DRIFT else QUALITY_METRICS
+            named = given.get(feature_kind)
+            for metric in named if isinstance(named, Mapping) else ():
+                if metric not in known:
+                    return f"{where}.metric_thresholds.{feature_kind}.{metric}", f"none of {', '.join(known)}"
+    return None
+
+
 def deployment(monitor: Mapping[str, Any]) -> tuple[str, str] | None:
     """Endpoint and deployment of `monitoring_target.endpoint_deployment_id`; None without one. Raises UserError."""
     id = (monitor.get("monitoring_target") or {}).get("endpoint_deployment_id")

@@ -89,15 +89,16 @@ def for_drift(
         elif as_kind == "numerical" and now.kind not in NUMBERS:
             notices.append(f"{name}: not computed: feature_type_override says numerical, its values are {now.kind}")
             continue
-        features.append(
-            Feature(
-                name,
-                as_kind,
-                Column(now.values[sides[0]], now.kind),
-                Column(before.values[sides[1]], before.kind),
-            )
-        )
+        if as_kind == "numerical" and not all(np.isfinite(numbers(side)).all() for side in _at(sides, now, before)):
+            notices.append(f"{name}: not computed: there are infinite numbers in it")
+            continue
+        features.append(Feature(name, as_kind, *_at(sides, now, before)))
     return features
+
+
+def _at(sides: list[np.ndarray], now: Column, before: Column) -> tuple[Column, Column]:
+    """Both columns, of the rows that are whole."""
+    return Column(now.values[sides[0]], now.kind), Column(before.values[sides[1]], before.kind)
 
 
 def _whole_rows(table: Table, chosen: list[str], side: str, notices: list[str]) -> np.ndarray:

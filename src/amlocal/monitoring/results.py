@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from amlocal.errors import UserError
 from amlocal.monitoring.compute import Measure, Outcome
 from amlocal.monitoring.definition import Refused
 from amlocal.workspace import write_json, write_text
@@ -124,15 +125,18 @@ def tags(found: Sequence[Outcome]) -> dict[str, str]:
 
 
 def log(run_id: str, found: Sequence[Outcome]) -> None:
-    """Into the MLflow run of the job, whose server the environment names."""
-    from mlflow import MlflowClient
+    """Into the MLflow run of the job, whose server the environment names. Raises UserError when that refuses."""
+    from mlflow import MlflowClient, MlflowException
     from mlflow.entities import Metric, RunTag
 
     client, now = MlflowClient(), int(time.time() * 1000)
     each = [Metric(name, value, now, 0) for name, value in metrics(found).items()]
-    for start in range(0, len(each), BATCH):
-        client.log_batch(run_id, metrics=each[start : start + BATCH])
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags(found).items()])
+    try:
+        for start in range(0, len(each), BATCH):
+            client.log_batch(run_id, metrics=each[start : start + BATCH])
+        client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags(found).items()])
+    except MlflowException as error:
+        raise UserError(f"what was found is written, but not logged to MLflow: {str(error).splitlines()[0]}") from error
 
 
 def _key(name: str) -> str:

@@ -147,13 +147,12 @@ class ScheduleOperations(Operations):
 
         monitor = places.kept(schedule)
         try:
-            asked = definition.signals(monitor, told["trigger"])
+            refused = definition.refused(monitor, told["trigger"])
         except UserError as error:
             raise UserError(f'schedule "{schedule.name}": {error}') from error
-        for signal in asked:
-            if isinstance(signal, definition.Refused):
-                said = f"{signal.name} ({signal.type}): {signal.reason}"
-                logging.getLogger(__name__).warning('WARNING: schedule "%s": %s', schedule.name, said)
+        for signal in refused:
+            said = f"{signal.name} ({signal.type}): {signal.reason}"
+            logging.getLogger(__name__).warning('WARNING: schedule "%s": %s', schedule.name, said)
         return monitor
 
     def _describe(self, schedule: Schedule) -> dict[str, Any]:

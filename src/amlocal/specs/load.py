@@ -105,6 +105,14 @@ def _explain(kind: str, path: Path, document: dict[str, Any], error: Exception) 
     """One line out of whatever the SDK's loader raised."""
     if isinstance(error, RecursionError):
         return f"{relative(path)}: a component in it contains itself, or YAML is nested without end"
+    if (
+        isinstance(error, NotImplementedError) and error.__context__
+    ):  # a monitor's, where it has failed to explain itself
+        from amlocal.monitoring.definition import misspelt
+
+        if told := misspelt(document.get("create_monitor")):
+            return f"{at(path, told[0])}: {told[1]}"
+        error = error.__context__  # type: ignore[assignment]
     found = list(problems(error))
     if not found:
         first = re.sub(r"\s+", " ", str(getattr(error, "message", None) or error)).strip()
