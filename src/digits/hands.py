@@ -16,7 +16,7 @@ _BATCH = 128  # digits rendered at once
 
 
 @dataclass(frozen=True)
-class _Hand:
+class Hand:
     """A way of writing. Glyphs are strokes through points in percent of a square, x to the right and y down.
 
     Lengths are pixels of the 28x28 image; pairs are a mean and a standard deviation, or a lowest and a highest value.
@@ -32,7 +32,7 @@ class _Hand:
     slant: tuple[float, float]  # mean, standard deviation
 
 
-_DEVANAGARI = _Hand(
+_DEVANAGARI = Hand(
     glyphs=(
         "55,6 22,14 4,52 24,92 62,96 94,62 88,22 58,4 44,14",
         "76,20 50,2 14,12 8,40 38,52 70,36 78,10 | 77,8 82,30 84,62 90,100",
@@ -54,7 +54,7 @@ _DEVANAGARI = _Hand(
     slant=(-0.03, 0.14),
 )
 
-_JAPANESE = _Hand(
+_JAPANESE = Hand(
     glyphs=(
         "46,0 14,22 4,60 24,98 50,92 64,50 54,10 36,2",
         "8,0 5,50 2,100",
@@ -89,7 +89,12 @@ def synthesise(hand: str, labels: np.ndarray, seed: int) -> np.ndarray:
     labels = np.asarray(labels)
     if not np.isin(labels, np.arange(10)).all():
         raise DataError("synthetic digits need labels from 0 to 9")
-    style, random = _HANDS[hand], np.random.default_rng(seed)
+    return draw(_HANDS[hand], labels, seed)
+
+
+def draw(style: Hand, labels: np.ndarray, seed: int) -> np.ndarray:
+    """The glyphs `labels` (n,) of 0..9 of any hand: uint8 (n, 28, 28). The same arguments give the same images."""
+    random = np.random.default_rng(seed)
     images = np.empty((len(labels), SIZE, SIZE), np.uint8)
     for label in range(10):
         for batch in _batches(np.flatnonzero(labels == label)):
@@ -130,7 +135,7 @@ def _spline(knots: np.ndarray, along: np.ndarray) -> np.ndarray:
     return ends + step * (t * (1 - t) ** 2 * slopes[i] + t**2 * (t - 1) * slopes[i + 1])
 
 
-def _bend(paths: np.ndarray, style: _Hand, random: np.random.Generator) -> np.ndarray:
+def _bend(paths: np.ndarray, style: Hand, random: np.random.Generator) -> np.ndarray:
     """Slanted, turned, and displaced by two slow waves in random directions: the elastic distortion of a real hand."""
     n = len(paths)
     for _ in range(2):
@@ -144,7 +149,7 @@ def _bend(paths: np.ndarray, style: _Hand, random: np.random.Generator) -> np.nd
     return paths @ shear @ rotation
 
 
-def _place(paths: np.ndarray, width: np.ndarray, style: _Hand, random: np.random.Generator) -> np.ndarray:
+def _place(paths: np.ndarray, width: np.ndarray, style: Hand, random: np.random.Generator) -> np.ndarray:
     """In pixels: scaled so that the ink, the pen's width included, is as tall as the hand writes, and centred."""
     n = len(paths)
     low, high = paths.min(axis=1), paths.max(axis=1)
@@ -158,7 +163,7 @@ def _place(paths: np.ndarray, width: np.ndarray, style: _Hand, random: np.random
     return (paths - ((low + high) / 2)[:, None]) * scale[:, None] + centre[:, None]
 
 
-def _ink(paths: np.ndarray, width: np.ndarray, style: _Hand, random: np.random.Generator) -> np.ndarray:
+def _ink(paths: np.ndarray, width: np.ndarray, style: Hand, random: np.random.Generator) -> np.ndarray:
     """Grey values (n, 28, 28) from each pixel's distance to the nearest point of the path, under an uneven pressure."""
     n = len(paths)
     grid = np.arange(SIZE, dtype=np.float32)

@@ -1,0 +1,89 @@
+"""Whether our detector keeps what it promises: false alarms counted in many clean ticks, and in many clean splits."""
+
+import sys
+from typing import Any
+
+import numpy as np
+from scipy.stats import beta
+
+from drift import ours
+from drift.exchange import Columns
+from drift.world import World
+
+FEW, DRAWS = 670, 5  # digits of a small reference, and how many of those are drawn
+BLOCK = 100_000  # ticks looked up at once
+
+
+def interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's interval for a share of which `count` in `of` were seen (Biometrika 26, 1934)."""
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, count, of - count + 1)) if count else 0.0
+    high = float(beta.ppf(1 - tail, count + 1, of - count)) if count < of else 1.0
+    return low, high
+
+
+def gamma(world: World, ticks: int) -> list[dict[str, Any]]:
+    """False alarms in so many clean ticks: with the whole reference, and with DRAWS small ones."""
+    rng = np.random.default_rng(5)
+    whole = len(world.reference["confidence"])
+    rows = []
+    for size, draws in ((whole, 1), (min(FEW, whole), DRAWS)):
+        counts = []
+        for _ in range(draws):
+            chosen = rng.permutation(whole)[:size]
+            fitted = ours.fit({name: values[chosen] for name, values in world.reference.items()})
+            e = ours.evidence(fitted, {name: values[world.clean] for name, values in world.pool.items()})
+            counts.append(_alarms(ours.watch(fitted, gamma=ours.GAMMA), e, ticks // draws, rng))
+            print(f"reference of {size:,}: {counts[-1]} alarms in {ticks // draws:,} ticks", file=sys.stderr)
+        rows.append(_row(f"gamma, reference of {size:,}", sum(counts), ticks // draws * draws, 1 / ours.GAMMA, counts))
+    return rows
+
+
+def certified(world: World, splits: int) -> dict[str, Any]:
+    """Of so many splits of all clean digits in a reference and a stream: those with ever an alarm."""
+    rng = np.random.default_rng(6)
+    clean = {name: np.concatenate([values, world.pool[name][world.clean]]) for name, values in world.reference.items()}
+    half = len(world.reference["confidence"])
+    ever = 0
+    for number in range(splits):
+        mixed = rng.permutation(len(clean["confidence"]))
+        fitted = ours.fit(_rows(clean, mixed[:half]))
+        update = ours.watch(fitted, alpha=ours.ALPHA)
+        ever += any(update(e) for e in ours.evidence(fitted, _rows(clean, mixed[half:])).tolist())
+        if (number + 1) % 50 == 0:
+            print(f"{number + 1} splits: {ever} with an alarm", file=sys.stderr)
+    return _row(f"certified, {half:,} + {len(clean['confidence']) - half:,} digits", ever, splits, ours.ALPHA, [])
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| promise | false alarms | of | share, 95 % interval | promised at most | |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for row in rows:
+        told = "holds" if row["holds"] else "**broken**"
+        share = f"{row['share']:.3g} ({row['low']:.3g}..{row['high']:.3g})"
+        lines.append(f"| {row['name']} | {row['count']} | {row['of']:,} | {share} | {row['promised']:g} | {told} |")
+    return "\n".join(lines)
+
+
+def _row(name: str, count: int, of: int, promised: float, each: list[int]) -> dict[str, Any]:
+    low, high = interval(count, of)
+    # Broken is what the interval rules out: a share that happens to lie a little above proves nothing.
+    return {
+        "name": name, "count": count, "of": of, "share": count / of, "low": low, "high": high,
+        "promised": promised, "holds": low <= promised, "each": each,
+    }  # fmt: skip
+
+
+def _rows(columns: Columns, chosen: np.ndarray) -> Columns:
+    return {name: values[chosen] for name, values in columns.items()}
+
+
+def _alarms(update: Any, e: np.ndarray, ticks: int, rng: np.random.Generator) -> int:
+    count = 0
+    for begin in range(0, ticks, BLOCK):
+        for value in rng.choice(e, min(BLOCK, ticks - begin)).tolist():
+            count += update(value)
+    return count

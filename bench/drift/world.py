@@ -1,0 +1,188 @@
+"""The digits of bench/drift.py: a network trained once, and everything it is later asked about, as columns.
+
+The columns are what an endpoint collects (the statistics of the ink, prediction, confidence, probabilities) and
+`distance`, how far a digit lies from those the network was trained on. Beside them, for the oracle only, the embedding.
+"""
+
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from digits import data, fit, ink, model, splits
+from digits.data import DataError
+from drift import glyphs
+from drift.exchange import Columns
+
+HELD_BACK = 1 / 6  # of the training digits: 10,000 of MNIST's
+CHANGED = 3_000  # digits each change is made of
+MEMORY, DIMENSIONS = 5_000, 64  # of the distance: training digits kept, and numbers kept of each
+
+# What happens to digits that were not: name -> a person's words. Both real hands come first.
+FOREIGN = {
+    "devanagari": "Devanagari",
+    "japanese": "Japanese",
+    "rotated": "turned by 25°",
+    "thick": "thicker strokes",
+    "thin": "thinner strokes",
+    "salt": "2 % salt noise",
+    "mirrored": "mirrored",
+    "letters": "letters, drawn",
+    "signs": "invented signs",
+}
+REAL = ("devanagari", "japanese")
+
+
+@dataclass(frozen=True)
+class World:
+    """All digits of a run. `pool` holds those that streams are made of, one after the other."""
+
+    reference: Columns
+    pool: Columns
+    reference_embedding: np.ndarray  # float32 (n, DIMENSIONS)
+    embedding: np.ndarray  # the same of the pool
+    clean: np.ndarray  # where in the pool MNIST's test digits are
+    labels: np.ndarray  # of those
+    images: np.ndarray  # of those, uint8 (n, 28, 28)
+    known: dict[str, np.ndarray]  # of each of FOREIGN, half: what an oracle learns and methods are tuned with
+    unseen: dict[str, np.ndarray]  # the other half: what they are tested with
+    eye: "Eye"
+    told: str  # where they come from
+
+
+def make(folder: str | None, small: bool, cache: Path) -> World:
+    """The world of the full sets in `folder`, or of the embedded digits. Raises DataError."""
+    digits = {name: _load(name, folder, small) for name in ("train", "test", *REAL)}
+    training, held = splits.hold_back(digits["train"], HELD_BACK, seed=0)
+    seen = Eye(_network(training, "small" if small else "fast", cache), training.images)
+    test = digits["test"].images
+    rng = np.random.default_rng(0)
+    some = test[rng.permutation(len(test))[:CHANGED]]
+    pictures = {"clean": test, **{name: digits[name].images for name in REAL}, **_changed(some, rng)}
+    pictures["letters"] = _centred(glyphs.draw(glyphs.LETTERS, CHANGED, seed=1))
+    pictures["signs"] = _centred(glyphs.draw(glyphs.SIGNS, CHANGED, seed=2))
+    looked = {name: seen(images) for name, images in pictures.items()}
+    parts, known, unseen, begin = {}, {}, {}, 0
+    for name, images in pictures.items():
+        parts[name] = begin + np.arange(len(images))
+        begin += len(images)
+        mixed = rng.permutation(parts[name])
+        known[name], unseen[name] = mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]
+    reference, reference_embedding = seen(held.images)
+    accuracy = float((looked["clean"][0]["prediction"] == digits["test"].labels).mean())
+    told = f"{len(held):,} digits held back for reference; {', '.join(each.source for each in digits.values())}"
+    return World(
+        reference=reference,
+        pool={name: np.concatenate([columns[name] for columns, _ in looked.values()]) for name in reference},
+        reference_embedding=reference_embedding,
+        embedding=np.concatenate([embedding for _, embedding in looked.values()]),
+        clean=parts["clean"],
+        labels=digits["test"].labels,
+        images=test,
+        known={name: known[name] for name in FOREIGN},
+        unseen={name: unseen[name] for name in FOREIGN},
+        eye=seen,
+        told=f"the network is right about {accuracy:.2%} of the test digits; {told}",
+    )
+
+
+def _load(name: str, folder: str | None, small: bool) -> data.Digits:
+    hand, split = (name, None) if name in REAL else ("mnist", name)
+    if small:
+        return data.embedded(hand, split)
+    digits = data.load(hand, folder, split)
+    if split == "train" and len(digits) < 50_000:
+        raise DataError(f"{digits.source}: the full MNIST is needed; name it with --data, or use --small")
+    if digits.synthetic:
+        raise DataError(f"no real {hand} digits were found; name a folder with them with --data, or use --small")
+    return digits
+
+
+class Eye:
+    """What is seen of images: the columns, and the embedding for the oracle."""
+
+    def __init__(self, network: Any, training: np.ndarray) -> None:
+        import keras
+
+        self._outputs = keras.Model(network.inputs, [network.outputs[0], network.layers[-2].output])
+        chosen = np.random.default_rng(0).permutation(len(training))[:MEMORY]
+        embedded = self._look(training[chosen])[1]
+        self._centre = embedded.mean(axis=0)
+        _, _, directions = np.linalg.svd(embedded - self._centre, full_matrices=False)
+        self._directions = directions[:DIMENSIONS].T
+        self._memory = (embedded - self._centre) @ self._directions
+        self._lengths = (self._memory**2).sum(axis=1)
+
+    def __call__(self, images: np.ndarray) -> tuple[Columns, np.ndarray]:
+        """(columns, embedding float32 (n, DIMENSIONS)) of images uint8 (n, 28, 28)."""
+        probabilities, embedded = self._look(images)
+        embedding = (embedded - self._centre) @ self._directions
+        columns = dict(zip(ink.STATISTICS, ink.statistics(images).T, strict=True))
+        columns["confidence"] = probabilities.max(axis=1)
+        columns["distance"] = self.distance(embedding)
+        columns["prediction"] = probabilities.argmax(axis=1).astype(np.float32)
+        columns |= {f"probability_{label}": probabilities[:, label] for label in range(10)}
+        return columns, embedding
+
+    def _look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        flat = images.reshape(len(images), -1)
+        parts = [
+            self._outputs.predict_on_batch(flat[start : start + 1000].astype(np.float32))
+            for start in range(0, len(flat), 1000)
+        ]
+        probabilities, embedded = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return probabilities, embedded.reshape(len(images), -1)
+
+    def distance(self, embedding: np.ndarray) -> np.ndarray:
+        """To the nearest of the training digits that are kept."""
+        nearest = [
+            ((part**2).sum(axis=1) + (self._lengths - 2 * part @ self._memory.T).min(axis=1))
+            for part in np.array_split(embedding, max(1, len(embedding) // 500))
+        ]
+        return np.sqrt(np.maximum(np.concatenate(nearest), 0)).astype(np.float32)
+
+
+def _network(training: data.Digits, schedule: str, cache: Path) -> Any:
+    """The default network fitted to the digits, from the cache if the same was fitted before."""
+    import keras
+
+    sources = (Path(fit.__file__), Path(model.__file__))
+    content = [training.images.tobytes(), training.labels.tobytes(), schedule.encode(), keras.__version__.encode()]
+    key = hashlib.sha256(b"".join([*content, *(file.read_bytes() for file in sources)])).hexdigest()[:16]
+    kept = cache / f"drift-{key}.keras"
+    if kept.is_file():
+        return keras.models.load_model(kept)
+    print(f"training the network on {training.source} (once) ...", file=sys.stderr, flush=True)
+    network = model.build("default", 0, fit.SCHEDULES[schedule].width)
+    network = fit.fit(network, fit.SCHEDULES[schedule], training, seed=0)
+    cache.mkdir(parents=True, exist_ok=True)
+    made = kept.with_suffix(f".{os.getpid()}.keras")
+    network.save(made)
+    made.replace(kept)
+    return network
+
+
+def _changed(images: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The same digits, each change done to all of them."""
+    changed = {
+        "rotated": ndimage.rotate(images, 25, axes=(2, 1), reshape=False, order=1),
+        "thick": ndimage.grey_dilation(images, (1, 2, 2)),
+        "thin": ndimage.grey_erosion(images, (1, 2, 2)),
+        "mirrored": images[:, :, ::-1],
+    }
+    salted = np.where(rng.random(images.shape) < 0.02, 255, images).astype(np.uint8)
+    return {**{name: _centred(each) for name, each in changed.items()}, "salt": salted}
+
+
+def _centred(images: np.ndarray) -> np.ndarray:
+    """Moved by whole pixels to where MNIST has its digits' centre of mass: else this alone would give them away."""
+    grid = np.arange(28)
+    total = np.maximum(images.sum(axis=(1, 2)), 1)
+    down = np.rint(14 - images.sum(axis=2) @ grid / total).astype(int)
+    right = np.rint(14 - images.sum(axis=1) @ grid / total).astype(int)
+    return np.stack([np.roll(image, (y, x), (0, 1)) for image, y, x in zip(images, down, right, strict=True)])
