@@ -27,7 +27,7 @@ def gamma(world: World, ticks: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(5)
     whole = len(world.reference["confidence"])
     rows = []
-    for size, draws in ((whole, 1), (min(FEW, whole), DRAWS)):
+    for size, draws in ((whole, 1), (FEW, DRAWS)) if whole > 2 * FEW else ((whole, 1),):
         counts = []
         for _ in range(draws):
             chosen = rng.permutation(whole)[:size]

@@ -40,7 +40,12 @@ class Peers:
 
         drift.kswin.stats = SimpleNamespace(ks_2samp=_ks_2samp)
         plain = self.pool["confidence"].astype(float)
-        defaults = {"ADWIN": drift.ADWIN, "PageHinkley": drift.PageHinkley, "KSWIN": lambda: drift.KSWIN(seed=0)}
+        quiet = self.reference["confidence"][:WARM].astype(float).tolist()
+        defaults = {
+            "ADWIN": lambda: _shown(drift.ADWIN(), quiet),
+            "PageHinkley": lambda: _shown(drift.PageHinkley(), quiet),
+            "KSWIN": lambda: drift.KSWIN(seed=0, window=quiet[:100]),
+        }
         made = [
             Method(
                 f"River {name}, defaults",
@@ -64,7 +69,7 @@ class Peers:
         from river import drift
 
         def make(delta: float) -> Callable[[], Any]:
-            return lambda: _shown(drift.ADWIN(delta=delta, clock=1, min_window_length=2), self.warm[name][:300])
+            return lambda: _shown(drift.ADWIN(delta=delta, clock=1, min_window_length=2), self.warm[name])
 
         return [
             Option(f"delta={delta:g}, clock=1, {name}", steps=_watching(make(delta), self.ranks[name]), threshold=1.0)
@@ -76,7 +81,7 @@ class Peers:
 
         def option(delta: float) -> Option:
             def steps(stream: np.ndarray) -> Iterator[float]:
-                detector = _shown(drift.PageHinkley(delta=delta, threshold=np.inf), self.warm[name][:300])
+                detector = _shown(drift.PageHinkley(delta=delta, threshold=np.inf), self.warm[name])
                 for value in self.ranks[name][stream].tolist():
                     detector.update(value)
                     # What it compares with its threshold.
