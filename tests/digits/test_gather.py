@@ -67,6 +67,13 @@ def test_the_same_seed_holds_out_the_same_images(images: np.ndarray) -> None:
     assert first == again != other
 
 
+def test_what_was_held_out_mostly_stays_so_when_more_is_labelled(images: np.ndarray) -> None:
+    """Else a champion that learnt this hand before would be asked what it was taught."""
+    before, after = (gather.split(Digits(images[:n], LABELS[:n], "made up"), 0) for n in (100, N))
+    taught = keys(before["train"]) & keys(after["test"])
+    assert len(taught) <= 4 and len(keys(before["test"]) & keys(after["test"])) >= 16
+
+
 def test_few_are_held_out_in_part_enough_to_tell_models_apart(images: np.ndarray) -> None:
     parts = gather.split(Digits(images[:50], LABELS[:50], "made up"), 0)
     assert [len(parts[name]) for name in splits.NAMES] == [25, 5, 20]
