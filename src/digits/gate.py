@@ -73,14 +73,14 @@ def judge_new(
     compared = (
         f"{accuracy:.2%} against the champion's {theirs:.2%} of {len(right)} held-out digits (McNemar p = {p:.2g})"
     )
-    if not so_far.passed:
-        return replace(known, reason=f"{so_far.reason}; on the new hand {compared}")
     if chance > agreement:
         reason = (
             f"the labels of the new hand agree with the champion's answers no more than shuffled ones would "
             f"(p = {chance:.2g}); look at some images and their labels"
         )
-        return replace(known, passed=False, reason=reason)
+        return replace(known, passed=False, reason=reason)  # the cause, whatever else such labels did
+    if not so_far.passed:
+        return replace(known, reason=f"{so_far.reason}; on the new hand {compared}")
     if not (gained > lost and p < SIGNIFICANCE):
         reason = f"not significantly better on the new hand: {compared}; label more, and look whether labels are right"
         return replace(known, passed=False, reason=reason)

@@ -91,6 +91,8 @@ def test_labels_that_agree_with_the_champion_by_chance_only_are_not_believed() -
     better = (answers(60, 0), answers(60, 60))
     refused = gate.judge_new(PASSED, *better, 0.4)
     assert not refused.passed and "look at some images and their labels" in refused.reason
+    lost = gate.Verdict(False, "significantly worse: so much", 0.9, 0.99, 0.001)
+    assert gate.judge_new(lost, *better, 0.4).reason == refused.reason  # the cause, and not what came of it
     assert gate.judge_new(PASSED, *better, 0.4, agreement=1).passed
     assert gate.judge_new(PASSED, *better, 0.09).passed
 
