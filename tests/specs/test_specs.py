@@ -83,6 +83,22 @@ def test_all_of_mnist_is_one_setting_away() -> None:
     assert job._validate().error_messages == {}
 
 
+def test_monitoring_reads_what_azure_and_aml_collect_at_one_path() -> None:
+    job = load_job(AML / "pipelines" / "monitoring.yml")
+    assert job.inputs["collected"].path == "azureml://datastores/workspaceblobstore/paths/modelDataCollector/"
+    assert job.inputs["model"].path == "digits@latest"
+    assert set(job.outputs) == {"monitoring"}
+    assert job.jobs["monitor"].component.is_deterministic is False  # the same path holds more tomorrow
+
+
+def test_labels_may_come_later() -> None:
+    step = "jobs.monitor.inputs.labels."
+    override = [{f"{step}type": "uri_file"}, {f"{step}path": "azureml:digits-labels@latest"}]
+    job = load_job(AML / "pipelines" / "monitoring.yml", params_override=override)
+    assert job.jobs["monitor"].inputs["labels"].path == "digits-labels@latest"
+    assert job._validate().error_messages == {}
+
+
 def test_the_choices_in_the_yaml_are_those_of_the_code() -> None:
     from digits.fit import SCHEDULES
     from digits.model import NETWORKS
