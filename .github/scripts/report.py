@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Tell what became of a training job, in the summary of the workflow run:    report.py NAME
+"""Tell what became of a job, in the summary of the workflow run:
 
-A job that nobody follows any more (the workflow was canceled, or ran out of time) is canceled too. Only the Python and
-the `az` of a GitHub runner are needed.
+    report.py NAME verdict       of a training
+    report.py NAME monitoring    of a look at what the endpoint collected
+
+The second word is the output that holds the verdict; what later jobs need of it is put among the step's outputs. A job
+that nobody follows any more (the workflow was canceled, or ran out of time) is canceled too. Only the Python and the
+`az` of a GitHub runner are needed.
 """
 
 import json
@@ -13,6 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from drift import essence, figures
+
+KINDS = {"verdict": "Training", "monitoring": "Monitoring"}
 OVER = ("Completed", "Failed", "Canceled", "CancelRequested", "NotResponding")
 
 
@@ -21,16 +28,16 @@ def az(*words: str) -> str:
     return subprocess.run(["az", "ml", "job", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def verdict_of(name: str) -> dict[str, Any]:
-    """What the pipeline's step `register` wrote: accuracies, and whether the model is in the registry."""
+def verdict_of(name: str, output: str) -> dict[str, Any]:
+    """What the pipeline's last step wrote: what came of it, and why."""
     with tempfile.TemporaryDirectory() as folder:
-        az("download", "--name", name, "--output-name", "verdict", "--download-path", folder)
+        az("download", "--name", name, "--output-name", output, "--download-path", folder)
         found = next(Path(folder).rglob("verdict.json"))
         return dict(json.loads(found.read_text(encoding="utf-8")))
 
 
 def told(verdict: dict[str, Any]) -> list[str]:
-    """The verdict as Markdown."""
+    """The verdict on a model as Markdown."""
     model = f"{verdict['model_name']}:{verdict['version']}"
     rows = [("accuracy", verdict["accuracy"]), ("champion's accuracy", verdict["champion_accuracy"])]
     return [
@@ -43,21 +50,31 @@ def told(verdict: dict[str, Any]) -> list[str]:
     ]
 
 
-def report(name: str) -> list[str]:
-    """Lines of Markdown; the version, if one was registered, among the step's outputs."""
+def hand_on(name: str, value: Any) -> None:
+    """For the jobs that follow."""
+    if outputs := os.environ.get("GITHUB_OUTPUT"):
+        with Path(outputs).open("a", encoding="utf-8") as file:
+            file.write(f"{name}={value}\n")
+
+
+def report(name: str, output: str) -> list[str]:
+    """Lines of Markdown; the version that was registered, or the verdict on the data, among the step's outputs."""
     job = json.loads(az("show", "--name", name, "--output", "json"))
-    lines = [f"### Training: {job['status']}", ""]
+    lines = [f"### {KINDS[output]}: {job['status']}", ""]
+    # What stands behind the question mark holds the subscription's id; the studio knows which workspace was open last.
+    place = ((job.get("services") or {}).get("Studio") or {}).get("endpoint", "").partition("?")[0]
     if job["status"] not in OVER:
         az("cancel", "--name", name, "--output", "none")
         lines += ["Nobody followed it any more, so it was canceled.", ""]
     if job["status"] == "Completed":
-        verdict = verdict_of(name)
-        lines += [*told(verdict), ""]
-        if verdict["registered"] and (outputs := os.environ.get("GITHUB_OUTPUT")):
-            with Path(outputs).open("a", encoding="utf-8") as file:
-                file.write(f"version={verdict['version']}\n")  # for the job that has it deployed
-    # What stands behind the question mark holds the subscription's id; the studio knows which workspace was open last.
-    place = ((job.get("services") or {}).get("Studio") or {}).get("endpoint", "").partition("?")[0]
+        verdict = verdict_of(name, output)
+        if output == "monitoring":
+            lines += figures(verdict)
+            hand_on("verdict", json.dumps(essence(verdict) | {"job": name, "place": place}))
+        else:
+            lines += [*told(verdict), ""]
+            if verdict["registered"]:
+                hand_on("version", verdict["version"])
     links = [f"[Job `{name}`]({place})" if place else f"Job `{name}`"]
     if {"GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA"} <= os.environ.keys():
         commit = os.environ["GITHUB_SHA"]
@@ -68,7 +85,7 @@ def report(name: str) -> list[str]:
 
 def main() -> int:
     try:
-        text = "\n".join(report(sys.argv[1]))
+        text = "\n".join(report(*sys.argv[1:3]))
     except subprocess.CalledProcessError as error:
         print(f"::error title=No report::{' '.join(error.cmd)} failed; what it said is above")
         return 1

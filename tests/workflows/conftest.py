@@ -1,7 +1,7 @@
 """Runs this repository's workflows on this machine, step by step, with `act` and without Docker.
 
 Every `uses:` is replaced by a stub; `az` is the stand-in of `aml exec`, in front of the double of Azure or of a local
-workspace; `gh` keeps what it was asked. What is run is a copy of the repository.
+workspace; `gh` is a fake that keeps issues and notes what else it was asked. What is run is a copy of the repository.
 """
 
 import json
@@ -115,12 +115,7 @@ class Runner:
             action = {"name": name, "description": "stands for an action", "runs": runs}
             (stub / "action.yml").write_text(json.dumps(action))  # JSON is YAML
         self.bin.mkdir()
-        # act itself asks for a token, and is given none.
-        noted = f'echo "$@" >> "{self.folder}/gh"'
-        comment = f'cat "$5" >> "{self.folder}/comments"'
-        self.program(
-            "gh", f'case "$1 $2" in "pr comment") {noted}; {comment};; "workflow run") {noted};; *) exit 2;; esac'
-        )
+        self.program("gh", f'exec "{sys.executable}" "{Path(__file__).with_name("gh_fake.py")}" "{self.folder}" "$@"')
 
     def program(self, name: str, text: str) -> None:
         file = self.bin / name
@@ -167,6 +162,19 @@ class Runner:
         log = done.stdout + done.stderr
         comments = self.folder / "comments"
         return Run(done.returncode, log, _summary(log), [comments.read_text()] if comments.exists() else [])
+
+    @property
+    def issues(self) -> list[dict[str, Any]]:
+        """The repository's issues, the oldest first."""
+        file = self.folder / "issues.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+
+    @property
+    def started(self) -> list[str]:
+        """What GitHub was asked to run, and with what."""
+        asked = self.folder / "gh"
+        lines = asked.read_text(encoding="utf-8").splitlines() if asked.exists() else []
+        return [line.removeprefix("workflow run ") for line in lines if line.startswith("workflow run ")]
 
 
 def _lines(environment: dict[str, str]) -> str:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 from tests.cloud.double.jobs import Job
-from tests.workflows.conftest import run_steps
+from tests.workflows.conftest import ROOT, run_steps
 
+OUTPUT = {"jobOutputType": "uri_folder"}
 VERDICT = {
     "registered": True,
     "reason": "98.70% is significantly better than 98.10%",
@@ -39,12 +40,6 @@ def sent(double, method, end):
     return [request for request in double.requests if request.method == method and request.path.endswith(end)]
 
 
-def deployed(runner):
-    """What GitHub was asked to run then."""
-    asked = runner.folder / "gh"
-    return asked.read_text() if asked.exists() else ""
-
-
 def test_it_trains_on_this_machine(local):
     ran = local("train", "workflow_dispatch", inputs={"schedule": "baseline"})
     assert ran.green, ran.log
@@ -52,7 +47,7 @@ def test_it_trains_on_this_machine(local):
     assert "### Training: Completed" in ran.summary
     assert "**Registered as `digits:1`**" in ran.summary
     assert "| accuracy | " in ran.summary
-    assert deployed(local) == "workflow run deploy.yml --ref main --raw-field version=1\n"
+    assert local.started == ["deploy.yml --ref main --raw-field version=1"]
 
 
 def test_a_push_trains_in_azure(cloud):
@@ -72,8 +67,27 @@ def test_a_push_trains_in_azure(cloud):
     assert len(job.body["properties"]["tags"]["commit"]) == 40
     environments = [request.path for request in double.requests if "/environments/" in request.path]
     assert environments and all("/CliV2AnonymousEnvironment/" in path for path in environments), "it comes with the job"
-    assert deployed(runner) == "workflow run deploy.yml --ref main --raw-field version=3\n"
+    assert runner.started == ["deploy.yml --ref main --raw-field version=3"]
     assert ran.leaks(double) == []
+
+
+@pytest.mark.skipif(not (ROOT / "aml" / "pipelines" / "retraining.yml").is_file(), reason="there is no retraining yet")
+def test_a_drift_is_learnt_from_its_labels(cloud):
+    runner, double = cloud
+    double.jobs.script = ["Completed"]
+    double.jobs.outputs["monitoring"] = {"verdict.json": b'{"changes": []}'}
+    runner.variables["AZURE_LABELS"] = "azureml://datastores/workspaceblobstore/paths/labels/labels.jsonl"
+    place = f"{double.workspace_id}/jobs/monitor-7-1"
+    double.store.make(place, {"properties": {"jobType": "Pipeline", "outputs": {"monitoring": OUTPUT}}})
+    double.jobs.begin(None, double.store.get(place))
+    ran = runner("train", "workflow_dispatch", inputs={"drift": "monitor-7-1"})
+    assert ran.green, ran.log
+    [job] = sent(double, "PUT", "/jobs/train-1-1")
+    assert job.body["properties"]["experimentName"] == "digits-retraining"
+    assert job.body["properties"]["inputs"]["labels"]["uri"].endswith("/paths/labels/labels.jsonl")
+    assert "drift" in job.body["properties"]["jobs"]["gather"]["inputs"]
+    assert "**Registered as `digits:3`**" in ran.summary
+    assert runner.started == ["deploy.yml --ref main --raw-field version=3"]
 
 
 def test_a_training_that_fails_in_azure_is_red(cloud):
@@ -83,7 +97,7 @@ def test_a_training_that_fails_in_azure_is_red(cloud):
     assert not ran.green
     assert "### Training: Failed" in ran.summary
     assert "::error title=Failed::the job train-1-1 did not complete" in ran.log
-    assert deployed(runner) == ""
+    assert runner.started == []
     assert ran.leaks(double) == []
 
 

@@ -140,7 +140,7 @@ def test_a_job_that_nobody_follows_any_more_is_canceled(machine):
         "services": {"Studio": {"endpoint": "https://ml.azure.com/runs/job?wsid=/subscriptions/x"}},
     }
     machine.answers = {"ml job show": [json.dumps(job)]}
-    assert machine.run("report.py", "job").returncode == 0
+    assert machine.run("report.py", "job", "verdict").returncode == 0
     assert "ml job cancel --name job" in machine.asked
     assert "Nobody followed it any more" in machine.told
     assert "[Job `job`](https://ml.azure.com/runs/job)" in machine.told
@@ -150,7 +150,7 @@ def test_a_job_that_nobody_follows_any_more_is_canceled(machine):
 @pytest.mark.parametrize("status", ["Failed", "CancelRequested"])
 def test_a_job_that_is_over_is_left_alone(machine, status):
     machine.answers = {"ml job show": [json.dumps({"status": status, "services": None})]}
-    assert machine.run("report.py", "job").returncode == 0
+    assert machine.run("report.py", "job", "verdict").returncode == 0
     assert "cancel" not in machine.asked
     assert f"### Training: {status}\n\nJob `job`" in machine.told
 
@@ -168,14 +168,14 @@ def test_only_a_registered_model_is_named_for_deployment(machine, registered, ou
     )
     outputs = machine.folder / "outputs"
     outputs.touch()
-    ran = machine.run("report.py", "job", PYTHONPATH=str(machine.folder), GITHUB_OUTPUT=str(outputs))
+    ran = machine.run("report.py", "job", "verdict", PYTHONPATH=str(machine.folder), GITHUB_OUTPUT=str(outputs))
     assert ran.returncode == 0, ran.stderr
     assert outputs.read_text() == output
 
 
 def test_a_report_that_cannot_be_made_is_an_error_of_one_line(machine):
     machine.answers = {"ml job show": [[1, "ERROR: no"]]}
-    ran = machine.run("report.py", "job")
+    ran = machine.run("report.py", "job", "verdict")
     assert (ran.returncode, ran.stderr) == (1, "ERROR: no\n")
     assert "::error title=No report::az ml job show" in ran.stdout
 

@@ -11,7 +11,7 @@ from tests.workflows.conftest import ROOT, TOOLS, WORKFLOWS, jobs, tool, used
 
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.yml"))
 PATH = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
-CLOUD = ["deploy", "infra", "teardown", "train"]
+CLOUD = ["deploy", "infra", "monitor", "teardown", "train"]
 
 
 def check(*words):
@@ -19,8 +19,8 @@ def check(*words):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_there_are_the_five():
-    assert NAMES == ["ci", "deploy", "infra", "teardown", "train"]
+def test_there_are_the_six():
+    assert NAMES == ["ci", "deploy", "infra", "monitor", "teardown", "train"]
 
 
 def test_actionlint_and_shellcheck_find_nothing():
@@ -73,6 +73,17 @@ def test_the_traffic_moves_after_an_approval_only():
     switching = {name for name, job in chosen.items() for step in job["steps"] if "deploy.py switch" in str(step)}
     assert switching == {"production"}
     assert "approval" in chosen["production"]["needs"]
+
+
+def test_what_writes_issues_has_no_way_into_azure():
+    for name in NAMES:
+        for job in jobs(name).values():
+            if "issues" in job.get("permissions", {}):
+                assert (name, job["permissions"]) == (
+                    "monitor",
+                    {"contents": "read", "issues": "write", "actions": "write"},
+                )
+                assert "environment" not in job and "secrets." not in str(job) and "azure/login" not in str(job)
 
 
 def test_ci_wants_no_secret():
