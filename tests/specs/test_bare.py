@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,27 +88,16 @@ def with_options(command: str, given: dict[str, object]) -> str:
 
 
 @pytest.fixture(scope="module")
-def outputs(bare_python, environment, code, small, tmp_path_factory) -> Path:
-    """A folder with the output folder of every component, run one after another: training, then retraining."""
+def run_component(bare_python, environment, code, tmp_path_factory) -> Callable[..., Path]:
+    """Runs a component's command with these inputs (else its defaults, else earlier outputs); the folder of outputs."""
     out = tmp_path_factory.mktemp("a place with spaces")
-    labels = (np.arange(40) % 10).astype(np.uint8)
-    ids = [f"winter-{tick}" for tick in range(40)]
-    given = {
-        "mnist": small,
-        "schedule": "baseline",
-        "threshold": 0,
-        "agreement": 1,
-        "collected": collect(out / "modelDataCollector", ids, hands.synthesise("devanagari", labels, seed=1)),
-        "labels": label(out / "labels.jsonl", ids, labels),
-        "drift": drift(out / "monitoring", "winter", (0, 39)),
-    }
-    for step in ("prepare", "train", "evaluate", "register", "gather", "train", "evaluate", "register"):
-        if step == "gather":
-            (out / "verdict").rename(out / "first verdict")
+
+    def run_component(step: str, **given: object) -> Path:
         spec = yaml.safe_load((ROOT / "aml" / "components" / f"{step}.yml").read_text())
         inputs = {n: given.get(n, i.get("default", out / n)) for n, i in spec["inputs"].items()}
-        if not (out / "new").exists():
-            inputs.pop("new", None)  # as in a pipeline without that step
+        for name, told in spec["inputs"].items():
+            if told.get("optional") and name not in given and not (out / name).exists():
+                del inputs[name]  # as in a pipeline that does not set it
         command = with_options(spec["command"], inputs)
         for name, value in inputs.items():
             command = command.replace(f"${{{{inputs.{name}}}}}", Path(str(value)).as_posix())
@@ -119,6 +109,30 @@ def outputs(bare_python, environment, code, small, tmp_path_factory) -> Path:
             [str(bare_python), *arguments], cwd=code, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return out
+
+    return run_component
+
+
+@pytest.fixture(scope="module")
+def outputs(run_component, small, tmp_path_factory) -> Path:
+    """A folder with the output folder of every component, run one after another: training, then retraining."""
+    scratch = tmp_path_factory.mktemp("collected here")
+    labels = (np.arange(40) % 10).astype(np.uint8)
+    ids = [f"winter-{tick}" for tick in range(40)]
+    given = {
+        "mnist": small,
+        "schedule": "baseline",
+        "threshold": 0,
+        "agreement": 1,
+        "collected": collect(scratch / "modelDataCollector", ids, hands.synthesise("devanagari", labels, seed=1)),
+        "labels": label(scratch / "labels.jsonl", ids, labels),
+        "drift": drift(scratch / "monitoring", "winter", (0, 39)),
+    }
+    for step in ("prepare", "train", "evaluate", "register", "gather", "train", "evaluate", "register"):
+        if step == "gather":
+            (out / "verdict").rename(out / "first verdict")
+        out = run_component(step, **given)
     return out
 
 
@@ -145,6 +159,52 @@ def test_the_components_run(outputs: Path) -> None:
     for name, total in (("", 100), ("_new", 16)):
         told = json.loads((outputs / "evaluation" / f"metrics{name}.json").read_text())
         assert told["total"] == total and told["accuracy"] == again[f"accuracy{name}"]
+
+
+# An endpoint of the model in its last argument, asked for sixty digits; records and labels go to the current folder.
+ENDPOINT = """
+import json, os, sys
+from pathlib import Path
+from digits import data, score
+
+class Collector:
+    def __init__(self, collection):
+        self.file = Path("collected/digits/blue", collection, "2026/03/02/07/0.jsonl")
+        self.file.parent.mkdir(parents=True)
+    def collect(self, frame, context):
+        self.write(context.get_id(), json.loads(frame.to_json(orient="records")))
+    def write(self, id, rows):
+        record = {"data": rows, "correlationid": id, "xrequestid": id, "time": f"2026-03-02T07:{int(id[4:]):02}:00Z"}
+        with self.file.open("a") as lines:
+            lines.write(json.dumps(record) + "\\n")
+
+os.environ["AZUREML_MODEL_DIR"] = sys.argv[1]
+score.init()
+score.collect = {name: Collector(name) for name in ("model_inputs", "model_outputs")}
+request, labels, test = Collector("request"), open("labels.jsonl", "w"), data.embedded("mnist", "test")
+for tick in range(60):
+    body, id = {"input_data": [test.images[tick * 16].ravel().tolist()]}, f"run-{tick}"
+    score.run(json.dumps(body), {"X-Ms-Client-Request-Id": id})
+    request.write(id, body)
+    row = {"id": id, "tick": tick, "date": "2026-03-02", "source": "mnist", "weights": {"mnist": 1.0}}
+    labels.write(json.dumps(row | {"label": int(test.labels[tick * 16])}) + "\\n")
+"""
+
+
+@pytest.mark.skipif(
+    '"--model"' not in (ROOT / "src" / "digits" / "monitor.py").read_text(encoding="utf-8"),
+    reason="the monitor does not know the component's flags yet",
+)
+def test_monitoring_runs(bare_python, environment, code, outputs: Path, run_component, tmp_path: Path) -> None:
+    words = [str(bare_python), "-c", ENDPOINT, str(outputs / "model")]
+    asked = {**environment, "PYTHONPATH": str(code)}
+    done = subprocess.run(words, cwd=tmp_path, env=asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    collected, labels = tmp_path / "collected", tmp_path / "labels.jsonl"
+    out = run_component("monitor", collected=collected, labels=labels, model=outputs / "model")
+    verdict = json.loads((out / "monitoring" / "verdict.json").read_text())
+    assert verdict["ticks"] == 60 and verdict["standing"] is False
+    assert (out / "monitoring" / "report.html").is_file()
 
 
 def test_batch_scoring_runs(bare_python, environment, code, outputs: Path, tmp_path: Path) -> None:

@@ -131,6 +131,53 @@ def test_an_az_that_fails_and_fails_ends_it(machine):
     assert "AADSTS700024" in ran.stderr
 
 
+# ---- look.sh
+
+
+@pytest.mark.parametrize(
+    ("labels", "assets", "path"),
+    [
+        ("azureml://datastores/x/paths/labels.jsonl", "digits-labels", "azureml://datastores/x/paths/labels.jsonl"),
+        ("", "digits-labels", "azureml:digits-labels@latest"),
+        ("", "", None),
+    ],
+)
+def test_labels_are_taken_from_where_they_are(machine, labels, assets, path):
+    machine.answers = {"ml data list": [assets]}
+    ran = machine.run("look.sh", "job", LABELS=labels, GITHUB_EVENT_NAME="workflow_dispatch")
+    assert ran.returncode == 0, ran.stderr
+    [line] = [line for line in machine.asked.splitlines() if line.startswith("ml job create")]
+    assert line.startswith("ml job create --file aml/pipelines/monitoring.yml --name job --set ")
+    assert ("jobs.monitor.inputs.labels" in line) == bool(path)
+    if path:
+        assert f" jobs.monitor.inputs.labels.type=uri_file jobs.monitor.inputs.labels.path={path} " in line
+
+
+def test_what_is_asked_for_is_looked_at_without_an_endpoint(machine):
+    assert machine.run("look.sh", "job", GITHUB_EVENT_NAME="workflow_dispatch").returncode == 0
+    assert "ml job create" in machine.asked and "online-endpoint" not in machine.asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "looked"),
+    [
+        ("digits", 0, True),
+        ("WARNING: in preview\ndigits", 0, True),
+        ("", 0, False),
+        ("digits-old", 0, False),
+        ([1, "ERROR: (ResourceGroupNotFound) rg could not be found"], 0, False),
+        ([1, "ERROR: (AuthorizationFailed) no"], 1, False),
+    ],
+)
+def test_by_the_clock_an_endpoint_is_looked_for(machine, answer, code, looked):
+    machine.answers = {"ml online-endpoint list": [answer]}
+    ran = machine.run("look.sh", "job", GITHUB_EVENT_NAME="schedule")
+    assert ran.returncode == code
+    assert ("ml job create" in machine.asked) == looked
+    assert ("nothing new to look at" in machine.told) == (code == 0 and not looked)
+    assert code == 0 or "AuthorizationFailed" in ran.stderr
+
+
 # ---- report.py
 
 
