@@ -51,6 +51,14 @@ def test_another_drift_is_a_comment_while_the_issue_is_open(repository):
     assert issue["state"] == "OPEN"
 
 
+def test_a_drift_that_was_before_what_is_known_is_news_too(repository):
+    later = change("2026-03-02", "2026-03-20")
+    repository.look(verdict(later))
+    repository.look(verdict(change("2026-02-01", "2026-02-05", ended=True, words=["bolder"]), later))
+    [issue] = repository.issues
+    assert ["bolder" in comment["body"] for comment in issue["comments"]] == [True]
+
+
 def test_when_it_is_over_the_issue_is_closed_and_stays_so(repository):
     repository.look(verdict(change("2026-03-02", "2026-03-20")))
     over = verdict(change("2026-03-02", "2026-03-22", ended=True))
