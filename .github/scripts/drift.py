@@ -19,8 +19,9 @@ LABEL = "drift"
 WORKFLOW = "train.yml"  # what retrains
 NOTE = re.compile(r"\n*<!-- monitor: (\[.*\]) -->\s*$")
 MOST = 20  # changes that are told of, the latest: an issue holds 65,536 characters, a variable twice as many
-NEEDED = ("headline", "advice", "ticks", "standing", "accuracy")
-OF_CHANGES = ("first_date", "seen_date", "last_date", "ended", "words", "score", "evidence", "accuracy", "examples")
+NEEDED = ("headline", "advice", "requests", "standing", "accuracy")
+OF_CHANGES = ("first_date", "seen_date", "last_date", "ended", "words", "score", "evidence", "accuracy", "labelled")
+ENOUGH = 40  # labelled digits of a change: digits.gather takes no fewer
 
 Change = dict[str, Any]
 
@@ -47,7 +48,8 @@ class Issue:
 def essence(verdict: Change) -> Change:
     """As much of a verdict.json as this script reads, for one job of a workflow to hand to another."""
     changes = [{key: one[key] for key in OF_CHANGES if key in one} for one in verdict["changes"][-MOST:]]
-    return {key: verdict[key] for key in NEEDED} | {"changes": changes}
+    unlike = verdict.get("most_unlike", [])[:10]
+    return {key: verdict[key] for key in NEEDED} | {"changes": changes, "most_unlike": unlike}
 
 
 def figures(verdict: Change) -> list[str]:
@@ -56,7 +58,7 @@ def figures(verdict: Change) -> list[str]:
     if changes := verdict["changes"][-MOST:]:
         head = ["since", "noticed", "until", "what", "most in", "normal digits would look like this"]
         lines += [row(head), row(["---"] * len(head)), *(row(cells(change)) for change in changes), ""]
-    told = f"{verdict['ticks']:,} requests were looked at"
+    told = f"{verdict['requests']:,} requests were looked at"
     if verdict["accuracy"] is None:
         return [*lines, f"{told}. Nobody has labelled any, so there is no accuracy.", ""]
     return [*lines, f"{told}; of those with a label {verdict['accuracy']:.2%} were read right.", ""]
@@ -92,13 +94,13 @@ def page(verdict: Change, new: list[Change]) -> str:
     lines = [*figures(verdict), f"{where}; its `report.html` shows the digits:", "", f"    {fetch}", ""]
     if all(labelled(change, verdict) for change in new):
         return "\n".join([*lines, "They have labels, so a retraining is started (`train`); the gate judges it."])
-    odd = [name for change in new for name in change.get("examples") or [] if re.fullmatch(r"[\w.-]+", str(name))][:10]
+    odd = [name for name in verdict["most_unlike"] if re.fullmatch(r"[\w.-]+", name)]
     return "\n".join(
         [
             *lines,
             "### What to do: label some of them",
             "",
-            "Nobody has said yet which digits these are, and without that nothing can be learnt from them.",
+            f"Nothing can be learnt from digits that nobody has read. It takes {ENOUGH} at least, better some hundred.",
             "",
             "1. Look at them in `report.html`."
             + (f" Most unlike the normal ones: {', '.join(f'`{name}`' for name in odd)}." if odd else ""),
@@ -129,8 +131,8 @@ def same(one: Change, told: Change) -> bool:
 
 
 def labelled(change: Change, verdict: Change) -> bool:
-    """Whether somebody has said what the digits of a change are."""
-    return change.get("accuracy", verdict["accuracy"]) is not None
+    """Whether somebody has said what the digits of a change are, and of enough of them."""
+    return change.get("accuracy", verdict["accuracy"]) is not None and change.get("labelled", ENOUGH) >= ENOUGH
 
 
 def follow_up(verdict: Change, issues: list[Issue]) -> list[str]:

@@ -40,6 +40,8 @@ def told(verdict: dict[str, Any]) -> list[str]:
     """The verdict on a model as Markdown."""
     model = f"{verdict['model_name']}:{verdict['version']}"
     rows = [("accuracy", verdict["accuracy"]), ("champion's accuracy", verdict["champion_accuracy"])]
+    new = [("accuracy on the new hand", "accuracy_new"), ("champion's on it", "champion_accuracy_new")]
+    rows += [(name, verdict.get(key)) for name, key in new]  # of a retraining
     return [
         f"**{'Registered as `' + model + '`' if verdict['registered'] else 'Not registered'}**: {verdict['reason']}",
         "",
@@ -69,8 +71,9 @@ def report(name: str, output: str) -> list[str]:
     if job["status"] == "Completed":
         verdict = verdict_of(name, output)
         if output == "monitoring":
-            lines += figures(verdict)
-            hand_on("verdict", json.dumps(essence(verdict) | {"job": name, "place": place}))
+            seen = essence(verdict) | {"job": name, "place": place}
+            lines += figures(seen)
+            hand_on("verdict", json.dumps(seen))
         else:
             lines += [*told(verdict), ""]
             if verdict["registered"]:

@@ -14,7 +14,8 @@ SCRIPT = ROOT / ".github" / "scripts" / "drift.py"
 def change(first, last, ended=False, **more):
     """A change from one day to another; `accuracy` once its digits have labels."""
     found = {"first": 41, "seen": 43, "last": 60, "first_date": first, "seen_date": first, "last_date": last}
-    found |= {"ended": ended, "score": "knn", "evidence": 120_000.0, "words": ["thinner", "harder to read"]}
+    found |= {"ended": ended, "labelled": 40, "score": "knn", "evidence": 120_000.0}
+    found |= {"words": ["thinner", "harder to read"]}
     return found | more
 
 
@@ -23,13 +24,15 @@ def verdict(*changes, accuracy=None):
     standing = any(not one["ended"] for one in changes)
     return {
         "run": "digits",
-        "ticks": 1200,
+        "ticks": 1000,
+        "requests": 1200,
         "drifted": bool(changes),
         "standing": standing,
         "headline": "Other digits came and stayed" if standing else "Other digits came and went" if changes else "Calm",
         "advice": "Label some of what was collected." if changes else "There is nothing to do.",
         "accuracy": accuracy,
         "changes": list(changes),
+        "most_unlike": ["digits-7", "digits-9"],
         "problems": [],
     }
 

@@ -12,8 +12,8 @@ def repository(tmp_path):
 
 
 def test_a_drift_becomes_an_issue_that_says_what_to_do(repository):
-    examples = ["digits-7", "digits-9", "[x](y)"]
-    ran = repository.look(verdict(change("2026-03-02", "2026-03-20", examples=examples)), "monitor-5-1")
+    seen = verdict(change("2026-03-02", "2026-03-20")) | {"most_unlike": ["digits-7", "digits-9", "[x](y)"]}
+    ran = repository.look(seen, "monitor-5-1")
     assert (ran.returncode, ran.stderr) == (0, "")
     [issue] = repository.issues
     assert issue["title"] == "Drift: Other digits came and stayed"
@@ -129,9 +129,10 @@ def test_a_drift_with_labels_starts_a_retraining(repository):
 def test_labels_that_come_later_start_it_then(repository):
     repository.look(verdict(change("2026-03-02", "2026-03-20")))
     assert repository.started == []
-    # Of other digits only: no help.
-    repository.look(verdict(change("2026-03-02", "2026-03-21", accuracy=None), accuracy=0.99))
-    assert repository.started == []
+    # Of other digits only, or of too few: no help.
+    for labels in ({"accuracy": None, "labelled": 0}, {"accuracy": 0.3, "labelled": 39}):
+        repository.look(verdict(change("2026-03-02", "2026-03-21", **labels), accuracy=0.99))
+        assert repository.started == []
     for day in ("22", "23"):
         repository.look(verdict(change("2026-03-02", f"2026-03-{day}", accuracy=0.3), accuracy=0.9), f"monitor-{day}")
     assert repository.started == ["workflow run train.yml --ref main --raw-field drift=monitor-22"]

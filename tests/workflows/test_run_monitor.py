@@ -163,12 +163,12 @@ MONITOR = """
 import argparse, json
 from pathlib import Path
 parser = argparse.ArgumentParser()
-for flag in ("collected", "model", "labels", "endpoint", "promise", "gamma", "output"):
+for flag in ("collected", "model", "labels", "endpoint", "model-name", "output"):
     parser.add_argument("--" + flag, required=flag != "labels")
 given = parser.parse_args()
 assert (Path(given.model) / "MLmodel").is_file()
 lines = [line for file in Path(given.collected, given.endpoint).rglob("*.jsonl") for line in file.open()]
-found = json.loads({found!r}) | {{"ticks": len(lines)}}
+found = json.loads({found!r}) | {{"requests": len(lines)}}
 if given.labels:
     found["accuracy"] = len(Path(given.labels).read_text().splitlines()) / len(lines)
 Path(given.output, "verdict.json").write_text(json.dumps(found))

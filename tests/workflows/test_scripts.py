@@ -220,6 +220,14 @@ def test_only_a_registered_model_is_named_for_deployment(machine, registered, ou
     assert outputs.read_text() == output
 
 
+def test_a_retraining_is_measured_on_both_hands():
+    verdict = {"registered": True, "reason": "measured", "model_name": "digits", "version": 3, "accuracy": 0.98}
+    verdict |= {"champion_accuracy": 0.97, "mcnemar_p": None, "accuracy_new": 0.91, "champion_accuracy_new": 0.3}
+    show = f"import report; print(*report.told({verdict!r}), sep='\\n')"
+    told = subprocess.run([sys.executable, "-c", show], cwd=SCRIPTS, capture_output=True, text=True, check=True).stdout
+    assert "| accuracy on the new hand | 91.00% |\n| champion's on it | 30.00% |" in told
+
+
 def test_a_report_that_cannot_be_made_is_an_error_of_one_line(machine):
     machine.answers = {"ml job show": [[1, "ERROR: no"]]}
     ran = machine.run("report.py", "job", "verdict")
