@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.cloud.double.jobs import Job
-from tests.workflows.conftest import ROOT, run_steps
+from tests.workflows.conftest import run_steps
 
 OUTPUT = {"jobOutputType": "uri_folder"}
 VERDICT = {
@@ -71,7 +71,6 @@ def test_a_push_trains_in_azure(cloud):
     assert ran.leaks(double) == []
 
 
-@pytest.mark.skipif(not (ROOT / "aml" / "pipelines" / "retraining.yml").is_file(), reason="there is no retraining yet")
 def test_a_drift_is_learnt_from_its_labels(cloud):
     runner, double = cloud
     double.jobs.script = ["Completed"]
