@@ -83,9 +83,9 @@ def simulate(client: LocalMLClient, endpoint: dict[str, Any], model: Path, scena
     python([*traffic, "--output", str(folder)], DIGITS_KEY=key)
     Tracking(client.workspace).experiment(EXPERIMENT)
     labels = str(folder / "labels.jsonl")
+    monitor = ["digits.monitor", "--collected", str(collected), "--model", str(model)]
     python(
-        ["digits.monitor", "--collected", str(collected), "--model", str(model), "--labels", labels]
-        + ["--output", str(folder)],
+        [*monitor, "--labels", labels, "--output", str(folder)],
         MLFLOW_TRACKING_URI=client.workspace.tracking_uri,
         MLFLOW_EXPERIMENT_NAME=EXPERIMENT,
     )
