@@ -44,8 +44,9 @@ def delays(made: World, trial: Trial, file: Path, options: argparse.Namespace) -
     """A row for each method, the quick ones first."""
     rows = []
     methods = simple.methods(made.reference, made.pool)
-    if ours.there():
-        methods += ours.methods(made.reference, made.pool)
+    known = ours.known(made.reference, made.neighbours)
+    ours.check(known, made.pool, trial.control[:3, :1_000])
+    methods += ours.methods(known, made.pool)
     for method in methods:
         rows.append(runs.examine(method, trial))
         say(f"{method.name}: {rows[-1]['seconds']:.0f} s")
@@ -156,11 +157,11 @@ def run(options: argparse.Namespace, scratch: Path) -> tuple[str, list[Row], str
     if DELAYS in options.only:
         rows += delays(made, trial, file, options)
         told.append(tables(rows))
-    if PROMISE in options.only and ours.there():
+    if PROMISE in options.only:
         kept = [*promise.gamma(made, options.ticks), promise.certified(made, options.splits)]
         told.append(promise.table(kept))
         rows += kept
-    if COST in options.only and ours.there():
+    if COST in options.only:
         paid = [*costs.request(made, options.rounds), costs.memory(made, options.memory)]
         peers = interpreters(options)
 
@@ -205,8 +206,6 @@ def main() -> int:
     options = parse()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     options.peers = options.peers.resolve()
-    if not ours.there():
-        say("drift.py: there is no digits.drift here, so the peers are measured without it")
     with tempfile.TemporaryDirectory(prefix="drift-", ignore_cleanup_errors=True) as scratch:
         try:
             told, rows, printed = run(options, Path(scratch))

@@ -7,64 +7,56 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import psutil
 
 from digits import ink
+from digits.drift import Detector
 from drift import ours
+from drift.exchange import Columns
 from drift.world import World
 
 AIM_REQUEST = 250.0  # microseconds, scores and detector
 AIM_GROWTH = 1.0  # MB, over all ticks
-REQUESTS, TICKS = 300, 20_000  # of a round
+REQUESTS = 300  # of a round
+BLOCK = 1_000  # clean digits that come again and again
 
 
 def request(world: World, rounds: int) -> list[dict[str, Any]]:
-    """Microseconds a request: the statistics of the ink, the distance, the evidence, the sum; and all of them."""
-    fitted = ours.fit(world.reference)
-    update = ours.watch(fitted, gamma=ours.GAMMA)
-    columns = [{name: values[[row]] for name, values in world.pool.items()} for row in world.clean[:REQUESTS]]
-    embedding = [world.embedding[[row]] for row in world.clean[:REQUESTS]]
-    evidence = [float(ours.evidence(fitted, each)[0]) for each in columns]
-    parts: dict[str, Callable[[int], Any]] = {
-        "statistics of the ink": lambda n: ink.statistics(world.images[n][None]),
-        "distance": lambda n: world.eye.distance(embedding[n]),
-        "evidence": lambda n: ours.evidence(fitted, columns[n]),
-        "sum": lambda n: update(evidence[n]),
-    }
-    each: dict[str, list[float]] = {name: [] for name in parts}
+    """Microseconds a request: the statistics of the ink, the distance, the detector; and all of them."""
+    detector, columns = _detector(world), _columns(world)
+    images = world.images[:REQUESTS, None].astype(np.float32)
+    each: dict[str, list[float]] = {"statistics of the ink": [], "distance, in the network": [], "detector": []}
     for _ in range(rounds):
-        for name, part in parts.items():
-            each[name].append(_microseconds(part, REQUESTS))
+        each["statistics of the ink"].append(_microseconds(lambda n: ink.statistics(images[n])))
+        without = _microseconds(lambda n: world.eye.blind.answers(images[n]))
+        each["distance, in the network"].append(_microseconds(lambda n: world.eye.lite.answers(images[n])) - without)
+        each["detector"].append(_microseconds(lambda n: detector.update(columns[n])))
     each["a request, all of them"] = [sum(turn) for turn in zip(*each.values(), strict=True)]
-    return [
+    rows: list[dict[str, Any]] = [
         {"name": name, "value": statistics.median(turns), "min": min(turns), "max": max(turns), "unit": "µs"}
-        | (
-            {"aim": AIM_REQUEST, "holds": statistics.median(turns) < AIM_REQUEST}
-            if name.startswith("a request")
-            else {}
-        )
         for name, turns in each.items()
     ]
+    rows[-1] |= {"aim": AIM_REQUEST, "holds": rows[-1]["value"] < AIM_REQUEST}
+    return rows
 
 
 def memory(world: World, ticks: int) -> dict[str, Any]:
-    """Megabytes the process grew by in so many ticks, and what Python itself holds more after a tenth of them."""
-    fitted = ours.fit(world.reference)
-    update = ours.watch(fitted, gamma=ours.GAMMA)
-    e = ours.evidence(fitted, {name: values[world.clean] for name, values in world.pool.items()}).tolist()
+    """Megabytes the process grew by in so many ticks, and what Python itself holds more after a hundredth of them."""
+    detector = _detector(world)
+    table = {name: values[world.clean[:BLOCK]] for name, values in world.pool.items()}
 
     def run(count: int) -> None:
-        for begin in range(0, count, len(e)):
-            for value in e[: count - begin]:
-                update(value)
+        for _ in range(max(1, count // BLOCK)):
+            detector.update(table)
 
-    run(len(e))
+    run(10 * BLOCK)
     process = psutil.Process()
     before = process.memory_info().rss
     run(ticks)
     growth = (process.memory_info().rss - before) / 1e6
     tracemalloc.start()
-    run(len(e))
+    run(BLOCK)
     held = tracemalloc.get_traced_memory()[0]
     run(ticks // 100)  # traced, a tick takes many times as long
     traced = (tracemalloc.get_traced_memory()[0] - held) / 1e6
@@ -78,17 +70,16 @@ def memory(world: World, ticks: int) -> dict[str, Any]:
 def beside(world: World, ask: Callable[[], list[dict[str, Any]]], rounds: int) -> list[dict[str, Any]]:
     """How many times as long as ours a tick of each peer takes, round by round; `ask` has the peers measured once.
 
-    Compared is what a peer compares: from the scores of a digit on, so not the ink nor the distance.
+    Compared is what a peer does: from the scores of a digit on, so without the ink and the distance.
     """
-    fitted = ours.fit(world.reference)
-    update = ours.watch(fitted, gamma=ours.GAMMA)
-    columns = [{name: values[[row]] for name, values in world.pool.items()} for row in world.clean[:REQUESTS]]
+    detector, columns = _detector(world), _columns(world)
     times: dict[str, list[float]] = {}
     for turn in range(rounds):
-        own = _microseconds(lambda n: update(float(ours.evidence(fitted, columns[n])[0])), REQUESTS)
-        for row in ask():
+        rows = ask()
+        own = _microseconds(lambda n: detector.update(columns[n]))
+        for row in rows:
             times.setdefault(row["name"], []).append(row["microseconds"] / own)
-        print(f"round {turn + 1}: ours takes {own:.1f} µs a tick", file=sys.stderr)
+        print(f"round {turn + 1}: ours takes {own:.1f} µs a tick", file=sys.stderr, flush=True)
     return [
         {"name": f"{name} / ours", "value": statistics.median(each), "min": min(each), "max": max(each), "unit": "×"}
         for name, each in times.items()
@@ -106,9 +97,17 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _microseconds(part: Callable[[int], Any], count: int) -> float:
+def _detector(world: World) -> Detector:
+    return Detector(ours.known(world.reference, world.neighbours), gamma=ours.GAMMA)
+
+
+def _columns(world: World) -> list[Columns]:
+    return [{name: values[[row]] for name, values in world.pool.items()} for row in world.clean[:REQUESTS]]
+
+
+def _microseconds(part: Callable[[int], Any]) -> float:
     part(0)
     start = time.perf_counter()
-    for number in range(count):
+    for number in range(REQUESTS):
         part(number)
-    return 1e6 * (time.perf_counter() - start) / count
+    return 1e6 * (time.perf_counter() - start) / REQUESTS

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from drift import ours
+from drift import ours, runs
 from drift.exchange import Columns
+from drift.runs import Option
 from drift.world import World
 
 FEW, DRAWS = 670, 5  # digits of a small reference, and how many of those are drawn
-BLOCK = 100_000  # ticks looked up at once
+STREAMS = 500  # played at once
+CHECKED, CHECKED_TICKS = 3, 1_000  # of which streams and ticks the detector itself is asked about
 
 
 def interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -29,13 +31,18 @@ def gamma(world: World, ticks: int) -> list[dict[str, Any]]:
     rows = []
     for size, draws in ((whole, 1), (FEW, DRAWS)) if whole > 2 * FEW else ((whole, 1),):
         counts = []
+        length = max(1, ticks // draws // STREAMS)
         for _ in range(draws):
             chosen = rng.permutation(whole)[:size]
-            fitted = ours.fit({name: values[chosen] for name, values in world.reference.items()})
-            e = ours.evidence(fitted, {name: values[world.clean] for name, values in world.pool.items()})
-            counts.append(_alarms(ours.watch(fitted, gamma=ours.GAMMA), e, ticks // draws, rng))
-            print(f"reference of {size:,}: {counts[-1]} alarms in {ticks // draws:,} ticks", file=sys.stderr)
-        rows.append(_row(f"gamma, reference of {size:,}", sum(counts), ticks // draws * draws, 1 / ours.GAMMA, counts))
+            reference = ours.known(_rows(world.reference, chosen), world.neighbours)
+            streams = rng.choice(world.clean, (STREAMS, length))
+            ours.check(reference, world.pool, streams[:CHECKED, :CHECKED_TICKS])
+            option = Option("", ours.paths(reference, world.pool))
+            counts.append(runs.false_alarms(option, streams, float(np.log(ours.GAMMA))))
+            print(f"reference of {size:,}: {counts[-1]} alarms in {STREAMS * length:,} ticks", file=sys.stderr)
+        rows.append(
+            _row(f"gamma, reference of {size:,}", sum(counts), draws * STREAMS * length, 1 / ours.GAMMA, counts)
+        )
     return rows
 
 
@@ -43,16 +50,15 @@ def certified(world: World, splits: int) -> dict[str, Any]:
     """Of so many splits of all clean digits in a reference and a stream: those with ever an alarm."""
     rng = np.random.default_rng(6)
     clean = {name: np.concatenate([values, world.pool[name][world.clean]]) for name, values in world.reference.items()}
-    half = len(world.reference["confidence"])
+    half, count = len(world.reference["confidence"]), len(clean["confidence"])
     ever = 0
     for number in range(splits):
-        mixed = rng.permutation(len(clean["confidence"]))
-        fitted = ours.fit(_rows(clean, mixed[:half]))
-        update = ours.watch(fitted, alpha=ours.ALPHA)
-        ever += any(update(e) for e in ours.evidence(fitted, _rows(clean, mixed[half:])).tolist())
-        if (number + 1) % 50 == 0:
-            print(f"{number + 1} splits: {ever} with an alarm", file=sys.stderr)
-    return _row(f"certified, {half:,} + {len(clean['confidence']) - half:,} digits", ever, splits, ours.ALPHA, [])
+        mixed = rng.permutation(count)
+        reference = ours.known(_rows(clean, mixed[:half]), world.neighbours)
+        ever += ours.certified(reference, _rows(clean, mixed[half:]))
+        if (number + 1) % 20 == 0:
+            print(f"{number + 1} splits: {ever} with an alarm", file=sys.stderr, flush=True)
+    return _row(f"certified, {half:,} + {count - half:,} digits", ever, splits, ours.CERTIFIED, [])
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -79,11 +85,3 @@ def _row(name: str, count: int, of: int, promised: float, each: list[int]) -> di
 
 def _rows(columns: Columns, chosen: np.ndarray) -> Columns:
     return {name: values[chosen] for name, values in columns.items()}
-
-
-def _alarms(update: Any, e: np.ndarray, ticks: int, rng: np.random.Generator) -> int:
-    count = 0
-    for begin in range(0, ticks, BLOCK):
-        for value in rng.choice(e, min(BLOCK, ticks - begin)).tolist():
-            count += update(value)
-    return count

@@ -1,10 +1,11 @@
 """The streams methods are tried on: clean ones, sudden changes, two scenarios, and changes that are hard to see."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digits import scenario
+from digits import scenario, simulation
+from digits.data import Digits
 from drift.runs import Streams, Trial
 from drift.world import FOREIGN, REAL, World
 
@@ -81,11 +82,14 @@ def sudden(clean: np.ndarray, foreign: np.ndarray, count: int, horizon: int, rng
 
 def played(name: str, clean: np.ndarray, foreign: np.ndarray, count: int, rng: np.random.Generator) -> Streams:
     """A scenario of digits.scenario after RUN_IN clean ticks, its chances drawn anew for every stream."""
-    ticks = scenario.read(name).ticks
+    said = scenario.read(name)
+    ticks = said.ticks
+    nobody = Digits(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.uint8), "")  # who writes is all that is asked
+    sets = dict.fromkeys(said.sets, nobody)
     digits, first = rng.choice(clean, (count, RUN_IN + ticks)), np.empty(count, int)
     for row, seed in enumerate(rng.integers(2**32, size=count)):
-        weights = scenario.read(name, seed=int(seed)).weights()
-        served = RUN_IN + np.flatnonzero(weights.argmax(axis=1) > 0)  # the first source is MNIST
+        sources = simulation.play(replace(said, seed=int(seed)), sets).sources
+        served = RUN_IN + np.flatnonzero([source != "mnist" for source in sources])
         first[row] = served[0]
         digits[row, served] = np.resize(rng.permutation(foreign), len(served))
     return Streams(digits.astype(np.int32), first, ticks)

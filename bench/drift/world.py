@@ -1,12 +1,13 @@
 """The digits of bench/drift.py: a network trained once, and everything it is later asked about, as columns.
 
 The columns are what an endpoint collects (the statistics of the ink, prediction, confidence, probabilities) and
-`distance`, how far a digit lies from those the network was trained on. Beside them, for the oracle only, the embedding.
+`distance`, how unlike those of the training a digit is to the network. Beside them, for the oracle only, the embedding.
 """
 
 import hashlib
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from digits import data, fit, ink, model, splits
+from digits import data, fit, ink, lite, model, novelty, package, reference, splits
 from digits.data import DataError
 from drift import glyphs
 from drift.exchange import Columns
 
 HELD_BACK = 1 / 6  # of the training digits: 10,000 of MNIST's
 CHANGED = 3_000  # digits each change is made of
-MEMORY, DIMENSIONS = 5_000, 64  # of the distance: training digits kept, and numbers kept of each
+SOME, DIMENSIONS = 5_000, 64  # of the embedding: training digits it is made with, and numbers kept of each
 
 # What happens to digits that were not: name -> a person's words. Both real hands come first.
 FOREIGN = {
@@ -43,6 +44,7 @@ class World:
     """All digits of a run. `pool` holds those that streams are made of, one after the other."""
 
     reference: Columns
+    neighbours: np.ndarray  # (m, 8), the ink of training digits, which our detector has with its reference
     pool: Columns
     reference_embedding: np.ndarray  # float32 (n, DIMENSIONS)
     embedding: np.ndarray  # the same of the pool
@@ -59,7 +61,7 @@ def make(folder: str | None, small: bool, cache: Path) -> World:
     """The world of the full sets in `folder`, or of the embedded digits. Raises DataError."""
     digits = {name: _load(name, folder, small) for name in ("train", "test", *REAL)}
     training, held = splits.hold_back(digits["train"], HELD_BACK, seed=0)
-    seen = Eye(_network(training, "small" if small else "fast", cache), training.images)
+    seen = Eye(_network(training, "small" if small else "fast", cache), training, cache)
     test = digits["test"].images
     rng = np.random.default_rng(0)
     some = test[rng.permutation(len(test))[:CHANGED]]
@@ -73,12 +75,14 @@ def make(folder: str | None, small: bool, cache: Path) -> World:
         begin += len(images)
         mixed = rng.permutation(parts[name])
         known[name], unseen[name] = mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]
-    reference, reference_embedding = seen(held.images)
+    columns, reference_embedding = seen(held.images)
+    chosen = np.linspace(0, len(training) - 1, min(reference.NEAREST, len(training))).astype(int)
     accuracy = float((looked["clean"][0]["prediction"] == digits["test"].labels).mean())
     told = f"{len(held):,} digits held back for reference; {', '.join(each.source for each in digits.values())}"
     return World(
-        reference=reference,
-        pool={name: np.concatenate([columns[name] for columns, _ in looked.values()]) for name in reference},
+        reference=columns,
+        neighbours=ink.statistics(training.images[chosen]),
+        pool={name: np.concatenate([each[name] for each, _ in looked.values()]) for name in columns},
         reference_embedding=reference_embedding,
         embedding=np.concatenate([embedding for _, embedding in looked.values()]),
         clean=parts["clean"],
@@ -106,45 +110,37 @@ def _load(name: str, folder: str | None, small: bool) -> data.Digits:
 class Eye:
     """What is seen of images: the columns, and the embedding for the oracle."""
 
-    def __init__(self, network: Any, training: np.ndarray) -> None:
-        import keras
-
-        self._outputs = keras.Model(network.inputs, [network.outputs[0], network.layers[-2].output])
-        chosen = np.random.default_rng(0).permutation(len(training))[:MEMORY]
-        embedded = self._look(training[chosen])[1]
-        self._centre = embedded.mean(axis=0)
-        _, _, directions = np.linalg.svd(embedded - self._centre, full_matrices=False)
+    def __init__(self, network: Any, training: data.Digits, cache: Path) -> None:
+        known = novelty.directions(network, training.images)
+        self.lite = _lite(package.convert(network, known), cache)
+        self.blind = _lite(package.convert(network), cache)  # the same without the distance, to know what that costs
+        self._features = novelty.features(network)
+        chosen = np.random.default_rng(0).permutation(len(training))[:SOME]
+        rows = self._embedded(training.images[chosen])
+        self._centre = rows.mean(axis=0)
+        _, _, directions = np.linalg.svd(rows - self._centre, full_matrices=False)
         self._directions = directions[:DIMENSIONS].T
-        self._memory = (embedded - self._centre) @ self._directions
-        self._lengths = (self._memory**2).sum(axis=1)
 
     def __call__(self, images: np.ndarray) -> tuple[Columns, np.ndarray]:
         """(columns, embedding float32 (n, DIMENSIONS)) of images uint8 (n, 28, 28)."""
-        probabilities, embedded = self._look(images)
-        embedding = (embedded - self._centre) @ self._directions
-        columns = dict(zip(ink.STATISTICS, ink.statistics(images).T, strict=True))
-        columns["confidence"] = probabilities.max(axis=1)
-        columns["distance"] = self.distance(embedding)
-        columns["prediction"] = probabilities.argmax(axis=1).astype(np.float32)
-        columns |= {f"probability_{label}": probabilities[:, label] for label in range(10)}
-        return columns, embedding
+        columns = reference.describe(self.lite, data.Digits(images, np.zeros(len(images), np.uint8), ""))
+        columns |= {f"probability_{label}": each for label, each in enumerate(self.lite.probabilities(images).T)}
+        embedding = (self._embedded(images) - self._centre) @ self._directions
+        return {name: values.astype(np.float32) for name, values in columns.items()}, embedding
 
-    def _look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _embedded(self, images: np.ndarray) -> np.ndarray:
         flat = images.reshape(len(images), -1)
-        parts = [
-            self._outputs.predict_on_batch(flat[start : start + 1000].astype(np.float32))
-            for start in range(0, len(flat), 1000)
-        ]
-        probabilities, embedded = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return probabilities, embedded.reshape(len(images), -1)
+        starts = range(0, len(flat), 1000)
+        return np.concatenate(
+            [self._features.predict_on_batch(flat[start : start + 1000].astype(np.float32)) for start in starts]
+        )
 
-    def distance(self, embedding: np.ndarray) -> np.ndarray:
-        """To the nearest of the training digits that are kept."""
-        nearest = [
-            ((part**2).sum(axis=1) + (self._lengths - 2 * part @ self._memory.T).min(axis=1))
-            for part in np.array_split(embedding, max(1, len(embedding) // 500))
-        ]
-        return np.sqrt(np.maximum(np.concatenate(nearest), 0)).astype(np.float32)
+
+def _lite(converted: bytes, cache: Path) -> lite.Lite:
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        file = Path(folder) / lite.FILE
+        file.write_bytes(converted)
+        return lite.Lite(file)
 
 
 def _network(training: data.Digits, schedule: str, cache: Path) -> Any:
