@@ -1,4 +1,4 @@
-"""Everything from end to end on this machine: train, gate, register, deploy, 100 days of traffic, see the drift.
+"""Everything from end to end on this machine: train, gate, deploy, 100 days of traffic, see the drift, learn from it.
 
     python demo.py
 
@@ -34,30 +34,42 @@ def main() -> int:
     client = LocalMLClient(os.environ.get("AMLOCAL_HOME") or HERE / ".amlocal")
     try:
         training = train(client)
-        endpoint = deploy(client)
+        version = verdict_of(training)["version"]
+        endpoint = deploy(client, version)
         model = Path(training["outputs"]["model"]["path"])
         reports = {name: simulate(client, endpoint, model, name) for name in SCENARIOS}
+        learnt = retrain(client, endpoint, version, reports["external"])
     except KeyboardInterrupt:
         print("\nInterrupted: ending what runs here, so that nothing is left ...", flush=True)
         print("Ended", ", ".join(down(client.workspace)) or "nothing")
         return 130
-    print(summary(client, training, endpoint, reports))
+    print(summary(client, training, endpoint, reports, learnt))
     return 0
 
 
 def train(client: LocalMLClient) -> dict[str, Any]:
     """Run the training pipeline; the finished job."""
     say("Training", "aml/pipelines/training.yml")
-    job = client.jobs.create_or_update(load("job", AML / "pipelines" / "training.yml"))
+    return run(client, "training.yml")
+
+
+def run(client: LocalMLClient, pipeline: str, *overrides: dict[str, str]) -> dict[str, Any]:
+    """Run a pipeline of aml/pipelines to its end; the finished job."""
+    job = client.jobs.create_or_update(load("job", AML / "pipelines" / pipeline, overrides))
     client.jobs.stream(job.name)
-    training = client.jobs.describe(job.name)
-    if training["status"] != "Completed":
-        raise UserError(f"training job {job.name} is {training['status']}; start anew to go on")
-    return training
+    finished = client.jobs.describe(job.name)
+    if finished["status"] != "Completed":
+        raise UserError(f"job {job.name} ({pipeline}) is {finished['status']}; start anew to go on")
+    return finished
 
 
-def deploy(client: LocalMLClient) -> dict[str, Any]:
-    """The endpoint, with the latest registered model behind it and all traffic on it."""
+def verdict_of(job: dict[str, Any]) -> dict[str, Any]:
+    """What the gate said at the end of a pipeline."""
+    return json.loads((Path(job["outputs"]["verdict"]["path"]) / "verdict.json").read_text(encoding="utf-8"))
+
+
+def deploy(client: LocalMLClient, version: int) -> dict[str, Any]:
+    """The endpoint, with a version of the model behind it and all traffic on it."""
     specs = AML / "endpoints" / "digits"
     say("Deploying", "aml/endpoints/digits/endpoint.yml, blue.yml")
     endpoint = load("online-endpoint", specs / "endpoint.yml")
@@ -65,7 +77,8 @@ def deploy(client: LocalMLClient) -> dict[str, Any]:
         client.online_endpoints.describe(endpoint.name)
     except NotFound:
         client.online_endpoints.begin_create_or_update(endpoint).result()
-    client.online_deployments.begin_create_or_update(load("online-deployment", specs / "blue.yml")).result()
+    blue = load("online-deployment", specs / "blue.yml", [{"model": f"azureml:digits:{version}"}])
+    client.online_deployments.begin_create_or_update(blue).result()
     live = client.online_endpoints.get(endpoint.name)
     live.traffic = {"blue": 100}
     client.online_endpoints.begin_create_or_update(live).result()
@@ -92,6 +105,39 @@ def simulate(client: LocalMLClient, endpoint: dict[str, Any], model: Path, scena
     return folder
 
 
+def retrain(client: LocalMLClient, endpoint: dict[str, Any], version: int, drift: Path) -> dict[str, Any]:
+    """Learn the digits that stayed, and let the model that did take over; the gate's verdict.
+
+    drift: the monitor's folder, with the labels that somebody has given to what was collected.
+    """
+    say("The road back", "aml/pipelines/retraining.yml")
+    labels = {"inputs.labels.path": str(drift / "labels.jsonl")}
+    verdict = verdict_of(run(client, "retraining.yml", labels, {"jobs.gather.inputs.drift.path": str(drift)}))
+    # Run again, the demo has a champion that reads them already; then that one takes over.
+    chosen = verdict["version"] or verdict["champion_version"]
+    if chosen == version:
+        return verdict
+    say("Taking over", "aml/endpoints/digits/green.yml, aml online-endpoint rollout")
+    spec = load(
+        "online-deployment", AML / "endpoints" / "digits" / "green.yml", [{"model": f"azureml:digits:{chosen}"}]
+    )
+    client.online_deployments.begin_create_or_update(spec).result()
+    # It was trained to answer otherwise.
+    rollout = [
+        "amlocal",
+        "online-endpoint",
+        "rollout",
+        "-n",
+        endpoint["name"],
+        "--to",
+        "green",
+        "--max-disagreement",
+        "1",
+    ]
+    python([*rollout, "--step-seconds", "2", "--probes", "50"], AMLOCAL_HOME=str(client.workspace.root))
+    return verdict
+
+
 def python(module: list[str], **variables: str) -> None:
     """Run a module of `digits`, as a job would; secrets travel in the environment."""
     done = subprocess.run([sys.executable, "-m", *module], env={**os.environ, **variables}, cwd=HERE, check=False)
@@ -99,12 +145,18 @@ def python(module: list[str], **variables: str) -> None:
         raise UserError(f"{module[0]} ended with exit code {done.returncode}; what it said stands above")
 
 
-def summary(client: LocalMLClient, training: dict[str, Any], endpoint: dict[str, Any], reports: dict[str, Path]) -> str:
+def summary(
+    client: LocalMLClient,
+    training: dict[str, Any],
+    endpoint: dict[str, Any],
+    reports: dict[str, Path],
+    learnt: dict[str, Any],
+) -> str:
     """What came of it, and the commands that go on from there."""
     aml = command()
     outputs = {name: Path(output["path"]) for name, output in training["outputs"].items()}
-    verdict = json.loads((outputs["verdict"] / "verdict.json").read_text(encoding="utf-8"))
-    name, version = verdict["model_name"], verdict["version"] or verdict["champion_version"]
+    verdict = verdict_of(training)
+    name, version = learnt["model_name"], learnt["version"] or learnt["champion_version"]
     key = f"{aml} online-endpoint get-credentials -n {endpoint['name']} --query primaryKey -o tsv"
     request = client.workspace.root / "production" / "request.json"
     digit = np.load(outputs["data"] / "test.npz")["images"][0]
@@ -119,6 +171,7 @@ def summary(client: LocalMLClient, training: dict[str, Any], endpoint: dict[str,
     }
     drift = "\n".join(f"  {scenario:<11}{each['headline']}" for scenario, each in found.items())
     pages = "\n".join(f"  {scenario:<11}{show(folder / 'report.html')}" for scenario, folder in reports.items())
+    after = f"{learnt['accuracy_new']:.0%} by {'the new model' if learnt['registered'] else 'one that was refused'}"
     return f"""
 Accuracy     {verdict["accuracy"]:.2%} on test digits that it never saw; {verdict["reason"]}
 Model        {name}, version {version}
@@ -129,6 +182,11 @@ What drifted, and when
 
 The reports, to open in a browser
 {pages}
+
+The road back
+  new hand   {learnt["champion_accuracy_new"]:.0%} of {learnt["digits_new"]} held-out images read before, {after}
+  MNIST      {learnt["champion_accuracy"]:.2%} before, {learnt["accuracy"]:.2%} after
+  the gate   {learnt["reason"]}
 
 What to do next
   ask it     {curl}

@@ -105,11 +105,7 @@ def mix(known: Digits, new: Digits, share: float) -> Digits:
     """`known` and `new` together, the new ones repeated until they are at least `share` of it all."""
     wanted = max(len(new), round(len(known) * share / (1 - share)))
     places = np.resize(np.arange(len(new)), wanted)
-    return Digits(
-        np.concatenate([known.images, new.images[places]]),
-        np.concatenate([known.labels, new.labels[places]]),
-        f"{known.source} and {new.source}",
-    )
+    return splits.joined(known, Digits(new.images[places], new.labels[places], new.source))
 
 
 def _in_change(found: collected.Labelled, drift: Path, notes: list[str]) -> np.ndarray:

@@ -23,9 +23,8 @@ import json
 import math
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ import numpy as np
 from digits import cli, collected, output, reference, report, verdict
 from digits.bets import NAMES
 from digits.drift import GAMMA, Detector
-from digits.follow import Follower
+from digits.follow import Follower, Recent
 from digits.images import DataError
 
 REPORT, VERDICT = "report.html", "verdict.json"
@@ -91,7 +90,8 @@ class Look:
     """What was looked at and what came of it; all arrays are of the same requests.
 
     evidence: (n,) the natural logarithm of the detector's after each. surprise: (n,) how much each alone speaks
-    against being normal. detector: with its promise and threshold.
+    against being normal. detector: with its promise and threshold. dates: when changes began, were seen and ended, by
+    the number of the request, where that is not among these.
     """
 
     seen: collected.Collected
@@ -99,6 +99,15 @@ class Look:
     evidence: np.ndarray
     surprise: np.ndarray
     detector: Detector
+    first: int = 0  # the detector's number of the first of these requests
+    dates: Mapping[int, str] = field(default_factory=dict)
+
+    def when(self, number: int) -> tuple[int, str]:
+        """Tick and date of a request by the detector's number."""
+        place = number - self.first
+        if 0 <= place < len(self.seen):
+            return int(self.seen["tick"][place]), str(self.seen["date"][place])
+        return number, self.dates.get(number, str(self.seen["date"][0]))
 
 
 def monitor(
@@ -119,12 +128,11 @@ def monitor(
     simulated = bool(truths) and all(row["tick"] >= 0 for row in truths.values())
     if simulated and labels:
         seen = _read(place, labels, wait)
-        evidence, first = detector.update(seen.columns), 0
+        look = looked(seen, detector, detector.update(seen.columns), 0)
     else:
-        rows, evidence, problems = _follow(place, detector)
-        first = detector.requests - len(rows)
-        seen = collected.assemble(rows, truths, place.folder, first, problems)
-    look = looked(seen, detector, evidence, first)
+        recent, problems = _follow(place, detector)
+        look = look_back(place, detector, recent, truths, problems)
+        seen = look.seen
 
     from digits import monitor_runs, tracking
 
@@ -156,7 +164,17 @@ def looked(seen: collected.Collected, detector: Detector, evidence: np.ndarray, 
     """What a person is shown of requests, the first of which the detector calls number `first`."""
     found = verdict.judge(seen, detector.changes, first)
     surprise = detector.bets.logarithms(seen.columns)[:, NAMES.index("together")]
-    return Look(seen, found, evidence, surprise, detector)
+    return Look(seen, found, evidence, surprise, detector, first)
+
+
+def look_back(
+    place: Place, detector: Detector, recent: Recent, truths: Mapping[str, collected.Row], problems: list[str]
+) -> Look:
+    """The same of the last requests that were followed; truths: what is known of requests, by id."""
+    rows = recent.rows
+    first = detector.requests - len(rows)
+    seen = collected.assemble(rows, truths, place.folder, first, problems)
+    return replace(looked(seen, detector, recent.evidence, first), dates=recent.dates)
 
 
 def write(look: Look, folder: Path) -> None:
@@ -185,8 +203,7 @@ def summary(look: Look) -> dict[str, Any]:
             "anomalies": int(report.unsure(seen).sum()),
             "changes": [
                 asdict(change)
-                | {key: int(seen["tick"][getattr(change, key)]) for key in ("first", "seen", "last")}
-                | {f"{key}_date": str(seen["date"][getattr(change, key)]) for key in ("first", "seen", "last")}
+                | _when(look, change)
                 | {"evidence": math.exp(min(change.evidence, 700)), "rarity": verdict.rarity(change.evidence)}
                 for change in found.changes
             ],
@@ -194,6 +211,14 @@ def summary(look: Look) -> dict[str, Any]:
             "problems": seen.problems,
         }
     )
+
+
+def _when(look: Look, change: verdict.Change) -> dict[str, Any]:
+    """Ticks and dates of a change; of one that lasts, the last request is the last of all."""
+    first, seen, last = change.numbers
+    numbers = {"first": first, "seen": seen, "last": look.detector.requests - 1 if last is None else last}
+    when = {key: look.when(number) for key, number in numbers.items()}
+    return {key: tick for key, (tick, _) in when.items()} | {f"{key}_date": date for key, (_, date) in when.items()}
 
 
 def most_unlike(look: Look, count: int) -> np.ndarray:
@@ -227,16 +252,15 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _follow(place: Place, detector: Detector) -> tuple[list[collected.Row], np.ndarray, list[str]]:
-    """All that was collected, given to the detector; the last RECENT requests and their evidence. Raises DataError."""
-    follower = Follower(place.folder, place.endpoint, place.deployment)
-    recent: deque[tuple[collected.Row, float]] = deque(maxlen=RECENT)
+def _follow(place: Place, detector: Detector) -> tuple[Recent, list[str]]:
+    """All that was collected, given to the detector; the last RECENT requests, and problems. Raises DataError."""
+    follower, recent = Follower(place.folder, place.endpoint, place.deployment), Recent(RECENT)
     while rows := follower.read(patience=0):
-        recent.extend(zip(rows, detector.update(collected.columns(rows)), strict=True))
-    if not recent:
+        recent.add(rows, detector.update(collected.columns(rows)), detector)
+    if not recent.requests:
         of = "".join(f" of {kind} {name}" for kind, name in vars(place).items() if kind != "folder" and name)
         raise DataError(f"{place.folder}: holds no {collected.OUTPUTS}{of}; check that the deployment collects data")
-    return [row for row, _ in recent], np.array([evidence for _, evidence in recent]), follower.problems
+    return recent, follower.problems
 
 
 def _read(place: Place, labels: Path, wait: float) -> collected.Collected:

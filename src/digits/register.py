@@ -99,10 +99,14 @@ def register(
                 pictures.save(pictures.before_and_after(*matrices), folder / BEFORE_AND_AFTER)
         version = None
         fingerprint = lite.fingerprint(model / lite.FILE)
-        same = champion is not None and champion.tags.get(registry.FINGERPRINT) == fingerprint
-        if champion is not None and same and (judged.passed or hand is not None):  # no model is better than itself
-            version = int(champion.version)
-            judged = replace(judged, passed=False, reason=f"it is version {version}, the champion, already")
+        same = registry.version_of(name, fingerprint)
+        # No model is better than itself; nor does one come back that another has taken the place of.
+        if champion is not None and same is not None and (judged.passed or hand is not None):
+            version, first = int(same.version), int(champion.version)
+            since = (
+                ", the champion, already" if version == first else f" already, and version {first} is champion since"
+            )
+            judged = replace(judged, passed=False, reason=f"it is version {version}{since}")
         elif judged.passed:
             about = Model.load(str(model)).metadata or {}
             tags = {"accuracy": f"{judged.accuracy:.4f}", "source.test": test.source}

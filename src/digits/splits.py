@@ -67,5 +67,14 @@ def fingerprint(digits: Digits) -> str:
     return hashlib.sha256(digits.images.tobytes() + digits.labels.tobytes()).hexdigest()
 
 
+def joined(first: Digits, second: Digits) -> Digits:
+    """Both together."""
+    return Digits(
+        np.concatenate([first.images, second.images]),
+        np.concatenate([first.labels, second.labels]),
+        f"{first.source} and {second.source}",
+    )
+
+
 def _part(digits: Digits, chosen: np.ndarray) -> Digits:
     return Digits(digits.images[chosen], digits.labels[chosen], digits.source)

@@ -48,9 +48,13 @@ def train(
     """
     digits = splits.read(data, "train")
     validation = splits.read(data, "validation")
+    held = validation
     if new is not None:
         digits = gather.mix(digits, splits.read(new, "train"), SHARE)
-        validation = gather.mix(validation, splits.read(new, "validation"), VALIDATION_SHARE)
+        held_new = splits.read(new, "validation")
+        # What is normal afterwards is told by all that the network does not learn, the gate's own test with it.
+        held = gather.mix(validation, splits.joined(held_new, splits.read(new, "test")), VALIDATION_SHARE)
+        validation = gather.mix(validation, held_new, VALIDATION_SHARE)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its warnings about this machine's GPUs are not ours
     from digits import model, novelty, package, reference, tracking
@@ -82,7 +86,7 @@ def train(
             "val_accuracy": f"{reached['val_accuracy']:.4f}",
         }
         package.save(built, folder, validation.images[:EXAMPLES], about, novelty.directions(built, digits.images))
-        reference.write(folder / reference.FOLDER, lite.Lite(folder / lite.FILE), digits, validation)
+        reference.write(folder / reference.FOLDER, lite.Lite(folder / lite.FILE), digits, held)
         # As plain artifacts: MLflow 3's log_model needs a route that Azure's tracking server does not have.
         mlflow.log_artifacts(str(folder), "model")
     print(

@@ -67,6 +67,8 @@ class Change:
     source: str | None  # who wrote what was new in it, as far as labels tell
     share: float  # of its digits, this source's; NaN without
     accuracy: float  # in it; NaN where nothing is labelled
+    labelled: int  # of its digits, how many are
+    numbers: tuple[int, int, int | None]  # first, seen, last as the detector counts: it may have begun before these
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def _change(seen: Collected, change: drift.Change, stretch: slice, calm: np.ndar
         source=source,
         share=share,
         accuracy=_mean(right[known]),
+        labelled=int(known.sum()),
+        numbers=(change.first, change.seen, change.last),
     )
 
 

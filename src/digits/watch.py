@@ -9,15 +9,12 @@ import math
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from digits import collected, lite, monitor, output, report, verdict
 from digits.drift import Detector
-from digits.follow import Follower
+from digits.follow import Follower, Recent
 from digits.images import DataError
 
 STATE = "state.json"
@@ -42,8 +39,8 @@ def watch(
     detector = monitor.new_detector(model, promise)
     follower = Follower(place.folder, place.endpoint, place.deployment)
     fingerprint = lite.fingerprint(next(iter(sorted(model.rglob(lite.FILE)))))
-    _restore(out / STATE, detector, follower, fingerprint)
-    recent: deque[tuple[collected.Row, float]] = deque(maxlen=monitor.RECENT)
+    recent = Recent(monitor.RECENT)
+    _restore(out / STATE, detector, follower, recent, fingerprint)
     print(
         f"Watching {place.folder}: {detector.requests:,} requests so far, {_promised(detector)}. Ctrl-C ends it.",
         flush=True,
@@ -62,9 +59,9 @@ def watch(
                     continue
                 before = (detector.alarms, detector.standing is None)
                 evidence = detector.update(collected.columns(rows))
-                recent.extend(zip(rows, evidence, strict=True))
+                recent.add(rows, evidence, detector)
                 out.mkdir(parents=True, exist_ok=True)
-                _keep(out / STATE, detector, follower, fingerprint)
+                _keep(out / STATE, detector, follower, recent, fingerprint)
                 _show(detector, float(evidence[-1]))
                 if time.monotonic() - logged >= METRICS:
                     logged = time.monotonic()
@@ -78,7 +75,7 @@ def watch(
                     monitor_runs.tag_model(name, model, look.found, look.seen)
         except KeyboardInterrupt:
             print()
-        if recent:
+        if recent.requests:
             look = _look(place, detector, recent, labels)
             with output.folder(out) as scratch:
                 monitor.write(look, scratch)
@@ -87,14 +84,9 @@ def watch(
     return detector
 
 
-def _look(
-    place: monitor.Place, detector: Detector, recent: deque[tuple[collected.Row, float]], labels: Path | None
-) -> monitor.Look:
-    rows, evidence = [row for row, _ in recent], np.array([value for _, value in recent])
+def _look(place: monitor.Place, detector: Detector, recent: Recent, labels: Path | None) -> monitor.Look:
     truths = monitor.labelled(labels if labels and labels.is_file() else None)
-    first = detector.requests - len(rows)
-    seen = collected.assemble(rows, truths, place.folder, first, [])
-    return monitor.looked(seen, detector, evidence, first)
+    return monitor.look_back(place, detector, recent, truths, [])
 
 
 def _tell(detector: Detector, look: monitor.Look, out: Path) -> None:
@@ -121,14 +113,14 @@ def _promised(detector: Detector) -> str:
     return f"a false alarm at most once in {detector.gamma:,.0f} requests"
 
 
-def _keep(file: Path, detector: Detector, follower: Follower, fingerprint: str) -> None:
-    state = {"model": fingerprint, "detector": detector.state(), "follower": follower.state()}
+def _keep(file: Path, detector: Detector, follower: Follower, recent: Recent, fingerprint: str) -> None:
+    state = {"model": fingerprint, "detector": detector.state(), "follower": follower.state(), "dates": recent.dates}
     scratch = file.with_name(f".{file.name}-{os.getpid()}")
     scratch.write_text(json.dumps(state), encoding="utf-8")
     scratch.replace(file)
 
 
-def _restore(file: Path, detector: Detector, follower: Follower, fingerprint: str) -> None:
+def _restore(file: Path, detector: Detector, follower: Follower, recent: Recent, fingerprint: str) -> None:
     """Go on from a state that is there. Raises DataError if it is of something else."""
     if not file.is_file():
         return
@@ -138,5 +130,6 @@ def _restore(file: Path, detector: Detector, follower: Follower, fingerprint: st
             raise ValueError("it is of another model")
         detector.restore(state["detector"])
         follower.restore(state["follower"])
-    except (ValueError, KeyError, TypeError) as error:
+        recent.dates = {int(number): str(date) for number, date in state["dates"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file}: cannot be gone on from ({error}); name another --output, or delete it") from error

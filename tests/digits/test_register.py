@@ -119,8 +119,20 @@ def test_the_champion_is_the_latest_tagged_by_number(gate, trained: Path) -> Non
         client.create_model_version("many", source, tags={"champion": "true"})
     client.create_model_version("many", source)  # somebody's own, untagged
     assert registry.champion("many").version == 11  # and not 9, which is last among strings
+    client.delete_model_version_tag("many", "1", registry.FINGERPRINT)  # so that it is news
     assert gate(trained, "many")["champion_version"] == 11
     assert champions("many") == [13]
+
+
+def test_a_model_that_another_has_taken_the_place_of_does_not_come_back(gate, trained: Path) -> None:
+    gate(trained, "replaced")
+    client = mlflow.MlflowClient()
+    source = client.get_model_version("replaced", "1").source
+    client.create_model_version("replaced", source, tags={"champion": "true"})
+    verdict = gate(trained, "replaced")
+    assert not verdict["registered"] and verdict["version"] == 1 and verdict["champion_version"] == 2
+    assert verdict["reason"] == "it is version 1 already, and version 2 is champion since"
+    assert registry.champion("replaced").version == 2
 
 
 @pytest.mark.parametrize("flaw", ["gone", "no lite form", "another input"])

@@ -54,15 +54,15 @@ def test_seasonal_comes_and_goes_twice() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [
-        ("steady", {}, "7c1706faa77082dd"),
-        ("seasonal", {}, "b1df807a0f09416e"),
-        ("external", {}, "2d718fa72ad5095b"),
-        ("steady", {"ticks": 3001, "seed": 9, "step": "90 minutes"}, "f7144639b91a4459"),
-        ("seasonal", {"ticks": 3001, "seed": 9, "step": "90 minutes"}, "e5da8a817bf40f3e"),
-        ("external", {"ticks": 3001, "seed": 9, "step": "90 minutes"}, "25168dd452e2df93"),
+        ("steady", {}, 2081883898),
+        ("seasonal", {}, 2984214650),
+        ("external", {}, 762417063),
+        ("steady", {"ticks": 3001, "seed": 9, "step": "90 minutes"}, 4145301049),
+        ("seasonal", {"ticks": 3001, "seed": 9, "step": "90 minutes"}, 3856304769),
+        ("external", {"ticks": 3001, "seed": 9, "step": "90 minutes"}, 622235092),
     ],
 )
-def test_a_scenario_is_the_same_in_every_version(name: str, changes: dict[str, Any], expected: str) -> None:
+def test_a_scenario_is_the_same_in_every_version(name: str, changes: dict[str, Any], expected: int) -> None:
     """As the first version of it, which held all ticks at once, played it."""
     digits = {}
     for k, (hand, n) in enumerate((("mnist", 300), ("devanagari", 70), ("japanese", 110))):
@@ -74,7 +74,7 @@ def test_a_scenario_is_the_same_in_every_version(name: str, changes: dict[str, A
     found.update("\n".join(simulation.sources).encode())
     found.update(np.rint(simulation.weights * 1e9).astype("<i8").tobytes())
     found.update(simulation.labels.tobytes() + simulation.images.tobytes())
-    assert found.hexdigest()[:16] == expected
+    assert int(found.hexdigest()[:8], 16) == expected
 
 
 def test_every_scenario_that_comes_along_says_what_happens() -> None:
