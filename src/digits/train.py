@@ -16,7 +16,7 @@ from digits.model import NETWORKS
 
 EXAMPLES = 100  # digits on which the model's two forms are compared
 # Of the digits of an epoch, at least so many are of the new hand, however few there are. On real Devanagari digits, 50
-# or 300 of them, a twentieth is too little, and more than a fifth gains nothing.
+# or 300 of them, a twentieth is too little, and more than a fifth gains hardly anything.
 SHARE = 0.2
 # Of the digits to validate with: whoever compares production with them later must find either hand ordinary.
 VALIDATION_SHARE = 0.5
