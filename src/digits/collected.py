@@ -67,11 +67,12 @@ class Collected:
 class Labelled:
     """Images that were collected and that somebody has labelled, in the order of their ticks, or else of the file.
 
-    images: uint8 (n, 28, 28), labels: uint8 (n,), ticks: int (n,), -1 where no line names one.
-    problems: as in Collected.
+    images: uint8 (n, 28, 28), labels: uint8 (n,), ticks: int (n,), -1 where no line names one. times: when each was
+    recorded, ISO 8601. problems: as in Collected.
     """
 
     ids: list[str]
+    times: list[str]
     ticks: np.ndarray
     images: np.ndarray
     labels: np.ndarray
@@ -172,7 +173,8 @@ def labelled(folder: Path, labels: Path) -> Labelled:
     wanted = {row["id"] for row in rows}
     outputs = _by_id(records(folder, OUTPUTS, None, problems), wanted)
     known = wanted | {str(row.get("xrequestid")) for row in outputs.values()}
-    images, seen = _images(rows, outputs, _by_id(records(folder, REQUEST, None, problems), known))
+    requests = _by_id(records(folder, REQUEST, None, problems), known)
+    images, seen = _images(rows, outputs, requests)
     if not seen.any():
         raise DataError(
             f"{folder}: holds no image in {REQUEST} for the {len(rows)} labels of {labels}; check that the deployment "
@@ -183,6 +185,7 @@ def labelled(folder: Path, labels: Path) -> Labelled:
     found = [row for row, there in zip(rows, seen, strict=True) if there]
     return Labelled(
         ids=[row["id"] for row in found],
+        times=[str((outputs.get(row["id"]) or requests.get(row["id"]) or {}).get("time", "")) for row in found],
         ticks=np.array([row["tick"] for row in found]),
         images=images[seen],
         labels=np.array([row["label"] for row in found], np.uint8),
@@ -220,7 +223,7 @@ def _columns(labelled: list[Row], inputs: dict[str, Row], outputs: dict[str, Row
     for table in (inputs, outputs):
         rows = [table.get(row["id"], {}) for row in labelled]
         for name in dict.fromkeys(key for row in rows for key in row):
-            if name not in columns and name not in _IDS:
+            if name not in (*columns, *_IDS, "time"):
                 columns[name] = np.array([_number(row.get(name)) for row in rows])
     return columns
 
@@ -317,7 +320,7 @@ def _by_id(found: Iterable[Row], wanted: set[str]) -> dict[str, Row]:
         rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
         mine: dict[str, Row] = {}
         for row in rows or [{"data": data}]:
-            whole = {**{key: record[key] for key in (*_IDS, "deployment") if key in record}, **row}
+            whole = {**{key: record[key] for key in (*_IDS, "deployment", "time") if key in record}, **row}
             for key in _IDS:
                 if isinstance(id := whole.get(key), str) and id in wanted:
                     mine.setdefault(id, whole)

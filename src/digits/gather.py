@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -116,23 +117,34 @@ def _in_change(found: collected.Labelled, drift: Path, notes: list[str]) -> np.n
     try:
         verdict = json.loads(file.read_text(encoding="utf-8"))
         run = str(verdict["run"])
-        changes = [(int(change["first"]), int(change["last"])) for change in verdict["changes"]]
+        # A simulation's requests are known by their ticks; all others by when they were recorded.
+        names = ("first", "last") if run else ("first_date", "last_date")
+        changes = [tuple(_moment(change[name]) for name in names) for change in verdict["changes"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: cannot be read ({error!r}); run digits.monitor again") from error
     if not changes:
         raise DataError(f"{file}: tells of no change, so there is nothing to learn anew; without --drift all are taken")
-    ticks = np.array([_tick(id, int(tick), run) for id, tick in zip(found.ids, found.ticks, strict=True)])
-    inside = np.zeros(len(ticks), bool)
+    if run:
+        when = np.array([_tick(id, int(tick), run) for id, tick in zip(found.ids, found.ticks, strict=True)], float)
+    else:
+        when = np.array([_moment(time) if time else -1.0 for time in found.times])
+    inside = np.zeros(len(when), bool)
     for first, last in changes:
-        inside |= (first <= ticks) & (ticks <= last)
+        inside |= (first <= when) & (when <= last)
     if not inside.any():
+        of = f"of run {run}, " if run else ""
         raise DataError(
-            f"{file}: none of the {len(ticks)} labelled images is of its changes; label some of those, of run {run}, "
+            f"{file}: none of the {len(when)} labelled images is of its changes; label some of those, {of}"
             "or leave --drift out to take all"
         )
     if outside := int((~inside).sum()):
-        notes.append(f"{outside} of {len(ticks)} labelled images are not of the changes in {file} and were left out")
+        notes.append(f"{outside} of {len(when)} labelled images are not of the changes in {file} and were left out")
     return inside
+
+
+def _moment(when: int | str) -> float:
+    """A tick as it is, a time (ISO 8601) in seconds since 1970."""
+    return datetime.fromisoformat(when).timestamp() if isinstance(when, str) else float(when)
 
 
 def _tick(id: str, tick: int, run: str) -> int:

@@ -14,7 +14,8 @@ def collect(folder: Path, ids: Iterable[str], images: np.ndarray, hour: str = "1
     with file.open("a", encoding="utf-8") as lines:
         for id, image in zip(ids, images, strict=True):
             body = {"input_data": [image.ravel().tolist()]}
-            lines.write(json.dumps({"data": body, "correlationid": id, "xrequestid": id}) + "\n")
+            record = {"data": body, "time": f"2025-01-31T{hour}:00:00Z", "correlationid": id, "xrequestid": id}
+            lines.write(json.dumps(record) + "\n")
     return folder
 
 

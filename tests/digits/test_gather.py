@@ -125,6 +125,24 @@ def test_only_the_changes_that_the_monitor_saw(run, images: np.ndarray, tmp_path
     assert "70 of 120 labelled images are not of the changes" in capsys.readouterr().err
 
 
+def test_the_changes_of_real_traffic_are_known_by_their_times(
+    tracking: str, prepared: Path, images: np.ndarray, tmp_path: Path, capsys
+) -> None:
+    """Their ids say nothing of an order; the monitor tells when a change was."""
+    folder = drift(tmp_path / "monitoring", "")
+    change = {"first": 60, "last": 119, "first_date": "2025-01-31T11:00:00+00:00", "last_date": "2025-01-31T11:59:00Z"}
+    (folder / "verdict.json").write_text(json.dumps({"run": "", "changes": [change]}))
+    ids = [f"{k * 7919 % 10007:x}-request" for k in range(N)]
+    for hour, part in (("10", slice(0, 60)), ("11", slice(60, N))):
+        collect(tmp_path / "records", ids[part], images[part], hour)
+    labels = label(tmp_path / "labels.jsonl", ids, LABELS)
+    arguments = ["--collected", str(tmp_path / "records"), "--labels", str(labels), "--data", str(prepared)]
+    assert gather.main([*arguments, "--drift", str(folder), "--out", str(tmp_path / "new")]) == 0
+    parts = {name: splits.read(tmp_path / "new", name) for name in splits.NAMES}
+    assert taken(parts, images) == list(range(60, N))
+    assert f"60 of {N} labelled images are not of the changes" in capsys.readouterr().err
+
+
 def test_a_limit_takes_the_newest(run, images: np.ndarray) -> None:
     assert taken(run("--limit", "50"), images) == list(range(70, 120))
 
