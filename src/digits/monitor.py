@@ -24,7 +24,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from digits.bets import NAMES
 from digits.drift import GAMMA, Detector
 from digits.follow import Follower, Recent
 from digits.images import DataError
+from digits.look import Look, most_unlike
 
 REPORT, VERDICT = "report.html", "verdict.json"
 RECENT = 2_000  # requests on the report, the last ones, where a simulation does not name them
@@ -83,31 +84,6 @@ class Place:
     folder: Path
     endpoint: str | None = None
     deployment: str | None = None
-
-
-@dataclass(frozen=True)
-class Look:
-    """What was looked at and what came of it; all arrays are of the same requests.
-
-    evidence: (n,) the natural logarithm of the detector's after each. surprise: (n,) how much each alone speaks
-    against being normal. detector: with its promise and threshold. dates: when changes began, were seen and ended, by
-    the number of the request, where that is not among these.
-    """
-
-    seen: collected.Collected
-    found: verdict.Verdict
-    evidence: np.ndarray
-    surprise: np.ndarray
-    detector: Detector
-    first: int = 0  # the detector's number of the first of these requests
-    dates: Mapping[int, str] = field(default_factory=dict)
-
-    def when(self, number: int) -> tuple[int, str]:
-        """Tick and date of a request by the detector's number."""
-        place = number - self.first
-        if 0 <= place < len(self.seen):
-            return int(self.seen["tick"][place]), str(self.seen["date"][place])
-        return number, self.dates.get(number, str(self.seen["date"][0]))
 
 
 def monitor(
@@ -204,7 +180,10 @@ def summary(look: Look) -> dict[str, Any]:
             "changes": [
                 asdict(change)
                 | _when(look, change)
-                | {"evidence": math.exp(min(change.evidence, 700)), "rarity": verdict.rarity(change.evidence)}
+                | {
+                    "evidence": math.exp(min(change.evidence, 700)),
+                    "rarity": verdict.rarity(change.evidence, look.detector.certified is not None),
+                }
                 for change in found.changes
             ],
             "most_unlike": [str(seen["id"][index]) for index in most_unlike(look, 20)],
@@ -221,15 +200,6 @@ def _when(look: Look, change: verdict.Change) -> dict[str, Any]:
     return {key: tick for key, (tick, _) in when.items()} | {f"{key}_date": date for key, (_, date) in when.items()}
 
 
-def most_unlike(look: Look, count: int) -> np.ndarray:
-    """Indices of the requests in changes that are most unlike the reference, worst first: those worth labelling."""
-    inside = np.zeros(len(look.seen), bool)
-    for change in look.found.changes:
-        inside[change.first : change.last + 1] = True
-    worst = np.argsort(-look.surprise, kind="stable")
-    return worst[inside[worst] & (look.surprise[worst] > 0)][:count]
-
-
 def tell(look: Look) -> None:
     """Print the verdict as one would say it."""
     seen, found = look.seen, look.found
@@ -237,7 +207,7 @@ def tell(look: Look) -> None:
     right = f" {found.accuracy:.1%} of {known:,} digits were read right." if known else f" {len(seen):,} requests."
     print(f"{found.headline}.{right}")
     for change in found.changes:
-        print(f"  {' '.join(report.describe(seen, change))}")
+        print(f"  {' '.join(report.describe(look, change))}")
     print(found.advice)
     for problem in seen.problems:
         print(f"note: {problem}", file=sys.stderr)

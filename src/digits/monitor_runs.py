@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from digits.monitor import Look
+    from digits.look import Look
     from digits.verdict import Verdict
 
 REQUESTS = 300  # up to so many there is an MLflow run for each

@@ -1,81 +1,98 @@
 """The page a person looks at: one HTML file that needs nothing else, neither a server nor the network.
 
-report.html is its frame and draws the charts; here it gets its words, its numbers and its images.
+report.html is its frame and draws the charts; here it gets its numbers, from digits.report_parts its words and tables,
+and from digits.report_images its images.
 """
 
-import base64
 import calendar
-import io
+import copy
 import json
+import math
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digits import report_images as images
+from digits import report_parts as parts
 from digits.collected import Collected
-from digits.verdict import TITLES, Change, Verdict, hand, rarity, title
-
-if TYPE_CHECKING:
-    from digits.monitor import Look
+from digits.look import Look, most_unlike
+from digits.verdict import Change, rarity, title
 
 TEMPLATE = Path(__file__).with_name("report.html")
-ROLLING = 10  # ticks over which accuracy is averaged
-PICTURES = 400  # images in the page, some 600 bytes each: the unsure answers', then the wrong ones', then the others'
-SHOWN = 40  # unsure answers shown at once; the others wait behind a click
+ROLLING = 10  # digits over which accuracy is averaged
+PICTURES = 400  # images in the page, some 600 bytes each: the most unlike, the unsure, the wrong, then the others
+DRAWN = 4_000  # requests that are drawn; of more, so many are chosen evenly
+UNLIKE = 20  # of the images that are most unlike the reference
 
 
-def page(look: "Look") -> str:
+def page(look: Look) -> str:
     """The HTML of the report on what the monitor looked at."""
     seen, found = look.seen, look.found
+    unlike, typical = most_unlike(look, UNLIKE), images.typical(look)
     anomalous = unsure(seen)
-    pictures = _pictures(seen, anomalous)
-    right = seen["prediction"] == seen["label"]
-    parts = {
-        "run": escape(str(seen["run"][0])),
+    pictured = _pictured(seen, [*unlike, *typical], anomalous)
+    drawn = np.union1d(np.linspace(0, len(seen) - 1, min(len(seen), DRAWN)).astype(int), pictured)
+    pictures = images.Pictures(seen, pictured, {int(index): place for place, index in enumerate(drawn)}, unit(seen))
+    wide = ' class="wide"'
+    words = {
+        "run": escape(_run(seen)),
         "headline": escape(found.headline),
         "advice": escape(found.advice),
-        "ticks": f"{len(seen):,}",
-        "from": day(seen["date"][0]),
-        "to": day(seen["date"][-1]),
-        "changes": "".join(_change(seen, change) for change in found.changes),
-        "tiles": _tiles(found, anomalous),
-        "shading": " The shaded ticks are those the monitor found to differ, without being told."
-        if found.changes
-        else "",
-        "legend": "".join(_legend(seen, name) for name in seen.sources),
-        "gallery_told": _gallery_told(anomalous),
-        "gallery": _gallery(seen, anomalous, pictures),
-        "rolling": str(ROLLING),
-        "hands": "".join(_hand(seen, name, right[seen["source"] == name]) for name in seen.sources),
+        "requests": f"{len(seen):,} {unit(seen)}{'s' * (len(seen) > 1)}",
+        "span": escape(_lower(span(seen["date"][0], seen["date"][-1]))),
+        "changes": parts.changes(look, [describe(look, change) for change in found.changes]),
+        "tiles": parts.tiles(look, anomalous),
+        "timeline": parts.timeline(look),
+        "scores": parts.scores(look),
+        "unlike_told": images.unlike_told(seen, unlike, pictures),
+        "unlike": images.gallery(pictures, unlike, ask=True),
+        "typical": images.gallery(pictures, typical),
+        "confusion": parts.confusion(look),
+        "hands": parts.hands(seen),
+        "timeline_title": "When, and how sure that is" if found.changes else "How unusual the digits were",
+        # Two matrices have a row to themselves; one has the accuracy beside it.
+        "confusion_wide": wide if found.changes else "",
+        "accuracy_wide": wide if found.changes and not seen.sources else "",
+        "hands_wide": "" if found.changes else wide,
+        "legend": parts.legend(seen),
+        "gallery_told": images.gallery_told(pictures, anomalous),
+        "gallery": images.gallery(pictures, np.flatnonzero(anomalous)),
+        "promise": "".join(f"<p>{escape(line)}</p>" for line in parts.promise(look)),
         "notes": "".join(f"<p>{escape(note)}.</p>" for note in seen.problems),
-        "data": _json(
-            {
-                "ticks": seen["tick"].tolist(),
-                "dates": seen["date"].tolist(),
-                "sources": [_look(seen, name) for name in seen.sources],
-                "titles": {_look(seen, name): title(name) for name in seen.sources},
-                "served": [_look(seen, name) for name in seen["source"].tolist()],
-                "weights": np.round(seen.weights, 4).tolist(),
-                "label": seen["label"].tolist(),
-                "prediction": seen["prediction"].astype(int).tolist(),
-                "confidence": np.round(seen["confidence"], 4).tolist(),
-                "unsure": anomalous.tolist(),
-                "recent": np.round(recent(right), 4).tolist(),
-                "changes": [{"first": c.first, "seen": c.seen, "last": c.last} for c in found.changes],
-                "images": [pictures.get(i) for i in range(len(seen))],
-            }
-        ),
+        "unit": unit(seen),
+        "rolling": str(ROLLING),
+        "data": _json(_data(look, drawn, pictures, anomalous)),
     }
+    shown = {
+        "changed": bool(found.changes),
+        "unlike": bool(pictures.only(unlike).size),
+        "ask": bool((seen["label"][pictures.only(unlike)] < 0).any()),
+        "typical": bool(pictures.only(typical).size),
+        "labels": bool(seen.labelled.any()),
+        "sources": bool(seen.sources),
+        "hands": bool(seen.labelled.any() and seen.sources),
+        "weights": _weighed(seen),
+    }
+    frame = _kept(TEMPLATE.read_text(encoding="utf-8"), shown)
     # In one pass, so that nothing a part says is taken for another part's place.
-    return re.sub(r"{{(\w+)}}", lambda place: parts[place[1]], TEMPLATE.read_text(encoding="utf-8"))
+    return re.sub(r"{{(\w+)}}", lambda place: words[place[1]], frame)
+
+
+def _kept(frame: str, shown: Mapping[str, bool]) -> str:
+    """The frame without what stands between <!--if name--> and <!--end name--> where `shown[name]` is false."""
+    part = re.compile(r"<!--if (\w+)-->(.*?)<!--end \1-->", re.DOTALL)
+    return part.sub(lambda found: _kept(found[2], shown) if shown[found[1]] else "", frame)
 
 
 def unsure(seen: Collected) -> np.ndarray:
     """Which requests had no class as probable as 0.9, the anomaly that digits.score marks: bool (n,)."""
-    return seen["anomaly_largest"] > 0
+    if "anomaly_largest" in seen.columns:
+        return seen["anomaly_largest"] > 0
+    return column(seen, "confidence") < 0.9
 
 
 def recent(right: np.ndarray) -> np.ndarray:
@@ -85,113 +102,134 @@ def recent(right: np.ndarray) -> np.ndarray:
     return (sums[1:] - sums[start]) / (np.arange(len(right)) - start + 1)
 
 
-def describe(seen: Collected, change: Change) -> tuple[str, str]:
+def describe(look: Look, change: Change) -> tuple[str, str]:
     """A change in words: when, and what."""
-    tick, date = seen["tick"], seen["date"]
-    until = f"to {day(date[change.last])}" if change.ended else "until the end"
+    seen, certified = look.seen, look.detector.certified is not None
+    began, alarm, ended = change.numbers
+    (first, since), (last, until) = look.when(began), look.when(look.detector.requests - 1 if ended is None else ended)
+    when = span(since, until if change.ended else None)
     who = ""
     if change.source:
         who = (": all" if change.share == 1 else f": {change.share:.0%}") + f" of them {title(change.source)}"
-    right = "" if np.isnan(change.accuracy) else f" {change.accuracy:.0%} were read right."
-    return (
-        f"From {day(date[change.first])} {until}, ticks {tick[change.first]} to {tick[change.last]},",
-        f"the digits were {' and '.join(change.words)}{who}.{right} "
-        f"Certain from tick {tick[change.seen]} on: {rarity(change.evidence)}.",
-    )
+    right = "" if math.isnan(change.accuracy) else f" {change.accuracy:.0%} were read right."
+    which = f"s {first:,} to {last:,}" if last > first else f" {first:,}"
+    sure = f"Certain from {unit(seen)} {look.when(alarm)[0]:,} on, for {rarity(change.evidence, certified)}."
+    return f"{when}, {unit(seen)}{which},", f"the digits were {' and '.join(change.words)}{who}.{right} {sure}"
 
 
 def day(date: str) -> str:
-    """A simulated date as people write it: 2025-01-26 -> 26 January 2025."""
-    when = datetime.fromisoformat(str(date))
+    """A date as people write it: 2025-01-26 -> 26 January 2025; what is none, as it is."""
+    try:
+        when = datetime.fromisoformat(str(date))
+    except ValueError:
+        return str(date)
     return f"{when.day} {calendar.month_name[when.month]} {when.year}" + (f", {when:%H:%M}" if "T" in date else "")
 
 
-def _change(seen: Collected, change: Change) -> str:
-    when, what = describe(seen, change)
-    return f'<li class="{_look(seen, change.source or "")}"><b>{escape(when)}</b> {escape(what)}</li>'
+def span(first: str, last: str | None) -> str:
+    """From a date to another, or None for the end: "From 26 January 2025 to 7 February 2025"."""
+    begin, end = day(first), day(last) if last is not None else ""
+    if not end:
+        return f"From {begin} until the end"
+    if begin == end:
+        return f"On {begin}"
+    if begin.partition(", ")[0] == end.partition(", ")[0]:
+        return f"On {begin} to {end.partition(', ')[2]}"
+    return f"From {begin} to {end}"
 
 
-def _tiles(found: Verdict, anomalous: np.ndarray) -> str:
-    tiles = [("read right", f"{found.accuracy:.0%}")] if not np.isnan(found.accuracy) else []
-    if found.changes and tiles:
-        tiles += [("while they came", f"{found.changed_accuracy:.0%}")]
-        if not np.isnan(found.calm_accuracy):
-            tiles += [("otherwise", f"{found.calm_accuracy:.0%}")]
-    tiles += [("unsure answers", f"{anomalous.sum():,} <small>of {len(anomalous):,}</small>")]
-    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles)
+def unit(seen: Collected) -> str:
+    """What a request is called: a simulation's is a tick."""
+    return "tick" if str(seen["run"][0]) else "request"
 
 
-def _look(seen: Collected, source: str) -> str:
-    """A source's class in the page, its colour and shape: its hand's, or as one of those that a scenario named."""
-    if hand(source) in TITLES:
-        return hand(source)
-    others = [name for name in seen.sources if hand(name) not in TITLES]
-    return f"other-{others.index(source) + 1}" if source in others else "other"
+def column(seen: Collected, name: str) -> np.ndarray:
+    """A column as it was collected, NaN where it was not."""
+    return seen.columns.get(name, np.full(len(seen), np.nan))
 
 
-def _legend(seen: Collected, name: str) -> str:
-    shapes = {
-        "mnist": '<circle r="4"/>',
-        "japanese": '<path d="M0,-5L5,4H-5Z"/>',
-        "devanagari": '<path d="M-4,-4H4V4H-4Z"/>',
+def _run(seen: Collected) -> str:
+    return str(seen["run"][0]) or " and ".join(f"deployment {name}" for name in dict.fromkeys(seen["deployment"]))
+
+
+def _earlier(seen: Collected, index: int) -> bool:
+    """Whether what is said to be at a request may have been before all that are shown, of many the last ones."""
+    return index == 0 and bool(seen["tick"][0] > 0)
+
+
+def _lower(sentence: str) -> str:
+    """As it stands within another sentence."""
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _weighed(seen: Collected) -> bool:
+    """Whether it is known how much of each hand there was, and not only who wrote the digit."""
+    return bool((~np.isin(seen.weights, (0, 1))).any())
+
+
+def _pictured(seen: Collected, first: list[int], anomalous: np.ndarray) -> np.ndarray:
+    """Of which requests the page has the images, PICTURES at most: those worth a look first."""
+    wrong = seen.labelled & (seen["prediction"] != seen["label"])
+    others = np.lexsort((np.arange(len(seen)), ~wrong, ~anomalous))
+    order = np.array(list(dict.fromkeys([*first, *others.tolist()])), int)
+    return order[seen.seen[order]][:PICTURES]
+
+
+def _data(look: Look, drawn: np.ndarray, pictures: images.Pictures, anomalous: np.ndarray) -> dict[str, object]:
+    """What the charts are drawn of; arrays are of the requests `drawn`, the places in `changes` of all."""
+    seen, found = look.seen, look.found
+    accuracy = np.full(len(seen), np.nan)
+    accuracy[seen.labelled] = recent((seen["prediction"] == seen["label"])[seen.labelled])
+    known = [parts.style(seen, name) for name in seen.sources]
+    return {
+        "total": len(seen),
+        "unit": unit(seen),
+        "at": drawn.tolist(),
+        "ticks": seen["tick"][drawn].tolist(),
+        "dates": [str(date)[:19] for date in seen["date"][drawn]],
+        "sources": known,
+        "titles": dict(zip(known, map(title, seen.sources), strict=True)),
+        "served": [parts.style(seen, name) for name in seen["source"][drawn].tolist()],
+        "weights": np.round(seen.weights[drawn], 4).tolist() if _weighed(seen) else [],
+        "label": seen["label"][drawn].tolist(),
+        "prediction": np.nan_to_num(seen["prediction"][drawn], nan=-1).astype(int).tolist(),
+        "confidence": _numbers(column(seen, "confidence")[drawn], 4),
+        "unsure": anomalous[drawn].tolist(),
+        "recent": _numbers(accuracy[drawn], 4),
+        "evidence": _numbers(look.evidence[drawn] / math.log(10), 2),
+        "certified": look.detector.certified is not None,
+        "thresholds": _thresholds(look),
+        "changes": [
+            {"first": c.first, "seen": c.seen, "last": c.last, "ended": c.ended}
+            | {f"{key}_date": str(seen["date"][getattr(c, key)])[:19] for key in ("first", "seen", "last")}
+            | {f"{key}_tick": int(seen["tick"][getattr(c, key)]) for key in ("first", "seen", "last")}
+            | {"begun": _earlier(seen, c.first), "told": _earlier(seen, c.seen)}
+            | {"evidence": round(float(look.evidence[c.seen]) / math.log(10), 2)}
+            for c in found.changes
+        ],
+        "images": [pictures.uris.get(int(index)) for index in drawn],
+        "ids": [str(seen["id"][index]) if int(index) in pictures.uris else None for index in drawn],
     }
-    shape = shapes.get(hand(name), '<path d="M0,-5L5,0L0,5L-5,0Z"/>')
-    return (
-        f'<span class="{_look(seen, name)}">'
-        f'<svg viewBox="-7 -7 14 14" aria-hidden="true" fill="var(--hand)">{shape}</svg>'
-        f"{escape(title(name))}</span>"
-    )
 
 
-def _gallery_told(anomalous: np.ndarray) -> str:
-    if not anomalous.any():
-        return "There are none: the model was never unsure."
-    return "Every digit the model was unsure of: what it is, what it was read as, and how sure the model was."
+def _thresholds(look: Look) -> list[dict[str, float]]:
+    """What evidence had to pass, a decimal logarithm: `value` from the request `from` on. An alarm may raise it."""
+    changes = look.found.changes
+    steps: list[dict[str, float]] = []
+    for number in range(len(changes) + 1):
+        then = copy.copy(look.detector)
+        then.alarms = look.detector.alarms - len(changes) + number
+        start = changes[number - 1].last + 1 if number else 0
+        if not steps or steps[-1]["value"] != then.threshold / math.log(10):
+            steps.append({"from": start, "value": then.threshold / math.log(10)})
+    return [step for step in steps if step["from"] < len(look.seen)]
 
 
-def _gallery(seen: Collected, anomalous: np.ndarray, pictures: dict[int, str]) -> str:
-    items = [_item(seen, int(i), pictures[int(i)]) for i in np.flatnonzero(anomalous) if int(i) in pictures]
-    html = f'<div class="gallery">{"".join(items[:SHOWN])}</div>' if items else ""
-    if len(items) > SHOWN:
-        more = "".join(items[SHOWN:])
-        html += f'<details><summary>{len(items) - SHOWN} more</summary><div class="gallery">{more}</div></details>'
-    return html
-
-
-def _item(seen: Collected, i: int, picture: str) -> str:
-    label, read, sure = int(seen["label"][i]), int(seen["prediction"][i]), float(seen["confidence"][i])
-    said = f"{label}, read right" if label == read else f"{label}, read as {read}"
-    source = str(seen["source"][i])
-    return (
-        f'<button value="{i}" class="{_look(seen, source)}">'
-        f'<img src="{picture}" alt="{escape(title(source))} {label}">{said}'
-        f"<span>{sure:.0%} · tick {int(seen['tick'][i])}</span></button>"
-    )
-
-
-def _hand(seen: Collected, name: str, right: np.ndarray) -> str:
-    row = f'<tr class="{_look(seen, name)}"><th>{escape(title(name))}</th>'
-    if not len(right):
-        return f'{row}<td colspan="2" class="muted">wrote none</td></tr>'
-    bar = f'<td class="share"><div class="bar"><i style="width:{right.mean():.1%}"></i></div></td>'
-    return f'{row}{bar}<td class="n">{right.mean():.0%} <small>of {len(right):,}</small></td></tr>'
-
-
-def _pictures(seen: Collected, anomalous: np.ndarray) -> dict[int, str]:
-    """PNG images as data URIs, by place: those worth a look first, PICTURES at most."""
-    wrong = seen["prediction"] != seen["label"]
-    order = np.lexsort((np.arange(len(seen)), ~wrong, ~anomalous))
-    return {int(i): _data_uri(seen.images[i]) for i in order[:PICTURES] if seen.seen[i]}
-
-
-def _data_uri(image: np.ndarray) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+def _numbers(values: np.ndarray, digits: int) -> list[float | None]:
+    """Rounded, with None for what JSON does not have."""
+    return [round(float(value), digits) if math.isfinite(value) else None for value in values]
 
 
 def _json(value: object) -> str:
     """JSON that may stand in a script element: nothing in it can end the element."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

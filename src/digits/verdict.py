@@ -163,7 +163,7 @@ def _by_score(evidence: dict[str, float]) -> dict[str, float]:
 
 def _proportions(seen: Collected, stretch: slice, calm: np.ndarray) -> list[str]:
     """Which class comes far more often than outside the changes, or far less."""
-    read = seen["prediction"].astype(int)
+    read = np.nan_to_num(seen["prediction"]).astype(int)
     if not calm.any():
         return [OTHERS["classes"]]
     now, before = (np.bincount(read[part], minlength=10) + 0.5 for part in (stretch, calm))
@@ -212,7 +212,8 @@ def _headline(changes: list[Change]) -> str:
 
 def _advice(changes: list[Change], calm: float, changed: float, requests: int) -> str:
     if not changes:
-        return f"All {requests:,} requests look like the digits the model was tested on. There is nothing to do."
+        all_of_them = "The one request looks" if requests == 1 else f"All {requests:,} requests look"
+        return f"{all_of_them} like the digits the model was tested on. There is nothing to do."
     ended = changes[-1].ended
     if math.isnan(changed):
         told = "Nobody has said yet what these digits are, so what the change costs is not known."
@@ -226,8 +227,13 @@ def _advice(changes: list[Change], calm: float, changed: float, requests: int) -
     return f"{told} Label some of what was collected, and retrain now."
 
 
-def rarity(evidence: float) -> str:
-    """Evidence as a person understands it: how long one would wait for the like among normal requests."""
+def rarity(evidence: float, certified: bool = False) -> str:
+    """Evidence as a person understands it: how long one would wait for the like among normal requests.
+
+    certified: it is of how unlikely it is that these ever look like that.
+    """
+    if certified:
+        return f"the chance that normal digits ever look like this is {_chance(evidence)}"
     if evidence < math.log(10):
         return "normal digits look like this every few requests"
     if evidence < math.log(1e6):
@@ -237,6 +243,13 @@ def rarity(evidence: float) -> str:
         if evidence < math.log(size):
             return f"normal digits look like this less than once in {name} requests"
     return "normal digits never look like this: less than once in a trillion requests"
+
+
+def _chance(evidence: float) -> str:
+    if evidence >= math.log(1e6):
+        return "less than 1 in a million"
+    times = math.exp(max(evidence, 0.0))
+    return f"1 in {round(times, 1 - int(math.log10(times))):,.0f}"
 
 
 def title(source: str) -> str:

@@ -16,6 +16,7 @@ from digits import collected, lite, monitor, output, report, verdict
 from digits.drift import Detector
 from digits.follow import Follower, Recent
 from digits.images import DataError
+from digits.look import Look
 
 STATE = "state.json"
 PAUSE = 0.5  # seconds between two looks
@@ -84,15 +85,15 @@ def watch(
     return detector
 
 
-def _look(place: monitor.Place, detector: Detector, recent: Recent, labels: Path | None) -> monitor.Look:
+def _look(place: monitor.Place, detector: Detector, recent: Recent, labels: Path | None) -> Look:
     truths = monitor.labelled(labels if labels and labels.is_file() else None)
     return monitor.look_back(place, detector, recent, truths, [])
 
 
-def _tell(detector: Detector, look: monitor.Look, out: Path) -> None:
+def _tell(detector: Detector, look: Look, out: Path) -> None:
     """Say what has just changed, and write the report on it."""
     change = look.found.changes[-1]
-    said = " ".join(report.describe(look.seen, change))
+    said = " ".join(report.describe(look, change))
     clear = "\r\x1b[K" if sys.stdout.isatty() else ""
     print(f"{clear}{'ALL CLEAR' if change.ended else 'ALARM'}: {said}", flush=True)
     with output.folder(out) as scratch:
