@@ -49,68 +49,93 @@ STEP = 1.3  # how far apart the ranks are that are certified; those between have
 class Bets:
     """The bets on a reference.
 
-    scores: the reference's values of each score and statistic, sorted. sharp, mild, sides: the logarithm of what they
-    pay by rank, 0 (more extreme than all of the reference) to n. classes: (10,) how often a class may come at most.
+    hands: of each hand that is normal, what is paid. classes: (10,) how often a class may come at most.
     """
 
     reference: Reference
-    scores: Mapping[str, np.ndarray]
-    sharp: np.ndarray
-    mild: np.ndarray
-    sides: np.ndarray
+    hands: "tuple[_Hand, ...]"
     classes: np.ndarray
 
     def logarithms(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """The logarithm of what each of NAMES pays for n requests, (n, bets), 0 in the column "classes".
 
-        columns: arrays (n,) as the endpoint collected them. A score that is missing (no column, or NaN) pays 1.
+        columns: arrays (n,) as the endpoint collected them. A score that is missing (no column, or NaN) pays 1. Where
+        several hands are normal, the least that is paid for any: at most 1 on average, whoever writes how often.
         """
         values = scores(columns, self.reference)
-        count = len(next(iter(columns.values())))
-        table = np.zeros((count, len(NAMES)))
-        place = NAMES.index
-        ranks = {name: self._rank(name, values[name], 1) for name in SCORES}
-        for name in SCORES:
-            table[:, place(name)] = _paid(self.sharp, ranks[name])
-            table[:, place(f"{name}, mildly")] = _paid(self.mild, ranks[name])
-        known = np.array([ranks[name] >= 0 for name in SCORES])
-        paid = np.exp(table[:, : len(SCORES)]).T
-        together = np.where(known, paid, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        together[~known.any(axis=0)] = 1
-        table[:, place("together")] = np.log(together)
-        table[:, place("some")] = np.log(1 - FEW + FEW * together)
-        for name in ink.STATISTICS:
-            for side, sign in (("-", -1), ("+", 1)):
-                table[:, place(name + side)] = _paid(self.sides, self._rank(name, values[name], sign))
-        return table
-
-    def _rank(self, name: str, values: np.ndarray, sign: int) -> np.ndarray:
-        """How many of the reference are as extreme or more, upwards or downwards; -1 where a value is missing."""
-        known = self.scores[name]
-        if sign > 0:
-            ranks = len(known) - np.searchsorted(known, values, side="left")
-        else:
-            ranks = np.searchsorted(known, values, side="right")
-        # A column that the reference lacks (a model of before) is full of NaN, and says nothing.
-        return np.where(np.isnan(values) | np.isnan(known[0]), -1, ranks)
+        paid = self.hands[0].logarithms(values)
+        for hand in self.hands[1:]:
+            paid = np.minimum(paid, hand.logarithms(values))
+        return paid
 
 
-def scores(columns: Mapping[str, np.ndarray], reference: Reference) -> dict[str, np.ndarray]:
-    """What is looked at, by name, of n requests: SCORES, unusual where large, and the ink's statistics, (n,) each."""
-    count = len(next(iter(columns.values())))
-    nothing = np.full(count, np.nan)
-    return {
-        "confidence": 1 - np.asarray(columns.get("confidence", nothing), float),
-        "distance": np.asarray(columns.get("distance", nothing), float),
-        "shape": reference.unlikeness(columns),
-        **{name: np.asarray(columns.get(name, nothing), float) for name in ink.STATISTICS},
-    }
+@dataclass(frozen=True)
+class _Hand:
+    """What is paid where one hand is normal.
+
+    known: (TAILS) the reference's values, sorted. paid: (SHARP, MILD or SIDES; rank) the logarithm of what is paid by
+    rank, from 0, more extreme than all n of the reference, to n; and 0 for what is missing, at n + 1.
+    """
+
+    known: tuple[np.ndarray, ...]
+    paid: np.ndarray
+
+    def logarithms(self, values: np.ndarray) -> np.ndarray:
+        """As Bets has it, of `scores` (scores, n)."""
+        missing = self.paid.shape[1] - 1
+        ranks = np.empty((len(_TAILS), values.shape[1]), int)
+        for tail, (score, sign) in enumerate(_TAILS):
+            known = self.known[tail]
+            if sign > 0:
+                ranks[tail] = len(known) - np.searchsorted(known, values[score], side="left")
+            else:
+                ranks[tail] = np.searchsorted(known, values[score], side="right")
+            if len(known) == 0:
+                ranks[tail] = missing
+        ranks[np.isnan(values[_SCORE_OF])] = missing
+        count = len(SCORES)
+        sharp, mild = self.paid[0][ranks[:count]], self.paid[1][ranks[:count]]
+        heard = (ranks[:count] != missing).sum(axis=0)
+        together = (np.exp(sharp).sum(axis=0) - (count - heard)) / np.maximum(heard, 1)
+        together = np.where(heard > 0, together, 1.0)
+        some = np.log(1 - FEW + FEW * together)
+        nothing = np.zeros((1, len(some)))
+        rows = (sharp, np.log(together)[None], some[None], mild, self.paid[2][ranks[count:]], nothing)
+        return np.concatenate(rows).T
+
+
+# Which scores are looked at in which direction: those where only much is unusual, and the statistics either way. It is
+# the order of NAMES.
+_TAILS = (*((score, 1) for score in range(len(SCORES))), *((len(SCORES) + k // 2, (-1, 1)[k % 2]) for k in range(16)))
+_SCORE_OF = np.array([score for score, _ in _TAILS])
+
+
+def scores(columns: Mapping[str, np.ndarray], reference: Reference) -> np.ndarray:
+    """What is looked at of n requests: SCORES, unusual where large, and the statistics; (11, n), NaN where missing."""
+    table = np.full((len(SCORES) + len(ink.STATISTICS), len(next(iter(columns.values())))), np.nan)
+    if "confidence" in columns:
+        table[0] = 1 - columns["confidence"]
+    if "distance" in columns:
+        table[1] = columns["distance"]
+    table[2] = reference.unlikeness(columns)
+    for row, name in enumerate(ink.STATISTICS, len(SCORES)):
+        if name in columns:
+            table[row] = columns[name]
+    return table
 
 
 def bets(reference: Reference, certified: float | None = None) -> Bets:
     """The bets on a reference; `certified`: the chance that they are too good for it, None if on average will do."""
+    hands = reference.by_hand()
+    made = [_hand(hand, None if certified is None else certified / len(hands)) for hand in hands]
+    return Bets(reference, tuple(hand for hand, _ in made), np.max([classes for _, classes in made], axis=0))
+
+
+def _hand(reference: Reference, certified: float | None) -> tuple[_Hand, np.ndarray]:
+    """What is paid where one hand is normal, and how often a class may come at most."""
     n = len(reference)
-    known = {name: np.sort(values) for name, values in scores(reference.columns, reference).items()}
+    # A column that the reference lacks (a model of before) is full of NaN, and says nothing.
+    known = [np.sort(values[~np.isnan(values)]) for values in scores(reference.columns, reference)]
     seen = np.bincount(reference.columns["prediction"].astype(int), minlength=CLASSES)
     if certified is None:
         limits = _limits(n, CAUTION, np.arange(n))
@@ -127,16 +152,13 @@ def bets(reference: Reference, certified: float | None = None) -> Bets:
         sharp, mild, sides = (
             paid / _calibrated(exact, powers).mean() for paid, powers in ((sharp, SHARP), (mild, MILD), (sides, SIDES))
         )
-    return Bets(reference, known, np.log(sharp), np.log(mild), np.log(sides), classes)
+    paid = np.column_stack([np.log([sharp, mild, sides]), np.zeros(3)])
+    return _Hand(tuple(known[score] for score in _SCORE_OF), paid), classes
 
 
 def _calibrated(p: np.ndarray, powers: tuple[float, ...]) -> np.ndarray:
     """What the mean of the calibrators e * p**(e - 1) pays for p-values."""
     return np.mean([power * p ** (power - 1) for power in powers], axis=0)
-
-
-def _paid(by_rank: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    return np.where(ranks >= 0, by_rank[ranks], 0.0)
 
 
 def _grid(n: int) -> np.ndarray:

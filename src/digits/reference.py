@@ -2,14 +2,15 @@
 
 `reference/` in a model's folder travels with it to wherever it serves:
 
-    reference.csv     a row for each digit held out of the training: COLUMNS
+    reference.csv     a row for each digit held out of the training: COLUMNS, and HAND, 0 for the first hand it learnt
     neighbours.csv    the ink statistics of training digits, with which a digit's nearest is found
     MLTable           by which Azure ML reads reference.csv, for its own monitors
 """
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from digits.lite import Lite
 
 FOLDER, TABLE, NEIGHBOURS = "reference", "reference.csv", "neighbours.csv"
 COLUMNS = (*ink.STATISTICS, "confidence", "distance", "prediction")
+HAND = "hand"
 LARGEST = 10_000  # held-out digits that are kept: rarer things than one in so many are not promised about
 NEAREST = 5_000  # training digits among which a digit's nearest is looked for: 15 microseconds
 FEWEST = 20  # with fewer there is no saying what is rare
@@ -39,27 +41,43 @@ transformations:
 
 @dataclass(frozen=True)
 class Reference:
-    """Columns float64 (n,) by name, of n held-out digits, and the neighbours' ink statistics (m, 8)."""
+    """Columns float64 (n,) by name, of n held-out digits, and the neighbours' ink statistics (m, 8).
+
+    hands: (n,) which of the hands that the model learnt wrote each; None: there is but one. Normal is what any of them
+    writes, however often.
+    """
 
     columns: Mapping[str, np.ndarray]
     neighbours: np.ndarray
+    hands: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.columns["confidence"])
+
+    def by_hand(self) -> "list[Reference]":
+        """A reference for each hand alone."""
+        if self.hands is None:
+            return [self]
+        parts = (self.hands == hand for hand in np.unique(self.hands))
+        return [replace(self, columns={n: v[part] for n, v in self.columns.items()}, hands=None) for part in parts]
 
     def unlikeness(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """How far, (n,), the ink of digits is from that of the nearest training digit; NaN where a column is missing.
 
         Squared, every statistic measured in its deviation over the neighbours.
         """
-        count = len(next(iter(columns.values())))
         if not all(name in columns for name in ink.STATISTICS):
-            return np.full(count, np.nan)
-        scale = self.neighbours.std(axis=0) + 1e-3  # the peak of clean digits hardly varies
-        known = np.ascontiguousarray((self.neighbours / scale).T, np.float32)  # a statistic a row: eight long sums
+            return np.full(len(next(iter(columns.values()))), np.nan)
+        scale, known = self._scaled
         rows = (np.column_stack([columns[name] for name in ink.STATISTICS]) / scale).astype(np.float32)
         # Digit by digit, so that the answer does not depend on which others are asked about with it.
         return np.array([((known - row[:, None]) ** 2).sum(axis=0).min() for row in rows], float)
+
+    @cached_property
+    def _scaled(self) -> tuple[np.ndarray, np.ndarray]:
+        """The deviation of each statistic over the neighbours, and these measured in it, a statistic a row."""
+        scale = self.neighbours.std(axis=0) + 1e-3  # the peak of clean digits hardly varies
+        return scale, np.ascontiguousarray((self.neighbours / scale).T, np.float32)
 
 
 def describe(model: Lite, digits: Digits) -> dict[str, np.ndarray]:
@@ -71,11 +89,14 @@ def describe(model: Lite, digits: Digits) -> dict[str, np.ndarray]:
     return columns | {name: values.astype(float) for name, values in zip(COLUMNS[-3:], told, strict=True)}
 
 
-def write(folder: Path, model: Lite, training: Digits, held: Digits) -> None:
-    """Write the folder for a model: what it makes of the digits `held`, and the ink of those it was trained on."""
+def write(folder: Path, model: Lite, training: Digits, *held: Digits) -> None:
+    """Write the folder for a model: what it makes of digits held out, hand by hand, and the ink of those it learnt."""
     folder.mkdir(parents=True, exist_ok=True)
-    columns = describe(model, Digits(*_some(held, LARGEST), held.source))
-    _write_table(folder / TABLE, COLUMNS, np.column_stack([columns[name] for name in COLUMNS]))
+    tables = []
+    for hand, digits in enumerate(held):
+        columns = describe(model, Digits(*_some(digits, LARGEST), digits.source))
+        tables.append(np.column_stack([*(columns[name] for name in COLUMNS), np.full(len(columns["ink"]), hand)]))
+    _write_table(folder / TABLE, (*COLUMNS, HAND), np.concatenate(tables))
     images, _ = _some(training, NEAREST)
     _write_table(folder / NEIGHBOURS, tuple(ink.STATISTICS), ink.statistics(images))
     (folder / "MLTable").write_text(_MLTABLE, encoding="utf-8")
@@ -87,9 +108,10 @@ def read(model: Path) -> Reference:
     if len(found) != 1:
         said = f"{len(found)} references" if found else "no reference"
         raise DataError(f"{model}: holds {said} ({FOLDER}/{TABLE}); --model must be one model that digits.train saved")
-    columns = _read_table(found[0], COLUMNS)
+    columns = _read_table(found[0], (*COLUMNS, HAND))
+    hands = columns.pop(HAND)
     neighbours = _read_table(found[0].with_name(NEIGHBOURS), tuple(ink.STATISTICS))
-    known = Reference(columns, np.column_stack(list(neighbours.values())))
+    known = Reference(columns, np.column_stack(list(neighbours.values())), hands if len(set(hands)) > 1 else None)
     if len(known) < FEWEST or not len(known.neighbours):
         raise DataError(f"{found[0]}: {len(known)} digits are too few to know what is normal; {FEWEST} is the least")
     return known
@@ -106,7 +128,7 @@ def _write_table(file: Path, names: tuple[str, ...], table: np.ndarray) -> None:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(names)
         # Whole numbers only where they mean classes: Azure's monitors go by how a column is written.
-        whole = [name == "prediction" for name in names]
+        whole = [name in ("prediction", HAND) for name in names]
         writer.writerows(
             [int(value) if is_whole else float(f"{value:.9g}") for value, is_whole in zip(row, whole, strict=True)]
             for row in table

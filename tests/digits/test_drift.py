@@ -152,6 +152,27 @@ def test_what_stays_stands(reference: Reference) -> None:
     assert (evidence[:100] < detector.threshold).all()
 
 
+def test_several_hands_are_normal_however_often_each_writes() -> None:
+    """A model that learnt another hand: neither is a change, alone or together; a third is."""
+    hands = drawn(2000, 1000), drawn(400, 1001, ink=6, stroke=4, distance=5)
+    neighbours = joined(drawn(300, 1002), drawn(300, 1003, ink=6, stroke=4, distance=5))
+    both = Reference(
+        joined(*hands),
+        np.column_stack([neighbours[name] for name in ink.STATISTICS]),
+        np.repeat([0, 1], [2000, 400]),
+    )
+    second = {"ink": 6, "stroke": 4, "distance": 5}
+    detector = Detector(both)
+    for seed in range(3):
+        detector.update(joined(drawn(500, seed), drawn(500, 10 + seed, **second), drawn(200, 20 + seed)))
+    assert detector.alarms == 0
+    detector.update(drawn(60, 30, ink=-6, distance=9))
+    assert detector.alarms == 1 and detector.changes[0].seen < 3600 + 15
+    alone = Detector(known(2000))
+    alone.update(drawn(60, 10, **second))
+    assert alone.alarms == 1, "which who knows only the first hand takes for a change"
+
+
 def test_missing_columns_say_nothing(reference: Reference) -> None:
     only = {"confidence": drawn(500, 1)["confidence"]}
     detector = Detector(reference)

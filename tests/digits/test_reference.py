@@ -77,6 +77,9 @@ def test_only_so_many_digits_are_kept(trained: Path, tmp_path: Path, monkeypatch
     assert len(np.unique(known.columns["prediction"])) == 10, "evenly out of all, sorted as they are"
 
 
+HEADER = ",".join([*reference.COLUMNS, reference.HAND]) + "\n"
+
+
 def spoilt(folder: Path, file: str, text: str) -> None:
     (folder / "reference" / file).write_text(text)
 
@@ -85,11 +88,11 @@ SPOILS = {
     "gone": (lambda f: shutil.rmtree(f / "reference"), "no reference"),
     "twice": (lambda f: shutil.copytree(f / "reference", f / "other" / "reference"), "2 references"),
     "no numbers": (
-        lambda f: spoilt(f, "reference.csv", ",".join(reference.COLUMNS) + "\n" + "a," * 10 + "b\n"),
+        lambda f: spoilt(f, "reference.csv", HEADER + "a," * 11 + "b\n"),
         "read",
     ),
     "empty": (lambda f: spoilt(f, "reference.csv", ""), "no column ink"),
-    "too few": (lambda f: spoilt(f, "reference.csv", ",".join(reference.COLUMNS) + "\n"), "0 digits are too few"),
+    "too few": (lambda f: spoilt(f, "reference.csv", HEADER), "0 digits are too few"),
     "ragged": (lambda f: spoilt(f, "neighbours.csv", ",".join(ink.STATISTICS) + "\n1,2\n"), "neighbours.csv"),
 }
 
@@ -111,7 +114,8 @@ def test_azure_reads_the_table(trained: Path) -> None:
     # A column of numbers without a point is a column of classes to Azure's monitors.
     header, first, *_ = (trained / "reference" / "reference.csv").read_text().splitlines()
     told = dict(zip(header.split(","), first.split(","), strict=True))
-    assert told.pop("prediction").isdigit() and all("." in number for number in told.values())
+    assert told.pop("prediction").isdigit() and told.pop("hand") == "0"
+    assert all("." in number for number in told.values())
 
 
 def test_a_reference_needs_no_labels_of_its_digits(trained: Path) -> None:
