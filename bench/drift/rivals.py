@@ -11,15 +11,16 @@ from drift.ks import Windows
 from drift.runs import Method, Option
 
 BEST = 2  # statistics that are tried as a detector's one, of those that tell both real hands best
-WARM = 1_000  # reference values a detector that has no reference is first shown
+WARM, WARM_TUNED = 1_000, 300  # reference values a detector that has no reference is first shown: as it comes, tuned
 SLOW, SLOWER, SLOWEST = 200_000, 100_000, 30_000  # clean ticks for what takes 2, 50 and 1,000 microseconds a tick
 
 
 class Peers:
     """The methods of each package, made of the digits of one exchange."""
 
-    def __init__(self, reference: Columns, pool: Columns, known: dict[str, np.ndarray]) -> None:
-        self.reference, self.pool = reference, pool
+    def __init__(self, reference: Columns, pool: Columns, known: dict[str, np.ndarray], quick: bool) -> None:
+        """quick: look up what KSWIN asks SciPy, which takes its time; what it costs is measured without."""
+        self.reference, self.pool, self.quick = reference, pool, quick
         self.numeric = [name for name in reference if name != "prediction" and not name.startswith("probability")]
         # Detectors of River look at means and at numbers in 0..1: a value's rank in the reference is one.
         self.ranks = {name: _ranks(np.sort(reference[name]), pool[name]) for name in self.numeric}
@@ -28,7 +29,7 @@ class Peers:
             return sum(abs(float(self.ranks[name][known[hand]].mean()) - 0.5) for hand in ("devanagari", "japanese"))
 
         self.best = sorted(set(self.numeric) - {"confidence"}, key=told_apart)[-BEST:]
-        warm = np.random.default_rng(0).permutation(len(reference["confidence"]))[:WARM]
+        warm = np.random.default_rng(0).permutation(len(reference["confidence"]))[:WARM_TUNED]
         own = {name: _ranks(np.sort(reference[name]), reference[name])[warm] for name in self.numeric}
         self.warm = {name: values.tolist() for name, values in own.items()}
 
@@ -38,7 +39,8 @@ class Peers:
         """ADWIN, Page-Hinkley and KSWIN as they come, and tuned: on the confidence, and on the best statistic."""
         from river import drift
 
-        drift.kswin.stats = SimpleNamespace(ks_2samp=_ks_2samp)
+        if self.quick:
+            drift.kswin.stats = SimpleNamespace(ks_2samp=_ks_2samp)
         plain = self.pool["confidence"].astype(float)
         quiet = self.reference["confidence"][:WARM].astype(float).tolist()
         defaults = {

@@ -38,7 +38,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # theirs, and nothing that a reader of a table could mend
     task, file, rows, *packages = sys.argv[1:]
     reference, pool, known, trial = exchange.read(Path(file))
-    peers = rivals.Peers(reference, pool, known)
+    peers = rivals.Peers(reference, pool, known, quick=task == "measure")
     methods = [method for package in packages for method in getattr(peers, package)()]
     found = []
     for method in methods:
