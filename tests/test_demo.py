@@ -63,12 +63,17 @@ def test_the_demo_twice_then_down(home: Path) -> None:
     synthetic = "" if os.environ.get("DIGITS_DATA") else "Synthetic "
     assert f"{synthetic}Japanese digits came and went twice" in first
     assert f"{synthetic}Devanagari digits came and stayed" in first
-    reports = re.findall(r"^  (?:seasonal|external) +(\S.*report\.html)$", first, re.MULTILINE)
-    assert len(reports) == 2 and all((ROOT / report).is_file() for report in reports)
+    reports = re.findall(r"^  (?:seasonal|external|after) +(\S.*report\.html)$", first, re.MULTILINE)
+    assert len(reports) == 3 and all((ROOT / report).is_file() for report in reports)
+    assert "REGISTERED digits version 2" in first and "digits: green has 100 % of the traffic" in first
+    before, after = re.search(r"served +(\d+)% of 100 digits read before, (\d+)% of others", first).groups()
+    assert int(after) >= int(before) + 10, "it learnt the hand that stayed"
+    assert "after      Nothing changed" in first, "to who learnt it, that hand is normal"
 
     again = run([sys.executable, "demo.py"], home)
     assert "_train: Completed (reused from " in again
-    assert "it is version 1, the champion, already" in again
+    assert "it is version 1 already, and version 2 is champion since" in again
+    assert "digits: green has 100 % of the traffic" in again
 
     if shutil.which("curl"):
         curl = re.search(r"ask it +(curl .*)", again).group(1)
