@@ -58,7 +58,7 @@ def watch(
                 if not rows:
                     time.sleep(PAUSE)
                     continue
-                before = (detector.alarms, detector.standing is None)
+                before = _known(detector)
                 evidence = detector.update(collected.columns(rows))
                 recent.add(rows, evidence, detector)
                 out.mkdir(parents=True, exist_ok=True)
@@ -67,9 +67,9 @@ def watch(
                 if time.monotonic() - logged >= METRICS:
                     logged = time.monotonic()
                     client.log_metric(run_id, "evidence", float(evidence[-1]) / math.log(10), step=detector.requests)
-                if before != (detector.alarms, detector.standing is None):
+                if before != _known(detector):
                     look = _look(place, detector, recent, labels)
-                    _tell(detector, look, out)
+                    _tell(look, before, out)
                     tags = monitor_runs.drift_tags(look.found, look.seen)
                     for key, value in tags.items():
                         client.set_tag(run_id, key, value)
@@ -90,12 +90,19 @@ def _look(place: monitor.Place, detector: Detector, recent: Recent, labels: Path
     return monitor.look_back(place, detector, recent, truths, [])
 
 
-def _tell(detector: Detector, look: Look, out: Path) -> None:
-    """Say what has just changed, and write the report on it."""
-    change = look.found.changes[-1]
-    said = " ".join(report.describe(look, change))
+def _known(detector: Detector) -> dict[int, bool]:
+    """What is known of changes: by the request at which each was seen, whether it is over."""
+    return {change.seen: change.cleared is not None for change in detector.changes}
+
+
+def _tell(look: Look, before: Mapping[int, bool], out: Path) -> None:
+    """Say what has changed since, and write the report on it."""
     clear = "\r\x1b[K" if sys.stdout.isatty() else ""
-    print(f"{clear}{'ALL CLEAR' if change.ended else 'ALARM'}: {said}", flush=True)
+    for change in look.found.changes:
+        was = before.get(change.numbers[1])
+        if was != change.ended:
+            what = "ALARM" if not change.ended else "ALARM, and ALL CLEAR" if was is None else "ALL CLEAR"
+            print(f"{clear}{what}: {' '.join(report.describe(look, change))}", flush=True)
     with output.folder(out) as scratch:
         monitor.write(look, scratch)
 

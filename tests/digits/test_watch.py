@@ -72,6 +72,17 @@ def test_it_tells_of_the_change_and_of_its_end(
     assert (out / "report.html").stat().st_size > 10_000
 
 
+def test_what_came_and_went_while_nobody_watched_is_told(
+    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, total = tmp_path / "collected", len(columns["ink"])
+    write(folder, columns, 0, total)
+    watch.watch(
+        monitor.Place(folder), trained, tmp_path / "out", {"gamma": 10_000}, until=lambda d: d.requests == total
+    )
+    assert capsys.readouterr().out.count("ALARM, and ALL CLEAR: ") == 1
+
+
 def test_killed_at_any_moment_it_counts_every_request_once(
     trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path
 ) -> None:
