@@ -15,10 +15,12 @@ from tests.cloud.double import Double
 
 from amlocal.endpoints.down import down
 from amlocal.workspace import Workspace
+from digits import data, scenario
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 DATA_SCIENCE = NOTEBOOKS / "1_data_science.ipynb"
 CLOUD = NOTEBOOKS / "2_cloud.ipynb"
+PRODUCTION = NOTEBOOKS / "3_production.ipynb"
 
 pytestmark = [pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(600)]  # one worker runs it, once
 
@@ -50,7 +52,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Path]:
-    """A folder `notebooks` in a copy of what the second notebook needs of the repository; ends what is left there."""
+    """A folder `notebooks` in a copy of what the later notebooks need of the repository; ends what is left there."""
     root = NOTEBOOKS.parent
     shutil.copytree(root / "aml", tmp_path / "aml")
     shutil.copytree(root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "amlocal"))
@@ -147,6 +149,36 @@ def test_the_second_phase_runs_in_azure_with_one_cell_changed(checkout: Path) ->
     assert "19 of 20 answers right" in told and "endpoints left: none" in told
 
 
+def test_the_third_phase_sees_the_hands_come_and_learns_one(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AMLOCAL_HOME", raising=False)
+    notebook = execute(nbformat.read(PRODUCTION, as_version=4), checkout, TF_ENABLE_ONEDNN_OPTS="1")  # which is faster
+    told = printed(notebook)
+    assert "steady: Nothing changed" in told
+    assert "seasonal: Synthetic Japanese digits came and went twice" in told
+    assert "external: Synthetic Devanagari digits came and stayed" in told
+    began = [int(tick) for tick in re.findall(r"ticks (\d+) to \d+, the digits were", told)]
+    assert began == pytest.approx(arrivals("seasonal", "japanese") + arrivals("external", "devanagari"), abs=6)
+    [false] = re.findall(r"(\d+) false alarms in 365 days", told)
+    assert int(false) >= 3, "nobody would see why one unsure answer is no alarm"
+    [[arrived, alarm]] = re.findall(r"the new hand writes from tick (\d+), .*; alarm at tick (\d+)", told)
+    assert int(arrived) <= int(alarm) < 200
+    assert told.count("registered: True") == 2 and "better on the new hand" in told
+    learnt = {
+        name: (float(was), float(now)) for name, was, now in re.findall(r"(\w+) +(.+)% before, (.+)% after", told)
+    }
+    assert learnt["Devanagari"][0] < 50 and learnt["Devanagari"][1] > 90
+    assert learnt["MNIST"][1] > 97, "the old hand is forgotten"
+    assert re.search(r"succeeded \{.*'green': 100", told)
+    [[blue], [green]] = percentages(told, "blue, as it would have been"), percentages(told, "green, as it was")
+    assert blue < 80 and green > 90
+    assert "0 alarms" in next(line for line in told.splitlines() if line.startswith("green, as it was"))
+    assert "endpoints left: none" in told
+    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) >= 9
+    assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
+    _, alive = psutil.wait_procs(processes_of(checkout / ".amlocal"), timeout=15)
+    assert alive == []
+
+
 @pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.name)
 def test_what_is_committed_is_one_clean_run(file: Path) -> None:
     notebook = nbformat.read(file, as_version=4)
@@ -156,6 +188,15 @@ def test_what_is_committed_is_one_clean_run(file: Path) -> None:
     assert notebook.metadata.kernelspec.name == "python3"
     assert noise(notebook) == []
     assert file.stat().st_size < 400_000, f"{file.name}: pictures too large to keep in the repository"
+
+
+def arrivals(story: str, hand: str) -> list[int]:
+    """The ticks at which a hand begins to write, after ten at least in which it did not."""
+    plan = scenario.read(story)
+    wrote = [
+        source == hand for source in scenario.play(plan, {name: data.embedded(name) for name in plan.sets}).sources
+    ]
+    return [tick for tick in range(len(wrote)) if wrote[tick] and not any(wrote[max(0, tick - 10) : tick])]
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
