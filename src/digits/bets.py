@@ -41,6 +41,7 @@ NAMES = tuple(WEIGHTS)
 CAUTION = (
     0.3  # the risk that a limit is too low where nothing is certified; with 500 digits nearly every reference holds
 )
+ENOUGH = 500  # of fewer digits a sample misleads more, and the risk is less
 CLASS_CAUTION = 0.16  # the same for how often a class comes: one standard deviation
 STEP = 1.3  # how far apart the ranks are that are certified; those between have the next one's limit
 
@@ -138,7 +139,7 @@ def _hand(reference: Reference, certified: float | None) -> tuple[_Hand, np.ndar
     known = [np.sort(values[~np.isnan(values)]) for values in scores(reference.columns, reference)]
     seen = np.bincount(reference.columns["prediction"].astype(int), minlength=CLASSES)
     if certified is None:
-        limits = _limits(n, CAUTION, np.arange(n))
+        limits = _limits(n, CAUTION * min(1.0, n / ENOUGH) ** 0.5, np.arange(n))
         classes = _most(seen, n, CLASS_CAUTION)
     else:
         risk = certified / (len(SCORES) + 2 * len(ink.STATISTICS) + 1)

@@ -173,6 +173,21 @@ def test_several_hands_are_normal_however_often_each_writes() -> None:
     assert alone.alarms == 1, "which who knows only the first hand takes for a change"
 
 
+def test_of_a_hand_of_which_little_is_known_the_promise_holds_too() -> None:
+    """gamma = 1,000 over six small samples: at most 24 alarms in 24,000 requests of that hand alone."""
+    second, alarms = {"ink": 6, "stroke": 4}, 0
+    for seed in range(6):
+        table = joined(drawn(600, seed), drawn(22, 100 + seed, **second))
+        neighbours = joined(drawn(300, 200 + seed), drawn(20, 300 + seed, **second))
+        few = Reference(
+            table, np.column_stack([neighbours[name] for name in ink.STATISTICS]), np.repeat([0, 1], [600, 22])
+        )
+        detector = Detector(few, gamma=1000)
+        detector.update(drawn(4000, 400 + seed, **second))
+        alarms += detector.alarms
+    assert alarms <= 24
+
+
 def test_missing_columns_say_nothing(reference: Reference) -> None:
     only = {"confidence": drawn(500, 1)["confidence"]}
     detector = Detector(reference)
