@@ -21,7 +21,7 @@ NOTE = re.compile(r"\n*<!-- monitor: (\[.*\]) -->\s*$")
 MOST = 20  # changes that are told of, the latest: an issue holds 65,536 characters, a variable twice as many
 NEEDED = ("headline", "advice", "requests", "standing", "accuracy")
 OF_CHANGES = ("first_date", "seen_date", "last_date", "ended", "words", "score", "evidence", "accuracy", "labelled")
-ENOUGH = 40  # labelled digits of a change: digits.gather takes no fewer
+ENOUGH = 40  # labelled digits of a change: digits.gather takes 30 at least, when those that come twice are left out
 
 Change = dict[str, Any]
 
