@@ -105,7 +105,7 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipelines]:
 
 def test_parameters_curves_and_system_metrics_arrive(pipelines: Pipelines) -> None:
     data = pipelines.data("good-train")
-    assert data.params["network"] == "default" and data.params["images"] == "900" and data.params["epochs"] == "5"
+    assert data.params["network"] == "default" and data.params["images"] == "830" and data.params["epochs"] == "5"
     curve = pipelines.double.mlflow.backend.tracking.get_metric_history("good-train", "val_accuracy")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5]
     assert {"system/cpu_utilization_percentage", "system/system_memory_usage_percentage"} <= set(data.metrics)

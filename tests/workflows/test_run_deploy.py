@@ -27,6 +27,9 @@ class Lite:
     def probabilities(self, images):
         distances = ((images.reshape(-1, 1, 784) - self.averages) ** 2).sum(axis=2)
         return np.eye(10, dtype=np.float32)[distances.argmin(axis=1)]
+
+    def answers(self, images):
+        return self.probabilities(images), np.full(len(images), np.nan, np.float32)
 """
 RIGHT = "read 10 of 10 test digits right"
 WRONG = {"predictions": [7] * 10}
