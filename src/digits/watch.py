@@ -39,7 +39,9 @@ def watch(
     """
     detector = monitor.new_detector(model, promise)
     follower = Follower(place.folder, place.endpoint, place.deployment)
-    fingerprint = lite.fingerprint(next(iter(sorted(model.rglob(lite.FILE)))))
+    if not (files := sorted(model.rglob(lite.FILE))):
+        raise DataError(f"{model}: holds no {lite.FILE}; --model must be one model that digits.train saved")
+    fingerprint = lite.fingerprint(files[0])
     recent = Recent(monitor.RECENT)
     _restore(out / STATE, detector, follower, recent, fingerprint)
     print(
@@ -111,7 +113,7 @@ def _show(detector: Detector, evidence: float) -> None:
     """One line that says how things are, where there is a terminal to say it on again and again."""
     if sys.stdout.isatty():
         state = "normal" if detector.standing is None else "CHANGED"
-        line = f"{detector.requests:,} requests · {state} · {verdict.rarity(evidence)}"
+        line = f"{detector.requests:,} requests · {state} · {verdict.rarity(evidence, detector.certified is not None)}"
         print(f"\r\x1b[K{line[:110]}", end="", flush=True)
 
 
