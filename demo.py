@@ -35,16 +35,15 @@ def main() -> int:
     client = LocalMLClient(os.environ.get("AMLOCAL_HOME") or HERE / ".amlocal")
     try:
         training = train(client)
-        version = verdict_of(training)["version"]
+        verdict = verdict_of(training)
+        version = verdict["version"] or champion(verdict)  # run again: the model is known, whatever took its place
         endpoint = deploy(client, version)
-        model = Path(training["outputs"]["model"]["path"])
         reports = {}
         for name, what in SCENARIOS.items():
             say("Production", f"100 days, {what}")
-            reports[name] = simulate(client, endpoint, model, name)
+            reports[name] = simulate(client, endpoint, version, name)
         learnt = retrain(client, reports["external"])
-        # Run again, the demo has a champion that reads them already; then that one takes over.
-        chosen = learnt["version"] or learnt["champion_version"]
+        chosen = champion(learnt)
         if chosen != version:
             reports["after"] = take_over(client, endpoint, chosen)
     except KeyboardInterrupt:
@@ -76,6 +75,14 @@ def verdict_of(job: dict[str, Any]) -> dict[str, Any]:
     return json.loads((Path(job["outputs"]["verdict"]["path"]) / "verdict.json").read_text(encoding="utf-8"))
 
 
+def champion(verdict: dict[str, Any]) -> int:
+    """The version that is champion after this verdict."""
+    version = verdict["version"] if verdict["registered"] else verdict["champion_version"]
+    if version is None:
+        raise UserError(f"{verdict['model_name']} has no version to deploy: {verdict['reason']}")
+    return version
+
+
 def deploy(client: LocalMLClient, version: int) -> dict[str, Any]:
     """The endpoint, with a version of the model behind it and all traffic on it."""
     specs = AML / "endpoints" / "digits"
@@ -93,10 +100,10 @@ def deploy(client: LocalMLClient, version: int) -> dict[str, Any]:
     return client.online_endpoints.describe(endpoint.name)
 
 
-def simulate(client: LocalMLClient, endpoint: dict[str, Any], model: Path, scenario: str, *options: str) -> Path:
+def simulate(client: LocalMLClient, endpoint: dict[str, Any], version: int, scenario: str, *options: str) -> Path:
     """Send 100 days of digits to the endpoint and look at what it recorded; the folder with the report.
 
-    model: the folder of the model that answers.
+    version: of the model that answers.
     """
     run = f"{scenario}-{datetime.now():%Y%m%d-%H%M%S}"
     folder = client.workspace.root / "production" / run
@@ -106,12 +113,14 @@ def simulate(client: LocalMLClient, endpoint: dict[str, Any], model: Path, scena
     python([*traffic, "--output", str(folder)], DIGITS_KEY=key)
     Tracking(client.workspace).experiment(EXPERIMENT)
     labels = str(folder / "labels.jsonl")
-    monitor = ["digits.monitor", "--collected", str(collected), "--model", str(model)]
-    python(
-        [*monitor, "--labels", labels, "--output", str(folder)],
-        MLFLOW_TRACKING_URI=client.workspace.tracking_uri,
-        MLFLOW_EXPERIMENT_NAME=EXPERIMENT,
-    )
+    with tempfile.TemporaryDirectory() as model:
+        client.models.download("digits", version=str(version), download_path=model)
+        monitor = ["digits.monitor", "--collected", str(collected), "--model", model]
+        python(
+            [*monitor, "--labels", labels, "--output", str(folder)],
+            MLFLOW_TRACKING_URI=client.workspace.tracking_uri,
+            MLFLOW_EXPERIMENT_NAME=EXPERIMENT,
+        )
     return folder
 
 
@@ -137,9 +146,7 @@ def take_over(client: LocalMLClient, endpoint: dict[str, Any], version: int) -> 
     )
     python(["amlocal", *words.split()], AMLOCAL_HOME=str(client.workspace.root))
     say("Production again", "100 days, other digits of the hand that stayed")
-    with tempfile.TemporaryDirectory() as scratch:
-        client.models.download("digits", version=str(version), download_path=scratch)
-        return simulate(client, endpoint, Path(scratch), "external", "--seed", "11")
+    return simulate(client, endpoint, version, "external", "--seed", "11")
 
 
 def python(module: list[str], **variables: str) -> None:
@@ -160,7 +167,7 @@ def summary(
     aml = command()
     outputs = {name: Path(output["path"]) for name, output in training["outputs"].items()}
     verdict = verdict_of(training)
-    name, version = learnt["model_name"], learnt["version"] or learnt["champion_version"]
+    name, version = learnt["model_name"], champion(learnt)
     key = f"{aml} online-endpoint get-credentials -n {endpoint['name']} --query primaryKey -o tsv"
     request = client.workspace.root / "production" / "request.json"
     digit = np.load(outputs["data"] / "test.npz")["images"][0]

@@ -15,6 +15,17 @@ class ModelError(ValueError):
     """A model that cannot be used; the message is one line naming the file and what is wrong with it."""
 
 
+def find(folder: Path) -> Path:
+    """The one model.tflite below `folder`, wherever in it. Raises ModelError if there is none, or several."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; it must hold one model that digits.train saved")
+    found = sorted(folder.rglob(FILE))
+    if len(found) != 1:
+        said = f"{len(found)} files" if found else "no file"
+        raise ModelError(f"{folder}: holds {said} called {FILE}; it must hold one model that digits.train saved")
+    return found[0]
+
+
 def fingerprint(file: Path) -> str:
     """What tells one model from another, whatever it is called: the SHA-256 of `file`."""
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -95,8 +95,7 @@ def tag_model(name: str, model: Path, found: Verdict, seen: Collected) -> None:
 
     from digits import registry
 
-    files = sorted(model.rglob(lite.FILE))
-    version = registry.version_of(name, lite.fingerprint(files[0])) if files else None
+    version = registry.version_of(name, lite.fingerprint(lite.find(model)))
     if version is None:
         return
     client = mlflow.MlflowClient()

@@ -100,13 +100,14 @@ def register(
         version = None
         fingerprint = lite.fingerprint(model / lite.FILE)
         same = registry.version_of(name, fingerprint)
-        # No model is better than itself; nor does one come back that another has taken the place of.
-        if champion is not None and same is not None and (judged.passed or hand is not None):
+        if champion is not None and same is not None:
+            # No model is better than itself; nor does one come back that another has taken the place of.
             version, first = int(same.version), int(champion.version)
-            since = (
-                ", the champion, already" if version == first else f" already, and version {first} is champion since"
-            )
-            judged = replace(judged, passed=False, reason=f"it is version {version}{since}")
+            role = ", the champion, already" if version == first else f" already, and version {first} is champion since"
+            known = f"it is version {version}{role}"
+            # What it lacks on the new hand is told to someone who trained another model.
+            told = known if judged.passed or hand is not None else f"{judged.reason}; {known}"
+            judged = replace(judged, passed=False, reason=told)
         elif judged.passed:
             about = Model.load(str(model)).metadata or {}
             tags = {"accuracy": f"{judged.accuracy:.4f}", "source.test": test.source}

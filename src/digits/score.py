@@ -19,7 +19,7 @@ if (_root := str(Path(__file__).resolve().parents[1])) not in sys.path:
 import numpy as np
 
 from digits import ink, payload
-from digits.lite import FILE, Lite, ModelError
+from digits.lite import Lite, ModelError, find
 
 # Azure puts requests that arrive together into one record with one correlation id, so rows carry their own: what the
 # client sent as x-ms-client-request-id, and what the gateway calls the request, the key of its own collections.
@@ -40,7 +40,10 @@ collect: dict[str, Any] = {}  # collection -> its Collector; those that are not 
 def init() -> None:
     """Load the model below $AZUREML_MODEL_DIR and find out what the deployment collects. Raises ModelError."""
     global model, collect
-    model = Lite(find_model(os.environ.get("AZUREML_MODEL_DIR", "")))
+    folder = os.environ.get("AZUREML_MODEL_DIR")
+    if not folder:
+        raise ModelError("AZUREML_MODEL_DIR is not set; it must be a folder that holds a model")
+    model = Lite(find(Path(folder)))
     model.probabilities(np.zeros((1, 784), np.float32))  # the first image takes longer, so not a user's
     collect = {name: collector for name in ("model_inputs", "model_outputs") if (collector := _collector(name))}
 
@@ -59,17 +62,6 @@ def run(raw_data: str, request_headers: dict[str, str] | None = None) -> Any:
         except Exception:  # what is collected must never cost an answer
             log.exception("a request was answered but not collected")
     return {"predictions": predictions.tolist(), "probabilities": probabilities.tolist()}
-
-
-def find_model(folder: str) -> Path:
-    """The one model.tflite below `folder`, wherever in it. Raises ModelError if there is none, or several."""
-    if not folder or not Path(folder).is_dir():
-        raise ModelError(f"AZUREML_MODEL_DIR is {folder!r}, no folder; it must hold a model that digits.train saved")
-    found = sorted(Path(folder).rglob(FILE))
-    if len(found) != 1:
-        said = f"{len(found)} files" if found else "no file"
-        raise ModelError(f"{folder}: holds {said} called {FILE}; deploy one model that digits.train saved")
-    return found[0]
 
 
 def anomalies(probabilities: np.ndarray) -> np.ndarray:

@@ -22,8 +22,7 @@ if (_root := str(Path(__file__).resolve().parents[1])) not in sys.path:
 import numpy as np
 
 from digits.images import DataError, standardise, standardise_all
-from digits.lite import Lite, ModelError
-from digits.score import find_model
+from digits.lite import Lite, find
 
 COLUMNS = ("file", "index", "digit", "confidence")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -37,9 +36,7 @@ def init() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--model", required=True)
     args, _ = parser.parse_known_args()  # Azure adds arguments of its own
-    if not Path(args.model).is_dir():
-        raise ModelError(f"--model: {args.model} is no folder; name a model that digits.train saved")
-    model = Lite(find_model(args.model))
+    model = Lite(find(Path(args.model)))
 
 
 def run(mini_batch: list[str]) -> list[str]:

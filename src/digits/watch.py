@@ -39,9 +39,7 @@ def watch(
     """
     detector = monitor.new_detector(model, promise)
     follower = Follower(place.folder, place.endpoint, place.deployment)
-    if not (files := sorted(model.rglob(lite.FILE))):
-        raise DataError(f"{model}: holds no {lite.FILE}; --model must be one model that digits.train saved")
-    fingerprint = lite.fingerprint(files[0])
+    fingerprint = lite.fingerprint(lite.find(model))
     recent = Recent(monitor.RECENT)
     _restore(out / STATE, detector, follower, recent, fingerprint)
     print(

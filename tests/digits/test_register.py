@@ -135,6 +135,15 @@ def test_a_model_that_another_has_taken_the_place_of_does_not_come_back(gate, tr
     assert registry.champion("replaced").version == 2
 
 
+def test_a_model_that_is_known_is_named_even_if_the_champion_is_better(gate, trained: Path, worse: Path) -> None:
+    gate(worse, "bettered", threshold=0.1)
+    gate(trained, "bettered")
+    verdict = gate(worse, "bettered", threshold=0.1)
+    assert not verdict["registered"] and verdict["version"] == 1 and verdict["champion_version"] == 2
+    assert "significantly worse" in verdict["reason"]
+    assert verdict["reason"].endswith("; it is version 1 already, and version 2 is champion since")
+
+
 @pytest.mark.parametrize("flaw", ["gone", "no lite form", "another input"])
 def test_a_champion_that_cannot_be_compared_is_a_refusal_that_says_what_to_do(
     gate, trained: Path, tmp_path: Path, flaw: str

@@ -19,7 +19,7 @@ import requests
 
 from digits import ink, payload, score
 from digits.data import Digits, embedded
-from digits.lite import ModelError
+from digits.lite import ModelError, find
 
 BLANK = [0] * 784
 
@@ -123,7 +123,7 @@ def test_the_model_is_found_wherever_in_the_folder(tmp_path: Path) -> None:
     file = tmp_path / "model" / "deep" / "model.tflite"
     file.parent.mkdir(parents=True)
     file.touch()
-    assert score.find_model(str(tmp_path)) == file
+    assert find(tmp_path) == file
 
 
 @pytest.mark.parametrize("held", [[], ["a", "b"]], ids=["none", "two"])
@@ -132,9 +132,13 @@ def test_a_folder_without_one_model_is_refused(tmp_path: Path, held: list[str]) 
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.tflite").touch()
     with pytest.raises(ModelError, match=rf"{len(held) or 'no'} file.*model\.tflite"):
-        score.find_model(str(tmp_path))
+        find(tmp_path)
+
+
+def test_without_a_model_it_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZUREML_MODEL_DIR", raising=False)
     with pytest.raises(ModelError, match="AZUREML_MODEL_DIR"):
-        score.find_model("")
+        score.init()
 
 
 # --- what is collected ---

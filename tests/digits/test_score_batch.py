@@ -85,7 +85,7 @@ def test_arrays_that_are_no_images_are_refused(ready: Path, tmp_path: Path) -> N
 
 def test_a_folder_without_a_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "argv", ["score_batch.py", "--model", str(tmp_path / "none")])
-    with pytest.raises(ModelError, match=r"--model: .*none is no folder"):
+    with pytest.raises(ModelError, match="none: no such folder"):
         score_batch.init()
 
 
