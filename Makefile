@@ -17,8 +17,8 @@ install: .venv/installed ## create .venv/ with everything the project needs
 	$(PYTHON) -m venv .venv
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check \
 		uv==$$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
-	$(VENV)/uv pip install --quiet --require-hashes --requirement requirements-dev.lock
-	$(VENV)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	$(VENV)/uv pip install --quiet --python .venv --require-hashes --requirement requirements-dev.lock
+	$(VENV)/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
 tools: .tools/installed ## create .tools/ with what checks workflows and infrastructure (npm for Azure's Bicep types)
