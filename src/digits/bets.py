@@ -38,9 +38,8 @@ WEIGHTS: dict[str, float] = {
     "classes": 0.06,  # which digits are read how often; what it pays depends on those before (digits.drift)
 }
 NAMES = tuple(WEIGHTS)
-CAUTION = (
-    0.3  # the risk that a limit is too low where nothing is certified; with 500 digits nearly every reference holds
-)
+# The risk that a limit is too low where nothing is certified; with 500 digits nearly every reference holds.
+CAUTION = 0.3
 ENOUGH = 500  # of fewer digits a sample misleads more, and the risk is less
 CLASS_CAUTION = 0.16  # the same for how often a class comes: one standard deviation
 STEP = 1.3  # how far apart the ranks are that are certified; those between have the next one's limit
@@ -113,6 +112,7 @@ _SCORE_OF = np.array([score for score, _ in _TAILS])
 
 def scores(columns: Mapping[str, np.ndarray], reference: Reference) -> np.ndarray:
     """What is looked at of n requests: SCORES, unusual where large, and the statistics; (11, n), NaN where missing."""
+    columns = reference.comparable(columns)
     table = np.full((len(SCORES) + len(ink.STATISTICS), len(next(iter(columns.values())))), np.nan)
     if "confidence" in columns:
         table[0] = 1 - columns["confidence"]

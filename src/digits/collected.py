@@ -28,8 +28,11 @@ _IDS = ("correlationid", "xrequestid", "clientrequestid")
 NEEDED = ("prediction", "confidence", "anomaly_largest", *(f"probability_{digit}" for digit in range(10)))
 _LABEL = {"id": str, "tick": int, "date": str, "source": str, "label": int, "weights": dict}
 
-# What a detector looks at.
+# What a detector looks at, beside the MODEL that answered.
 FOLLOWED = (*ink.STATISTICS, "confidence", "distance", "prediction")
+MODEL = "model"
+# A measurement is not as large, so what is counts as missing: its square would be infinite.
+LARGEST = 1e15
 
 Row = dict[str, Any]
 
@@ -38,8 +41,9 @@ Row = dict[str, Any]
 class Collected:
     """Labelled requests and what was collected of them, in the order of their ticks.
 
-    columns: arrays (n,) by name: id, run, scenario, tick, date, source, label, deployment, and every column of
-    model_inputs and model_outputs. A number that was not collected is NaN, a label that is not known -1, a source "".
+    columns: arrays (n,) by name: id, run, scenario, tick, date, source, label, deployment, model (the fingerprint of
+    that which answered, "" where it is not told), and every column of model_inputs and model_outputs. A number that was
+    not collected is NaN, a label that is not known -1, a source "".
     weights: (n, sources), and `sources` names them. images: uint8 (n, 28, 28), zeros where `seen` (n,) is False.
     problems: sentences on what is missing or could not be read.
     """
@@ -79,26 +83,29 @@ class Labelled:
     problems: list[str]
 
 
-def read(folder: Path, labels: Path, endpoint: str | None = None) -> Collected:
-    """Everything collected below `folder`, of one endpoint or all, for the requests that the file `labels` names.
+def read(folder: Path, labels: Path, endpoint: str | None = None, deployment: str | None = None) -> Collected:
+    """Everything collected below `folder`, of one endpoint and deployment or all, for the requests that the file
+    `labels` names.
 
     A request without a whole record of model_outputs is left out, and told of. Raises DataError if nothing remains.
     """
     problems: list[str] = []
     labelled = read_labels(labels, problems)
     wanted = {row["id"] for row in labelled}
-    outputs = _by_id(records(folder, OUTPUTS, endpoint, problems), wanted)
-    inputs = _by_id(records(folder, INPUTS, endpoint, problems), wanted)
+    place = (endpoint, problems, 0.0, deployment)
+    outputs = _by_id(records(folder, OUTPUTS, *place), wanted)
+    inputs = _by_id(records(folder, INPUTS, *place), wanted)
     # The gateway records a request by its own id for it, which a row of model_outputs has beside the client's.
     known = wanted | {str(row.get("xrequestid")) for row in outputs.values()}
-    requests = _by_id(records(folder, REQUEST, endpoint, problems), known)
+    requests = _by_id(records(folder, REQUEST, *place), known)
 
     found = [row for row in labelled if row["id"] in outputs]
     lacks = {
-        id: next((name for name in NEEDED if np.isnan(_number(row.get(name)))), None) for id, row in outputs.items()
+        id: next((name for name in NEEDED if np.isnan(_number(row.get(name), name))), None)
+        for id, row in outputs.items()
     }
     whole = [row for row in found if lacks[row["id"]] is None]
-    where = f" of endpoint {endpoint}" if endpoint else ""
+    where = named(endpoint, deployment)
     if not found:
         raise DataError(
             f"{folder}: holds no {OUTPUTS}{where} for the {len(labelled)} requests of {labels}; "
@@ -114,43 +121,53 @@ def read(folder: Path, labels: Path, endpoint: str | None = None) -> Collected:
     if not seen.all():
         problems.append(f"{int((~seen).sum())} of {len(whole)} requests have no image in {REQUEST}")
     sources = list(dict.fromkeys(name for row in whole for name in row["weights"]))
-    weights = np.array([[_number(row["weights"].get(name, 0)) for name in sources] for row in whole])
+    weights = np.array([[float(row["weights"].get(name, 0)) for name in sources] for row in whole])
     return Collected(_columns(whole, inputs, outputs), weights, sources, images, seen, problems)
+
+
+def named(endpoint: str | None, deployment: str | None) -> str:
+    """Of which records a message speaks: " of endpoint digits" or the like, "" of all."""
+    return "".join(f" of {k} {name}" for k, name in (("endpoint", endpoint), ("deployment", deployment)) if name)
 
 
 def columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """What digits.follow read, as a detector takes it: arrays (n,) by name, NaN where a number is missing."""
-    return {name: np.array([_number(row.get(name)) for row in rows]) for name in FOLLOWED}
+    return _numbers(rows, FOLLOWED) | {MODEL: _models(rows)}
 
 
-def assemble(rows: list[Row], truths: Mapping[str, Row], folder: Path, first: int, problems: list[str]) -> Collected:
+def assemble(
+    rows: list[Row], numbers: Sequence[int], truths: Mapping[str, Row], folder: Path, problems: list[str]
+) -> Collected:
     """What digits.follow read, made ready to be looked at, as far as `truths` (id -> label) tell with what is true.
 
-    first: the number of the first request, its tick. Images are looked for below `folder`, in files that were written
-    to since then.
+    numbers: of each request, its tick. Of a request with several images the label is of the first. Images are looked
+    for below `folder`, in files that were written to since the first request. Raises DataError if nothing was read.
     """
+    firsts = [truths.get(row["id"], {}) if _image(row) == 0 else {} for row in rows]
     labelled = [
         {
             "id": row["id"],
-            "tick": first + place,
+            "tick": number,
             "date": row["time"] if _is_date(row["time"]) else "1970-01-01T00:00:00+00:00",
-            "source": str(truths.get(row["id"], {}).get("source", "")),
-            "label": truths.get(row["id"], {}).get("label", -1),
+            "source": str(truth.get("source", "")),
+            "label": truth.get("label", -1),
             "run": "",
             "scenario": "",
+            "image": _image(row),
         }
-        for place, row in enumerate(rows)
+        for row, number, truth in zip(rows, numbers, firsts, strict=True)
     ]
     known = {row[key] for row in rows for key in ("id", "xrequestid")}
     since = _moment(rows[0]["time"]) if rows else 0.0
     requests = _by_id(records(folder, REQUEST, None, problems, since), known)
     images, seen = _images(labelled, {row["id"]: row for row in rows}, requests)
     sources = [name for name in dict.fromkeys(row["source"] for row in labelled) if name]
-    columns = {name: np.array([row[name] for row in labelled]) for name in labelled[0]} if labelled else {}
+    columns = {name: np.array([row[name] for row in labelled]) for name in labelled[0] if name != "image"}
     columns["deployment"] = np.array([row["deployment"] for row in rows])
-    for name in dict.fromkeys(key for row in rows for key in row):
-        if name not in (*columns, *_IDS, "key", "time"):
-            columns[name] = np.array([_number(row.get(name)) for row in rows])
+    columns[MODEL] = _models(rows)
+    columns |= _numbers(rows, dict.fromkeys(key for row in rows for key in row), (*columns, *_IDS, "key", "time"))
+    if np.isnan(columns.get("prediction", np.full(len(rows), np.nan))).all():
+        raise DataError(f"{folder}: {OUTPUTS} have no prediction; they must be what digits.score collects")
     weights = np.array([[float(row["source"] == name) for name in sources] for row in labelled])
     return Collected(columns, weights.reshape(len(rows), len(sources)), sources, images, seen, problems)
 
@@ -220,48 +237,71 @@ def _columns(labelled: list[Row], inputs: dict[str, Row], outputs: dict[str, Row
     names = (*(name for name in _LABEL if name != "weights"), "run", "scenario")
     columns = {name: np.array([row[name] for row in labelled]) for name in names}
     columns["deployment"] = np.array([outputs[row["id"]]["deployment"] for row in labelled])
+    columns[MODEL] = _models([outputs[row["id"]] for row in labelled])
     for table in (inputs, outputs):
         rows = [table.get(row["id"], {}) for row in labelled]
-        for name in dict.fromkeys(key for row in rows for key in row):
-            if name not in (*columns, *_IDS, "time"):
-                columns[name] = np.array([_number(row.get(name)) for row in rows])
+        columns |= _numbers(rows, dict.fromkeys(key for row in rows for key in row), (*columns, *_IDS, "time"))
     return columns
+
+
+def _numbers(rows: Sequence[Row], names: Iterable[str], without: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """The columns `names` of rows, arrays (n,) of numbers, NaN where there is none."""
+    return {name: np.array([_number(row.get(name), name) for row in rows]) for name in names if name not in without}
+
+
+def _models(rows: Sequence[Row]) -> np.ndarray:
+    return np.array([model if isinstance(model := row.get(MODEL), str) else "" for row in rows], object)
 
 
 def read_labels(file: Path, problems: list[str]) -> list[Row]:
     """The lines of a labels.jsonl that digits.traffic wrote and an endpoint answered, by tick.
 
-    Raises DataError if there are none.
+    Of an id the last line stands. Raises DataError if there are none.
     """
     if not file.is_file():
         raise DataError(f"{file}: no such file; --labels must be one that digits.traffic wrote")
-    rows = []
-    unanswered = 0
+    rows: dict[str, Row] = {}
+    unanswered = useless = 0
     for row in _lines(file, problems):
-        if not all(isinstance(row.get(name), kind) for name, kind in _LABEL.items()) or not _is_date(row["date"]):
-            problems.append(f"{file}: a line without {', '.join(_LABEL)} was left out")
+        if not _is_simulated(row):
+            useless += 1
         elif row.get("status", 200) != 200:
             unanswered += 1
         else:
-            rows.append({"run": row["id"].rpartition("-")[0], "scenario": "", **row})
+            rows[row["id"]] = {"run": row["id"].rpartition("-")[0], "scenario": "", **row}
+    if useless:
+        problems.append(f"{file}: {useless} without a right {', '.join(_LABEL)} left out")
     if unanswered:
         problems.append(f"{file}: left out what was not answered, {unanswered} of {unanswered + len(rows)} requests")
     if not rows:
         raise DataError(f"{file}: names no request that was answered; --labels must be a file digits.traffic wrote")
-    return sorted(rows, key=lambda row: row["tick"])
+    return sorted(rows.values(), key=lambda row: row["tick"])
+
+
+def _is_simulated(row: Row) -> bool:
+    """Whether a line has all that digits.traffic writes."""
+    if not all(isinstance(row.get(name), kind) for name, kind in _LABEL.items()):
+        return False
+    weights = row["weights"].values()
+    return _is_date(row["date"]) and 0 <= row["label"] <= 9 and not any(np.isnan(_number(w)) for w in weights)
 
 
 def records(
-    folder: Path, collection: str, endpoint: str | None, problems: list[str], since: float = 0.0
+    folder: Path,
+    collection: str,
+    endpoint: str | None,
+    problems: list[str],
+    since: float = 0.0,
+    deployment: str | None = None,
 ) -> Iterator[Row]:
-    """Every record of a collection below `folder`, with the deployment it is of.
+    """Every record of a collection below `folder`, of one deployment or all, with the deployment it is of.
 
     since: files that nobody has written to since then (seconds since 1970, an hour before) are left out.
     """
-    for file, deployment in files(folder, collection, endpoint):
-        if file.stat().st_mtime >= since - 3600:
+    for file, of in files(folder, collection, endpoint):
+        if deployment in (None, of) and file.stat().st_mtime >= since - 3600:
             for record in _lines(file, problems):
-                yield {**record, "deployment": deployment}
+                yield {**record, "deployment": of}
 
 
 def files(folder: Path, collection: str, endpoint: str | None = None) -> list[tuple[Path, str]]:
@@ -340,7 +380,8 @@ def _images(found: list[Row], outputs: dict[str, Row], requests: dict[str, Row])
             pixels = payload.parse(body) if isinstance(body, str) else payload.images(body)
         except payload.BadRequest:
             continue
-        images[place], seen[place] = np.rint(pixels[0]).reshape(SIZE, SIZE), True
+        if (image := row.get("image", 0)) < len(pixels):
+            images[place], seen[place] = np.rint(pixels[image]).reshape(SIZE, SIZE), True
     return images, seen
 
 
@@ -352,5 +393,15 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else np.nan
+def _image(row: Row) -> int:
+    """Which image of its request a row of digits.follow's is, from 0."""
+    return int(row["key"].rpartition(" ")[2])
+
+
+def _number(value: Any, name: str = "") -> float:
+    """A measurement, NaN where it is none; a prediction is a class or none."""
+    if not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        return np.nan
+    if name == "prediction" and value not in range(10):
+        return np.nan
+    return float(value)

@@ -71,7 +71,7 @@ class Detector:
 
     def __init__(self, reference: Reference, gamma: float = GAMMA, certified: float | None = None) -> None:
         """gamma: wanted requests between false alarms. certified: the chance of ever a false alarm, in its place."""
-        if certified is None and not gamma > 1:
+        if certified is None and not 1 < gamma < math.inf:
             raise ValueError(f"gamma is {gamma!r}; it must be a number of requests above 1")
         if certified is not None and not 0 < certified < 1:
             raise ValueError(f"certified is {certified!r}; it must be a chance between 0 and 1")
@@ -122,8 +122,9 @@ class Detector:
         """Look at n further requests, arrays (n,) by name as an endpoint collects them; their evidence, (n,).
 
         The evidence is the natural logarithm of what is owned after each request: above the `threshold` there is an
-        alarm. Columns that are missing, and NaN, count neither for nor against.
+        alarm. Columns that are missing, and NaN, count neither for nor against, nor does what another model answered.
         """
+        columns = self.bets.reference.comparable(columns)
         paid = self.bets.logarithms(columns)
         read = np.asarray(columns.get("prediction", np.full(len(paid), np.nan)), float)
         evidence = np.empty(len(paid))
@@ -232,8 +233,10 @@ class Detector:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave. Raises ValueError if it is not of a detector of the same bets and promise."""
         try:
-            if state["promise"] != self.promise or len(state["owned"]) != _BETS:
+            if state["promise"] != self.promise:
                 raise ValueError(f"it is of a detector that promised {state['promise']}, not {self.promise}")
+            if len(state["owned"]) != _BETS:
+                raise ValueError("it is of a detector that made other bets")
             arrays = {key: np.array(state[key], type(getattr(self, key).flat[0])) for key in _ARRAYS}
             numbers = {key: type(getattr(self, key))(state[key]) for key in _NUMBERS}
             changes = [Change(**change) for change in state["changes"]]

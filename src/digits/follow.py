@@ -8,54 +8,17 @@ twice, whenever it is killed.
 
 import json
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from digits import ink
 from digits.collected import INPUTS, OUTPUTS, Row, files
-from digits.drift import Detector
 
 MOST = 5_000  # requests at once
 PATIENCE = 5.0  # seconds that a row of model_outputs waits for its other half
 PROBES = "aml-rollout-"  # how the ids begin of what a rollout asks again: no user's requests
 EARLY = 10_000  # rows of model_inputs that are kept for outputs still to come
-
-
-class Recent:
-    """The last requests that were read and their evidence, and when the changes were, however long ago.
-
-    dates: of the requests at which a change began, was seen or ended, by their numbers.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.requests: deque[tuple[Row, float]] = deque(maxlen=most)
-        self.dates: dict[int, str] = {}
-
-    def add(self, rows: Sequence[Row], evidence: np.ndarray, detector: Detector) -> None:
-        """Further requests, which the detector has just been given."""
-        first = detector.requests - len(rows)
-        for change in detector.changes:
-            for number in (change.first, change.seen, change.last):
-                if number is not None and number not in self.dates:
-                    place = number - first
-                    if place >= 0:
-                        self.dates[number] = rows[place]["time"]
-                    elif self.requests:  # at least since the oldest that is still known
-                        self.dates[number] = self.requests[max(place, -len(self.requests))][0]["time"]
-        self.requests.extend(zip(rows, evidence.tolist(), strict=True))
-
-    @property
-    def rows(self) -> list[Row]:
-        return [row for row, _ in self.requests]
-
-    @property
-    def evidence(self) -> np.ndarray:
-        """Of each of `rows`, (n,)."""
-        return np.array([evidence for _, evidence in self.requests])
 
 
 class Follower:

@@ -15,8 +15,9 @@ class Look:
     """What was looked at and what came of it; all arrays are of the same requests.
 
     evidence: (n,) the natural logarithm of the detector's after each. surprise: (n,) how much each alone speaks
-    against being normal. detector: with its promise and threshold. dates: when changes began, were seen and ended, by
-    the number of the request, where that is not among these.
+    against being normal. detector: with its promise and threshold. numbers: (n,) the detector's of these requests,
+    rising, of many some. dates: when the first request of all was, and when changes began, were seen and ended, by the
+    number of the request.
     """
 
     seen: Collected
@@ -24,15 +25,20 @@ class Look:
     evidence: np.ndarray
     surprise: np.ndarray
     detector: Detector
-    first: int = 0  # the detector's number of the first of these requests
+    numbers: np.ndarray
     dates: Mapping[int, str] = field(default_factory=dict)
 
     def when(self, number: int) -> tuple[int, str]:
         """Tick and date of a request by the detector's number."""
-        place = number - self.first
-        if 0 <= place < len(self.seen):
+        place = min(int(np.searchsorted(self.numbers, number)), len(self.seen) - 1)
+        if self.numbers[place] == number:
             return int(self.seen["tick"][place]), str(self.seen["date"][place])
-        return number, self.dates.get(number, str(self.seen["date"][0]))
+        return number, self.dates.get(number, str(self.seen["date"][place]))
+
+    @property
+    def requests(self) -> int:
+        """How many there were, of which these are all, or some."""
+        return self.detector.requests
 
 
 def most_unlike(look: Look, count: int) -> np.ndarray:

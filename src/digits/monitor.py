@@ -33,12 +33,12 @@ import numpy as np
 from digits import cli, collected, output, reference, report, verdict
 from digits.bets import NAMES
 from digits.drift import GAMMA, Detector
-from digits.follow import Follower, Recent
+from digits.follow import Follower
 from digits.images import DataError
 from digits.look import Look, most_unlike
+from digits.memory import Memory
 
 REPORT, VERDICT = "report.html", "verdict.json"
-RECENT = 2_000  # requests on the report, the last ones, where a simulation does not name them
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,14 +100,15 @@ def monitor(
     Writes report.html and verdict.json to `out`, logs to MLflow, and tells the verdict. promise: Detector's.
     """
     detector = new_detector(model, promise)
-    truths = labelled(labels)
+    problems: list[str] = []
+    truths = labelled(labels, problems)
     simulated = bool(truths) and all(row["tick"] >= 0 for row in truths.values())
     if simulated and labels:
         seen = _read(place, labels, wait)
-        look = looked(seen, detector, detector.update(seen.columns), 0)
+        look = looked(seen, detector, detector.update(seen.columns))
     else:
-        recent, problems = _follow(place, detector)
-        look = look_back(place, detector, recent, truths, problems)
+        memory = _follow(place, detector, truths, problems)
+        look = look_back(place, detector, memory, truths, problems)
         seen = look.seen
 
     from digits import monitor_runs, tracking
@@ -116,15 +117,15 @@ def monitor(
     with tracking.run(run) as run_id, output.folder(out) as scratch:
         write(look, scratch)
         monitor_runs.log(run_id, look, scratch, with_requests=simulated)
-        monitor_runs.tag_model(name, model, look.found, seen)
+        monitor_runs.tag_model(name, model, look)
     tell(look)
     print(f"Report: {out / REPORT}")
     return look.found
 
 
-def labelled(labels: Path | None) -> dict[str, collected.Row]:
+def labelled(labels: Path | None, problems: list[str]) -> dict[str, collected.Row]:
     """What is known of requests, by id. Raises DataError if the file holds nothing."""
-    return {} if labels is None else {row["id"]: row for row in collected.truths(labels, [])}
+    return {} if labels is None else {row["id"]: row for row in collected.truths(labels, problems)}
 
 
 def new_detector(model: Path, promise: Mapping[str, float] | None) -> Detector:
@@ -136,21 +137,30 @@ def new_detector(model: Path, promise: Mapping[str, float] | None) -> Detector:
         raise DataError(f"--{error}") from error
 
 
-def looked(seen: collected.Collected, detector: Detector, evidence: np.ndarray, first: int) -> Look:
-    """What a person is shown of requests, the first of which the detector calls number `first`."""
-    found = verdict.judge(seen, detector.changes, first)
+def looked(
+    seen: collected.Collected, detector: Detector, evidence: np.ndarray, numbers: np.ndarray | None = None
+) -> Look:
+    """What a person is shown of requests. numbers: (n,) the detector's of them, where they are not all it was given."""
+    if numbers is None:
+        numbers = np.arange(len(seen))
+    others = sum(detector.bets.reference.foreign(seen.columns))
+    if others:
+        told = f"{others:,} of {len(seen):,} requests were answered by another model than --model"
+        seen.problems.append(f"{told}: the detector looks at nothing but their ink")
+    found = verdict.judge(seen, detector.changes, numbers, detector.requests)
     surprise = detector.bets.logarithms(seen.columns)[:, NAMES.index("together")]
-    return Look(seen, found, evidence, surprise, detector, first)
+    return Look(seen, found, evidence, surprise, detector, numbers)
 
 
 def look_back(
-    place: Place, detector: Detector, recent: Recent, truths: Mapping[str, collected.Row], problems: list[str]
+    place: Place, detector: Detector, memory: Memory, truths: Mapping[str, collected.Row], problems: list[str]
 ) -> Look:
-    """The same of the last requests that were followed; truths: what is known of requests, by id."""
-    rows = recent.rows
-    first = detector.requests - len(rows)
-    seen = collected.assemble(rows, truths, place.folder, first, problems)
-    return replace(looked(seen, detector, recent.evidence, first), dates=recent.dates)
+    """The same of what is remembered of the requests that were followed; truths: what is known of requests, by id."""
+    numbers, rows, evidence = memory.recall()
+    if missing := len(truths.keys() - {row["id"] for row in rows}):
+        problems = [*problems, f"{missing:,} of {len(truths):,} labels are of no request that was looked at"]
+    seen = collected.assemble(rows, numbers, truths, place.folder, problems)
+    return replace(looked(seen, detector, evidence, np.array(numbers)), dates=memory.dates)
 
 
 def write(look: Look, folder: Path) -> None:
@@ -165,8 +175,7 @@ def summary(look: Look) -> dict[str, Any]:
     return _finite(
         {
             "run": str(seen["run"][0]),
-            "ticks": len(seen),
-            "requests": look.detector.requests,
+            "requests": look.requests,
             "promise": look.detector.promise,
             "reference": len(look.detector.bets.reference),
             "drifted": bool(found.changes),
@@ -195,7 +204,7 @@ def summary(look: Look) -> dict[str, Any]:
 def _when(look: Look, change: verdict.Change) -> dict[str, Any]:
     """Ticks and dates of a change; of one that lasts, the last request is the last of all."""
     first, seen, last = change.numbers
-    numbers = {"first": first, "seen": seen, "last": look.detector.requests - 1 if last is None else last}
+    numbers = {"first": first, "seen": seen, "last": look.requests - 1 if last is None else last}
     when = {key: look.when(number) for key, number in numbers.items()}
     return {key: tick for key, (tick, _) in when.items()} | {f"{key}_date": date for key, (_, date) in when.items()}
 
@@ -204,7 +213,7 @@ def tell(look: Look) -> None:
     """Print the verdict as one would say it."""
     seen, found = look.seen, look.found
     known = int(seen.labelled.sum())
-    right = f" {found.accuracy:.1%} of {known:,} digits were read right." if known else f" {len(seen):,} requests."
+    right = f" {found.accuracy:.1%} of {known:,} digits were read right." if known else f" {look.requests:,} requests."
     print(f"{found.headline}.{right}")
     for change in found.changes:
         print(f"  {' '.join(report.describe(look, change))}")
@@ -222,15 +231,16 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _follow(place: Place, detector: Detector) -> tuple[Recent, list[str]]:
-    """All that was collected, given to the detector; the last RECENT requests, and problems. Raises DataError."""
-    follower, recent = Follower(place.folder, place.endpoint, place.deployment), Recent(RECENT)
+def _follow(place: Place, detector: Detector, truths: Mapping[str, collected.Row], problems: list[str]) -> Memory:
+    """All that was collected, given to the detector; what is remembered of it. Raises DataError."""
+    follower, memory = Follower(place.folder, place.endpoint, place.deployment), Memory(truths)
     while rows := follower.read(patience=0):
-        recent.add(rows, detector.update(collected.columns(rows)), detector)
-    if not recent.requests:
-        of = "".join(f" of {kind} {name}" for kind, name in vars(place).items() if kind != "folder" and name)
+        memory.add(rows, detector.update(collected.columns(rows)), detector)
+    if not detector.requests:
+        of = collected.named(place.endpoint, place.deployment)
         raise DataError(f"{place.folder}: holds no {collected.OUTPUTS}{of}; check that the deployment collects data")
-    return recent, follower.problems
+    problems += follower.problems
+    return memory
 
 
 def _read(place: Place, labels: Path, wait: float) -> collected.Collected:
@@ -238,7 +248,7 @@ def _read(place: Place, labels: Path, wait: float) -> collected.Collected:
     deadline = time.monotonic() + wait
     while True:
         try:
-            seen = collected.read(place.folder, labels, place.endpoint)
+            seen = collected.read(place.folder, labels, place.endpoint, place.deployment)
         except DataError:
             if not labels.is_file() or time.monotonic() > deadline:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
     from digits.look import Look
-    from digits.verdict import Verdict
 
 REQUESTS = 300  # up to so many there is an MLflow run for each
 BATCH = 1000  # metrics in one call, MLflow's limit
@@ -44,7 +44,7 @@ def log(run_id: str, look: Look, folder: Path, with_requests: bool) -> None:
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics[start : start + BATCH])
     promise = [Param(name, str(value)) for name, value in look.detector.promise.items()]
-    tags = {"verdict": f"{found.headline}. {found.advice}"} | drift_tags(found, seen)
+    tags = {"verdict": f"{found.headline}. {found.advice}"} | drift_tags(look)
     size = Param("reference", str(len(look.detector.bets.reference)))
     client.log_batch(run_id, params=[*promise, size], tags=[RunTag(*tag) for tag in tags.items()])
     client.log_artifacts(run_id, str(folder))
@@ -70,7 +70,9 @@ def series(look: Look) -> dict[str, np.ndarray]:
     evidence: its decimal logarithm, so that 4 is "once in 10,000 requests".
     """
     seen = look.seen
-    table = {f"weight_{name}": seen.weights[:, k] for k, name in enumerate(seen.sources)}
+    # MLflow takes these in a name, and a scenario's source may have others.
+    names = [re.sub(r"[^\w .:/-]", "_", name, flags=re.ASCII) for name in seen.sources]
+    table = {f"weight_{name}": seen.weights[:, k] for k, name in enumerate(names)}
     table |= {"evidence": look.evidence / math.log(10), "surprise": look.surprise / math.log(10)}
     table |= {name: seen[name] for name in ("confidence", "distance", *ink.STATISTICS) if name in seen.columns}
     table["anomalous_pred_proba"] = np.where(report.unsure(seen), seen["confidence"], np.nan)
@@ -80,16 +82,16 @@ def series(look: Look) -> dict[str, np.ndarray]:
     return table
 
 
-def drift_tags(found: Verdict, seen: Collected) -> dict[str, str]:
+def drift_tags(look: Look) -> dict[str, str]:
     """What a run, and a model version, is tagged with: whether there was a change, since when, in what."""
-    if not found.changes:
+    if not look.found.changes:
         return {"drift": "none"}
-    last = found.changes[-1]
-    told = {"drift": "over" if last.ended else "standing", "drift.since": str(seen["date"][last.first])}
+    last = look.found.changes[-1]
+    told = {"drift": "over" if last.ended else "standing", "drift.since": look.when(last.numbers[0])[1]}
     return told | {"drift.score": last.score, "drift.words": ", ".join(last.words)}
 
 
-def tag_model(name: str, model: Path, found: Verdict, seen: Collected) -> None:
+def tag_model(name: str, model: Path, look: Look) -> None:
     """Tag the registered version of the model `name` that is this very model, if there is one."""
     import mlflow
 
@@ -99,7 +101,7 @@ def tag_model(name: str, model: Path, found: Verdict, seen: Collected) -> None:
     if version is None:
         return
     client = mlflow.MlflowClient()
-    for key, value in drift_tags(found, seen).items():
+    for key, value in drift_tags(look).items():
         client.set_model_version_tag(name, version.version, key, value)
 
 

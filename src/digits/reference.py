@@ -18,10 +18,11 @@ import numpy as np
 from digits import ink
 from digits.data import Digits
 from digits.images import DataError
-from digits.lite import Lite
+from digits.lite import FILE, Lite, fingerprint
 
 FOLDER, TABLE, NEIGHBOURS = "reference", "reference.csv", "neighbours.csv"
-COLUMNS = (*ink.STATISTICS, "confidence", "distance", "prediction")
+ANSWERED = ("confidence", "distance", "prediction")  # what a model makes of a digit
+COLUMNS = (*ink.STATISTICS, *ANSWERED)
 HAND = "hand"
 LARGEST = 10_000  # held-out digits that are kept: rarer things than one in so many are not promised about
 NEAREST = 5_000  # training digits among which a digit's nearest is looked for: 15 microseconds
@@ -44,12 +45,13 @@ class Reference:
     """Columns float64 (n,) by name, of n held-out digits, and the neighbours' ink statistics (m, 8).
 
     hands: (n,) which of the hands that the model learnt wrote each; None: there is but one. Normal is what any of them
-    writes, however often.
+    writes, however often. model: the fingerprint of the model that it is of, "" where that is not known.
     """
 
     columns: Mapping[str, np.ndarray]
     neighbours: np.ndarray
     hands: np.ndarray | None = None
+    model: str = ""
 
     def __len__(self) -> int:
         return len(self.columns["confidence"])
@@ -60,6 +62,20 @@ class Reference:
             return [self]
         parts = (self.hands == hand for hand in np.unique(self.hands))
         return [replace(self, columns={n: v[part] for n, v in self.columns.items()}, hands=None) for part in parts]
+
+    def comparable(self, columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The columns of requests with NaN for what another model than this made of them; ink is ink to every model."""
+        other = self.foreign(columns)
+        if not other.any():
+            return columns
+        return {n: np.where(other, np.nan, values) if n in ANSWERED else values for n, values in columns.items()}
+
+    def foreign(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Which requests are known to have been answered by another model: bool (n,)."""
+        answered_by = columns.get("model")
+        if answered_by is None or not self.model:
+            return np.zeros(len(next(iter(columns.values()))), bool)
+        return (answered_by != self.model) & (answered_by != "")
 
     def unlikeness(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """How far, (n,), the ink of digits is from that of the nearest training digit; NaN where a column is missing.
@@ -86,7 +102,7 @@ def describe(model: Lite, digits: Digits) -> dict[str, np.ndarray]:
     statistics = ink.statistics(digits.images)
     columns = dict(zip(ink.STATISTICS, statistics.T.astype(float), strict=True))
     told = (probabilities.max(axis=1), distances, probabilities.argmax(axis=1))
-    return columns | {name: values.astype(float) for name, values in zip(COLUMNS[-3:], told, strict=True)}
+    return columns | {name: values.astype(float) for name, values in zip(ANSWERED, told, strict=True)}
 
 
 def write(folder: Path, model: Lite, training: Digits, *held: Digits) -> None:
@@ -111,7 +127,13 @@ def read(model: Path) -> Reference:
     columns = _read_table(found[0], (*COLUMNS, HAND))
     hands = columns.pop(HAND)
     neighbours = _read_table(found[0].with_name(NEIGHBOURS), tuple(ink.STATISTICS))
-    known = Reference(columns, np.column_stack(list(neighbours.values())), hands if len(set(hands)) > 1 else None)
+    files = sorted(model.rglob(FILE))
+    known = Reference(
+        columns,
+        np.column_stack(list(neighbours.values())),
+        hands if len(set(hands)) > 1 else None,
+        fingerprint(files[0]) if len(files) == 1 else "",
+    )
     if len(known) < FEWEST or not len(known.neighbours):
         raise DataError(f"{found[0]}: {len(known)} digits are too few to know what is normal; {FEWEST} is the least")
     return known

@@ -38,12 +38,13 @@ def page(look: Look) -> str:
     drawn = np.union1d(np.linspace(0, len(seen) - 1, min(len(seen), DRAWN)).astype(int), pictured)
     pictures = images.Pictures(seen, pictured, {int(index): place for place, index in enumerate(drawn)}, unit(seen))
     wide = ' class="wide"'
+    notes = [*seen.problems, *parts.others(look)]
     words = {
         "run": escape(_run(seen)),
         "headline": escape(found.headline),
         "advice": escape(found.advice),
-        "requests": f"{len(seen):,} {unit(seen)}{'s' * (len(seen) > 1)}",
-        "span": escape(_lower(span(seen["date"][0], seen["date"][-1]))),
+        "requests": f"{look.requests:,} {unit(seen)}{'s' * (look.requests > 1)}",
+        "span": escape(_lower(span(look.when(0)[1], look.when(look.requests - 1)[1]))),
         "changes": parts.changes(look, [describe(look, change) for change in found.changes]),
         "tiles": parts.tiles(look, anomalous),
         "timeline": parts.timeline(look),
@@ -62,7 +63,7 @@ def page(look: Look) -> str:
         "gallery_told": images.gallery_told(pictures, anomalous),
         "gallery": images.gallery(pictures, np.flatnonzero(anomalous)),
         "promise": "".join(f"<p>{escape(line)}</p>" for line in parts.promise(look)),
-        "notes": "".join(f"<p>{escape(note)}.</p>" for note in seen.problems),
+        "notes": "".join(f"<p>{escape(note)}.</p>" for note in notes),
         "unit": unit(seen),
         "rolling": str(ROLLING),
         "data": _json(_data(look, drawn, pictures, anomalous)),
@@ -106,7 +107,7 @@ def describe(look: Look, change: Change) -> tuple[str, str]:
     """A change in words: when, and what."""
     seen, certified = look.seen, look.detector.certified is not None
     began, alarm, ended = change.numbers
-    (first, since), (last, until) = look.when(began), look.when(look.detector.requests - 1 if ended is None else ended)
+    (first, since), (last, until) = look.when(began), look.when(look.requests - 1 if ended is None else ended)
     when = span(since, until if change.ended else None)
     who = ""
     if change.source:
@@ -152,11 +153,6 @@ def _run(seen: Collected) -> str:
     return str(seen["run"][0]) or " and ".join(f"deployment {name}" for name in dict.fromkeys(seen["deployment"]))
 
 
-def _earlier(seen: Collected, index: int) -> bool:
-    """Whether what is said to be at a request may have been before all that are shown, of many the last ones."""
-    return index == 0 and bool(seen["tick"][0] > 0)
-
-
 def _lower(sentence: str) -> str:
     """As it stands within another sentence."""
     return sentence[:1].lower() + sentence[1:]
@@ -180,6 +176,7 @@ def _data(look: Look, drawn: np.ndarray, pictures: images.Pictures, anomalous: n
     seen, found = look.seen, look.found
     accuracy = np.full(len(seen), np.nan)
     accuracy[seen.labelled] = recent((seen["prediction"] == seen["label"])[seen.labelled])
+    oldest = int(look.numbers[0])
     known = [parts.style(seen, name) for name in seen.sources]
     return {
         "total": len(seen),
@@ -199,13 +196,16 @@ def _data(look: Look, drawn: np.ndarray, pictures: images.Pictures, anomalous: n
         "evidence": _numbers(look.evidence[drawn] / math.log(10), 2),
         "certified": look.detector.certified is not None,
         "thresholds": _thresholds(look),
+        "gaps": (np.flatnonzero(np.diff(look.numbers) > 1) + 1).tolist(),
         "changes": [
-            {"first": c.first, "seen": c.seen, "last": c.last, "ended": c.ended}
+            {"number": number, "first": c.first, "seen": c.seen, "last": c.last, "ended": c.ended}
             | {f"{key}_date": str(seen["date"][getattr(c, key)])[:19] for key in ("first", "seen", "last")}
             | {f"{key}_tick": int(seen["tick"][getattr(c, key)]) for key in ("first", "seen", "last")}
-            | {"begun": _earlier(seen, c.first), "told": _earlier(seen, c.seen)}
+            # Of one that began before all that are shown, or was seen then.
+            | {"begun": c.numbers[0] < oldest, "told": c.numbers[1] < oldest}
             | {"evidence": round(float(look.evidence[c.seen]) / math.log(10), 2)}
-            for c in found.changes
+            for number, c in enumerate(found.changes, 1)
+            if c.last >= c.first
         ],
         "images": [pictures.uris.get(int(index)) for index in drawn],
         "ids": [str(seen["id"][index]) if int(index) in pictures.uris else None for index in drawn],
@@ -219,7 +219,7 @@ def _thresholds(look: Look) -> list[dict[str, float]]:
     for number in range(len(changes) + 1):
         then = copy.copy(look.detector)
         then.alarms = look.detector.alarms - len(changes) + number
-        start = changes[number - 1].last + 1 if number else 0
+        start = changes[number - 1].last + 1 if number else 0  # as soon as the former is over
         if not steps or steps[-1]["value"] != then.threshold / math.log(10):
             steps.append({"from": start, "value": then.threshold / math.log(10)})
     return [step for step in steps if step["from"] < len(look.seen)]

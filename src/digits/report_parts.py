@@ -8,6 +8,7 @@ import numpy as np
 
 from digits import ink
 from digits.collected import Collected
+from digits.memory import LAST, OF_A_CHANGE
 from digits.verdict import SCORES, TITLES, Change, Verdict, hand, title
 
 if TYPE_CHECKING:
@@ -87,6 +88,15 @@ def timeline(look: "Look") -> str:
         return f"{told} Had the line passed the dashed one, that would have been an alarm."
     told = f"{told} Where the line passes the dashed one is an alarm; shaded is what the monitor says has changed."
     return f"{told} It begins anew once it is certain that a change is over." if look.found.changes[0].ended else told
+
+
+def others(look: "Look") -> list[str]:
+    """That there are requests which are not shown, if so."""
+    shown = len(look.seen)
+    if shown == look.requests:
+        return []
+    kept = f"the last {LAST:,}, the first {OF_A_CHANGE} of every change, and what is labelled"
+    return [f"Shown are {shown:,} of the {look.requests:,} requests, all of which were looked at: {kept}"]
 
 
 def scores(look: "Look") -> str:

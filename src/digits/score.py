@@ -19,14 +19,24 @@ if (_root := str(Path(__file__).resolve().parents[1])) not in sys.path:
 import numpy as np
 
 from digits import ink, payload
-from digits.lite import Lite, ModelError, find
+from digits.lite import Lite, ModelError, find, fingerprint
 
 # Azure puts requests that arrive together into one record with one correlation id, so rows carry their own: what the
 # client sent as x-ms-client-request-id, and what the gateway calls the request, the key of its own collections.
 IDS = ("correlationid", "xrequestid")
+# Which model answered (digits.lite.fingerprint): what its network makes of a digit cannot be compared with another's.
+MODEL = "model"
 INPUTS = (IDS[0], *ink.STATISTICS)
 ANOMALIES = ("anomaly_largest", "anomaly_smallest", "anomaly_sum")
-OUTPUTS = (*IDS, "prediction", "confidence", "distance", *ANOMALIES, *(f"probability_{digit}" for digit in range(10)))
+OUTPUTS = (
+    *IDS,
+    MODEL,
+    "prediction",
+    "confidence",
+    "distance",
+    *ANOMALIES,
+    *(f"probability_{digit}" for digit in range(10)),
+)
 
 UNSURE = 0.9  # anomaly_largest: no class is as probable as this
 DIFFUSE = 0.01  # anomaly_smallest: even the least probable class is more probable than this
@@ -34,16 +44,18 @@ SUM_TOLERANCE = 1e-3  # anomaly_sum: the probabilities are no distribution
 
 log = logging.getLogger("digits.score")
 model: Lite
+answered_by = ""  # its fingerprint
 collect: dict[str, Any] = {}  # collection -> its Collector; those that are not collected are not in it
 
 
 def init() -> None:
     """Load the model below $AZUREML_MODEL_DIR and find out what the deployment collects. Raises ModelError."""
-    global model, collect
+    global model, answered_by, collect
     folder = os.environ.get("AZUREML_MODEL_DIR")
     if not folder:
         raise ModelError("AZUREML_MODEL_DIR is not set; it must be a folder that holds a model")
-    model = Lite(find(Path(folder)))
+    file = find(Path(folder))
+    model, answered_by = Lite(file), fingerprint(file)
     model.probabilities(np.zeros((1, 784), np.float32))  # the first image takes longer, so not a user's
     collect = {name: collector for name in ("model_inputs", "model_outputs") if (collector := _collector(name))}
 
@@ -93,7 +105,7 @@ def _collect(
     if "model_outputs" in collect:
         rest = np.column_stack([probabilities.max(axis=1), distances, anomalies(probabilities), probabilities])
         # The prediction as a whole number, by which Azure's monitors know that it is a class.
-        collect["model_outputs"].collect(_frame(OUTPUTS, [id, request or id], predictions, rest), context)
+        collect["model_outputs"].collect(_frame(OUTPUTS, [id, request or id, answered_by], predictions, rest), context)
 
 
 def _frame(columns: tuple[str, ...], ids: list[str], *parts: np.ndarray) -> Any:

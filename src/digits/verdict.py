@@ -14,6 +14,7 @@ from digits import drift, ink
 from digits.collected import Collected
 
 WORSE = 0.02  # so much less accurate during a change is worth retraining
+GOOD = 0.9  # ... and so accurate is not bad by itself, where nothing is known to compare it with
 CLEARLY = math.log(20)  # a statistic is named that alone is as rare as this, the two clearest at most
 
 TITLES = {"mnist": "MNIST", "devanagari": "Devanagari", "japanese": "Japanese"}
@@ -53,7 +54,10 @@ SCORES = {
 
 @dataclass(frozen=True)
 class Change:
-    """A stretch of requests unlike those the model was tested on; positions are indices of the requests looked at."""
+    """A stretch of requests unlike those the model was tested on; positions are indices of the requests looked at.
+
+    Where it has none among these, `last` is before `first`.
+    """
 
     first: int  # as estimated
     seen: int  # where it became certain
@@ -68,7 +72,7 @@ class Change:
     share: float  # of its digits, this source's; NaN without
     accuracy: float  # in it; NaN where nothing is labelled
     labelled: int  # of its digits, how many are
-    numbers: tuple[int, int, int | None]  # first, seen, last as the detector counts: it may have begun before these
+    numbers: tuple[int, int, int | None]  # first, seen, last as the detector counts
 
 
 @dataclass(frozen=True)
@@ -88,27 +92,22 @@ class Verdict:
         return bool(self.changes) and not self.changes[-1].ended
 
 
-def judge(seen: Collected, changes: Sequence[drift.Change], offset: int = 0) -> Verdict:
-    """The verdict on requests that were looked at, and the changes a detector found.
+def judge(seen: Collected, changes: Sequence[drift.Change], numbers: np.ndarray, requests: int) -> Verdict:
+    """The verdict on the changes that a detector found in `requests` requests, shown by some of them.
 
-    offset: the number that the detector gave to the first of them. What it found before is left out.
+    numbers: (n,) which the detector gave to those that are `seen`, rising.
     """
-    n = len(seen)
     known = seen.labelled
     right = seen["prediction"] == seen["label"]
-    inside = [change for change in changes if change.cleared is None or (change.last or 0) >= offset]
-    stretches = [
-        slice(max(0, change.first - offset), n if change.last is None else change.last + 1 - offset)
-        for change in inside
-    ]
-    calm = np.ones(n, bool)
+    calm = np.ones(len(seen), bool)
+    stretches = [_stretch(change, numbers) for change in changes]
     for stretch in stretches:
         calm[stretch] = False
-    found = [_change(seen, change, stretch, calm, offset) for change, stretch in zip(inside, stretches, strict=True)]
+    found = [_change(seen, change, stretch, calm, numbers) for change, stretch in zip(changes, stretches, strict=True)]
     calm_accuracy, changed_accuracy = _mean(right[calm & known]), _mean(right[~calm & known])
     return Verdict(
         headline=_headline(found),
-        advice=_advice(found, calm_accuracy, changed_accuracy, n),
+        advice=_advice(found, calm_accuracy, changed_accuracy, requests),
         changes=found,
         accuracy=_mean(right[known]),
         calm_accuracy=calm_accuracy,
@@ -116,7 +115,14 @@ def judge(seen: Collected, changes: Sequence[drift.Change], offset: int = 0) -> 
     )
 
 
-def _change(seen: Collected, change: drift.Change, stretch: slice, calm: np.ndarray, offset: int) -> Change:
+def _stretch(change: drift.Change, numbers: np.ndarray) -> slice:
+    """Where a change is among requests that the detector gave these numbers, rising."""
+    start = int(np.searchsorted(numbers, change.first))
+    stop = len(numbers) if change.last is None else int(np.searchsorted(numbers, change.last, side="right"))
+    return slice(start, max(start, stop))
+
+
+def _change(seen: Collected, change: drift.Change, stretch: slice, calm: np.ndarray, numbers: np.ndarray) -> Change:
     moved = sorted(
         (name for name, value in change.scores.items() if name[:-1] in STATISTICS and value >= CLEARLY),
         key=lambda name: -change.scores[name],
@@ -132,8 +138,8 @@ def _change(seen: Collected, change: drift.Change, stretch: slice, calm: np.ndar
     source, share = _writer(seen, stretch, calm)
     return Change(
         first=stretch.start,
-        seen=max(0, change.seen - offset),
-        last=min(stretch.stop, len(seen)) - 1,
+        seen=min(int(np.searchsorted(numbers, change.seen)), len(seen) - 1),
+        last=stretch.stop - 1,
         ended=change.cleared is not None,
         score=score,
         evidence=change.evidence,
@@ -163,10 +169,11 @@ def _by_score(evidence: dict[str, float]) -> dict[str, float]:
 
 def _proportions(seen: Collected, stretch: slice, calm: np.ndarray) -> list[str]:
     """Which class comes far more often than outside the changes, or far less."""
-    read = np.nan_to_num(seen["prediction"]).astype(int)
-    if not calm.any():
+    read = seen["prediction"]
+    there, others = (part[~np.isnan(part)].astype(int) for part in (read[stretch], read[calm]))
+    if not len(there) or not len(others):
         return [OTHERS["classes"]]
-    now, before = (np.bincount(read[part], minlength=10) + 0.5 for part in (stretch, calm))
+    now, before = (np.bincount(part, minlength=10) + 0.5 for part in (there, others))
     now, before = now / now.sum(), before / before.sum()
     ratio = now / before
     # What each class adds to how different the two are (Kullback and Leibler's divergence, to either side).
@@ -198,6 +205,8 @@ def _headline(changes: list[Change]) -> str:
     sources = {change.source for change in changes}
     named = [f"{title(source)} digits" for source in dict.fromkeys(change.source for change in changes) if source]
     times = {1: "", 2: " twice"}.get(len(changes), f" {len(changes)} times")
+    if len(named) > 1:  # it is not told which came how often
+        times = ""
     ended = changes[-1].ended
     if None in sources:
         if len(changes) == 1 and not ended:
@@ -222,6 +231,8 @@ def _advice(changes: list[Change], calm: float, changed: float, requests: int) -
     if not math.isnan(calm) and not changed < calm - WORSE:
         return "The model reads these digits as well as the others. There is nothing to do yet; keep watching."
     told = f"The model read {changed:.0%} of them right{others}."
+    if math.isnan(calm) and changed >= GOOD:
+        return f"{told} Label some of the others, too, to know whether that is worse than before."
     if ended:
         return f"{told} Before they come again, collect and label some of them, and retrain."
     return f"{told} Label some of what was collected, and retrain now."

@@ -1,7 +1,8 @@
 """The monitor while traffic runs: what is new every half second, a line when something changes, and what it knows kept.
 
-state.json holds how far the records have been read and all that the detector knows, written in one go after every
-reading. So whoever kills it loses nothing: it goes on where the state was, and reads what came after once.
+state.json holds how far the records have been read, all that the detector knows and what has been told of it, written
+in one go after every reading. So whoever kills it loses nothing: it goes on where the state was, and reads what came
+after once. A change that it was killed over is told when it goes on.
 """
 
 import json
@@ -11,12 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from digits import collected, lite, monitor, output, report, verdict
 from digits.drift import Detector
-from digits.follow import Follower, Recent
+from digits.follow import Follower
 from digits.images import DataError
 from digits.look import Look
+from digits.memory import Memory
 
 STATE = "state.json"
 PAUSE = 0.5  # seconds between two looks
@@ -34,14 +37,12 @@ def watch(
 ) -> Detector:
     """Follow the records of a place until Ctrl-C, or `until` says so; the detector as it then is. Raises DataError.
 
-    Writes state.json, report.html and verdict.json to `out`, the latter at every change and at the end; the report
-    shows the requests since the watch began, the last digits.monitor.RECENT of them.
+    Writes state.json, report.html and verdict.json to `out`, the latter at every change and at the end; of what was
+    before the watch began the report has no images.
     """
     detector = monitor.new_detector(model, promise)
-    follower = Follower(place.folder, place.endpoint, place.deployment)
-    fingerprint = lite.fingerprint(lite.find(model))
-    recent = Recent(monitor.RECENT)
-    _restore(out / STATE, detector, follower, recent, fingerprint)
+    state = _State(out / STATE, place, lite.fingerprint(lite.find(model)), detector)
+    out.mkdir(parents=True, exist_ok=True)
     print(
         f"Watching {place.folder}: {detector.requests:,} requests so far, {_promised(detector)}. Ctrl-C ends it.",
         flush=True,
@@ -52,32 +53,38 @@ def watch(
         import mlflow
 
         client, logged = mlflow.MlflowClient(), 0.0
+
+        def tell() -> None:
+            """Say what has changed since that was last said."""
+            if state.told == _known(detector):
+                return
+            look = _look(place, state, labels)
+            _tell(look, state.told, out)
+            for key, value in monitor_runs.drift_tags(look).items():
+                client.set_tag(run_id, key, value)
+            monitor_runs.tag_model(name, model, look)
+            state.told = _known(detector)
+            state.keep()
+
         try:
+            tell()
             while not until(detector):
-                rows = follower.read()
+                rows = state.follower.read()
                 if not rows:
                     time.sleep(PAUSE)
                     continue
-                before = _known(detector)
                 evidence = detector.update(collected.columns(rows))
-                recent.add(rows, evidence, detector)
-                out.mkdir(parents=True, exist_ok=True)
-                _keep(out / STATE, detector, follower, recent, fingerprint)
+                state.memory.add(rows, evidence, detector)
+                state.keep()
                 _show(detector, float(evidence[-1]))
                 if time.monotonic() - logged >= METRICS:
                     logged = time.monotonic()
                     client.log_metric(run_id, "evidence", float(evidence[-1]) / math.log(10), step=detector.requests)
-                if before != _known(detector):
-                    look = _look(place, detector, recent, labels)
-                    _tell(look, before, out)
-                    tags = monitor_runs.drift_tags(look.found, look.seen)
-                    for key, value in tags.items():
-                        client.set_tag(run_id, key, value)
-                    monitor_runs.tag_model(name, model, look.found, look.seen)
+                tell()
         except KeyboardInterrupt:
             print()
-        if recent.requests:
-            look = _look(place, detector, recent, labels)
+        if detector.requests:
+            look = _look(place, state, labels)
             with output.folder(out) as scratch:
                 monitor.write(look, scratch)
             client.log_artifact(run_id, str(out / monitor.REPORT))
@@ -85,9 +92,57 @@ def watch(
     return detector
 
 
-def _look(place: monitor.Place, detector: Detector, recent: Recent, labels: Path | None) -> Look:
-    truths = monitor.labelled(labels if labels and labels.is_file() else None)
-    return monitor.look_back(place, detector, recent, truths, [])
+class _State:
+    """What a watch knows, as state.json has it. told: of the changes that were told, whether they were over."""
+
+    def __init__(self, file: Path, place: monitor.Place, fingerprint: str, detector: Detector) -> None:
+        """Go on from a file that is there, with a new detector. Raises DataError if it is of something else."""
+        self.file, self.detector = file, detector
+        self.follower, self.memory = Follower(place.folder, place.endpoint, place.deployment), Memory()
+        self.told: dict[int, bool] = {}
+        self.of = {
+            "model": fingerprint,
+            "folder": str(place.folder.resolve()),
+            "endpoint": place.endpoint,
+            "deployment": place.deployment,
+        }
+        if file.is_file():
+            try:
+                self._restore(json.loads(file.read_text(encoding="utf-8")))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{file}: cannot be gone on from ({error}); name another --output, or delete it"
+                ) from error
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        for what, value in self.of.items():
+            if state["of"][what] != value:
+                raise ValueError(f"it is of another {what}")
+        self.detector.restore(state["detector"])
+        self.follower.restore(state["follower"])
+        self.memory.restore(state["memory"])
+        self.told = {int(seen): bool(ended) for seen, ended in state["told"].items()}
+
+    def keep(self) -> None:
+        state = {
+            "of": self.of,
+            "detector": self.detector.state(),
+            "follower": self.follower.state(),
+            "memory": self.memory.state(),
+            "told": self.told,
+        }
+        scratch = self.file.with_name(f".{self.file.name}-{os.getpid()}")
+        scratch.write_text(json.dumps(state), encoding="utf-8")
+        scratch.replace(self.file)
+
+
+def _look(place: monitor.Place, state: _State, labels: Path | None) -> Look:
+    problems: list[str] = []
+    try:
+        truths = monitor.labelled(labels, problems)
+    except DataError:  # not there yet, or nothing in it
+        truths = {}
+    return monitor.look_back(place, state.detector, state.memory, truths, problems)
 
 
 def _known(detector: Detector) -> dict[int, bool]:
@@ -117,27 +172,5 @@ def _show(detector: Detector, evidence: float) -> None:
 
 def _promised(detector: Detector) -> str:
     if detector.certified is not None:
-        return f"a chance of at most {detector.certified:.0%} of ever a false alarm"
-    return f"a false alarm at most once in {detector.gamma:,.0f} requests"
-
-
-def _keep(file: Path, detector: Detector, follower: Follower, recent: Recent, fingerprint: str) -> None:
-    state = {"model": fingerprint, "detector": detector.state(), "follower": follower.state(), "dates": recent.dates}
-    scratch = file.with_name(f".{file.name}-{os.getpid()}")
-    scratch.write_text(json.dumps(state), encoding="utf-8")
-    scratch.replace(file)
-
-
-def _restore(file: Path, detector: Detector, follower: Follower, recent: Recent, fingerprint: str) -> None:
-    """Go on from a state that is there. Raises DataError if it is of something else."""
-    if not file.is_file():
-        return
-    try:
-        state = json.loads(file.read_text(encoding="utf-8"))
-        if state["model"] != fingerprint:
-            raise ValueError("it is of another model")
-        detector.restore(state["detector"])
-        follower.restore(state["follower"])
-        recent.dates = {int(number): str(date) for number, date in state["dates"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{file}: cannot be gone on from ({error}); name another --output, or delete it") from error
+        return f"a chance of at most {detector.certified:.3g} of ever a false alarm"
+    return f"a false alarm at most once in {detector.gamma:,.10g} requests"

@@ -152,3 +152,62 @@ def test_records_of_another_script_are_refused(tmp_path: Path, labels: Path) -> 
     write(tmp_path / "c", "model_outputs", [record("model_outputs", "run-1", [{"prediction": 1}])])
     with pytest.raises(DataError, match=r"have no confidence; they must be what digits\.score collects"):
         collected.read(tmp_path / "c", labels)
+
+
+def test_only_the_deployment_that_is_asked_for(folder: Path, labels: Path) -> None:
+    """A rollout mirrors requests, so that two deployments answer the same one."""
+    for tick in range(N):
+        answer = record("model_outputs", f"run-{tick}", [output(tick, prediction=9)])
+        write(folder, "model_outputs", [answer], deployment="green")
+    assert collected.read(folder, labels, None, "blue")["prediction"].tolist() == list(range(N))
+    assert set(collected.read(folder, labels, "digits", "green")["prediction"]) == {9}
+    with pytest.raises(DataError, match="holds no model_outputs of deployment pink for the 6 requests"):
+        collected.read(folder, labels, None, "pink")
+
+
+def test_several_images_of_a_request_are_told_apart(tmp_path: Path) -> None:
+    images = {"input_data": [[10 + k] * 784 for k in range(3)]}
+    write(tmp_path, "request", [record("request", "run-0", images)])
+    rows = [
+        {"id": "run-0", "xrequestid": "", "key": f"run-0 {k}", "time": "", "deployment": "blue", "prediction": k}
+        for k in range(4)
+    ]
+    seen = collected.assemble(rows, range(4), {"run-0": {"label": 7, "source": "mnist"}}, tmp_path, [])
+    assert seen.images[:, 0, 0].tolist() == [10, 11, 12, 0] and seen.seen.tolist() == [True] * 3 + [False]
+    assert seen["label"].tolist() == [7, -1, -1, -1], "there is but one label for an id: the first image's"
+
+
+@pytest.mark.parametrize("odd", [10**400, float("inf"), float("nan"), 1e300, "three", None, [3], -1, 12, 2.5])
+def test_a_prediction_that_is_no_class_counts_as_none(odd: Any) -> None:
+    assert np.isnan(collected.columns([{"prediction": odd}])["prediction"]).all()
+
+
+def test_numbers_that_measure_nothing_count_as_missing() -> None:
+    table = collected.columns([{"ink": 10**400, "distance": -1e300, "confidence": True, "model": 3}, {}])
+    assert np.isnan(table["ink"]).all() and np.isnan(table["distance"]).all() and table["confidence"][0] == 1
+    assert table["model"].tolist() == ["", ""]
+
+
+def test_outputs_of_another_script_are_refused_without_labels_too(tmp_path: Path) -> None:
+    rows = [{"id": "a", "xrequestid": "", "key": "a 0", "time": "", "deployment": "blue", "answer": 3}]
+    with pytest.raises(DataError, match="model_outputs have no prediction"):
+        collected.assemble(rows, [0], {}, tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    "odd", [{"label": 12}, {"label": -1}, {"weights": {"mnist": "a"}}, {"weights": {"mnist": 1e999}}]
+)
+def test_odd_lines_of_a_simulation_are_counted_and_left_out(folder: Path, labels: Path, odd: dict[str, Any]) -> None:
+    first = json.loads(labels.read_text().splitlines()[0])
+    with labels.open("a") as lines:
+        lines.writelines(json.dumps(first | odd) + "\n" for _ in range(300))
+    seen = collected.read(folder, labels)
+    assert len(seen) == N and len(seen.problems) == 1 and "300 without a right id" in seen.problems[0]
+
+
+def test_a_later_line_of_a_simulation_corrects_an_earlier(folder: Path, labels: Path) -> None:
+    first = json.loads(labels.read_text().splitlines()[0])
+    with labels.open("a") as lines:
+        lines.write(json.dumps(first | {"label": 9}) + "\n")
+    seen = collected.read(folder, labels)
+    assert len(seen) == N and seen["label"][0] == 9

@@ -251,3 +251,8 @@ def test_a_state_of_something_else_is_refused(reference: Reference, spoilt: dict
     with pytest.raises(ValueError, match="it is"):
         detector.restore({**detector.state(), **spoilt} if spoilt else {})
     assert detector.requests == 0
+
+
+def test_a_gamma_without_end_is_refused(reference: Reference) -> None:
+    with pytest.raises(ValueError, match="gamma is inf"):
+        Detector(reference, gamma=float("inf"))

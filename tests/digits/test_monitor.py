@@ -110,7 +110,7 @@ def test_files(monitored: tuple[Path, str, str]) -> None:
     out, _, _ = monitored
     assert {file.name for file in out.iterdir()} == {"report.html", "verdict.json"}
     said = json.loads((out / "verdict.json").read_text())
-    assert said["drifted"] and said["standing"] and said["run"] == "external-1" and said["ticks"] == TICKS
+    assert said["drifted"] and said["standing"] and said["run"] == "external-1" and said["requests"] == TICKS
     assert said["promise"] == {"gamma": 10000} and said["reference"] == 170
     (change,) = said["changes"]
     assert change["source"] == "devanagari" and 45 <= change["first"] <= change["seen"] <= 62 and change["last"] == 99
@@ -147,8 +147,8 @@ def test_run_and_model_are_tagged_with_the_drift(
     client.set_model_version_tag("watched", mine.version, registry.FINGERPRINT, mark)
     seen = collected.read(*external)
     detector = monitor.new_detector(trained, None)
-    look = monitor.looked(seen, detector, detector.update(seen.columns), 0)
-    tag_model("watched", trained, look.found, seen)
+    look = monitor.looked(seen, detector, detector.update(seen.columns))
+    tag_model("watched", trained, look)
     assert client.get_model_version("watched", mine.version).tags["drift"] == "standing"
     assert "drift" not in client.get_model_version("watched", other.version).tags
 
@@ -205,7 +205,7 @@ def headline(simulate: Simulate, trained: Path) -> Callable[..., str]:
     def headline(name: str, **options: Any) -> str:
         seen = collected.read(*simulate(name, **options))
         detector = monitor.new_detector(trained, None)
-        return monitor.looked(seen, detector, detector.update(seen.columns), 0).found.headline
+        return monitor.looked(seen, detector, detector.update(seen.columns)).found.headline
 
     return headline
 

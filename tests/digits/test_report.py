@@ -74,10 +74,10 @@ def followed(seen: Collected, known: int = 0) -> Collected:
     return replace(seen, columns=table, weights=np.zeros((n, 0)), sources=[])
 
 
-def looked(seen: Collected, known: Reference, first: int = 0, **promise: float) -> Look:
+def looked(seen: Collected, known: Reference, **promise: float) -> Look:
     detector = Detector(known, **promise)
     evidence = detector.update(seen.columns)
-    return monitor.looked(seen, detector, evidence, first)
+    return monitor.looked(seen, detector, evidence)
 
 
 def told(html: str) -> dict[str, Any]:
@@ -220,10 +220,36 @@ def test_only_the_last_of_many_requests_are_shown(reference: Reference) -> None:
     recent = Collected(table, seen.weights[45:], [], seen.images[45:], seen.seen[45:], [])
     (found,) = detector.changes
     dates = {found.first: "2026-11-27T06:00:00Z", found.seen: "2026-11-27T06:00:05Z"}
-    html = report.page(replace(monitor.looked(recent, detector, evidence, 45), dates=dates))
+    html = report.page(replace(monitor.looked(recent, detector, evidence, np.arange(45, N)), dates=dates))
     (change,) = told(html)["changes"]
     assert change["begun"] and change["told"] and change["first"] == 0
+    assert "Shown are 15 of the 60 requests, all of which were looked at" in html
     assert "From 27 November 2026, 06:00" in html and f"Certain from request {found.seen} on" in html
+
+
+def test_a_change_of_which_nothing_is_shown_is_told_and_not_drawn(reference: Reference) -> None:
+    """And where requests are left out between those that are shown, there is a line."""
+    seen = followed(collected(n=300, foreign=slice(60, 110), unsure=0))
+    detector = Detector(reference)
+    evidence = detector.update(seen.columns)
+    chosen = np.r_[0:40, 200:300]
+    part = Collected(
+        {name: values[chosen] for name, values in seen.columns.items()},
+        seen.weights[chosen],
+        [],
+        seen.images[chosen],
+        seen.seen[chosen],
+        [],
+    )
+    dates = {60: "2026-11-28T09:30:00Z"}
+    look = replace(monitor.looked(part, detector, evidence[chosen], chosen), dates=dates)
+    (change,) = look.found.changes
+    assert change.ended and change.last < change.first
+    html = report.page(look)
+    data = told(html)
+    assert data["changes"] == [] and data["gaps"] == [40]
+    assert "<h1>The digits changed, and are as before again</h1>" in html and "09:30" in text(html)
+    assert "nan" not in text(html)
 
 
 def test_columns_that_a_deployment_does_not_collect(reference: Reference) -> None:

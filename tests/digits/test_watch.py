@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits import collected, ink, monitor, reference, watch
+from digits import collected, ink, lite, memory, monitor, reference, watch
 from digits.data import embedded
 from digits.lite import FILE, Lite
 
@@ -31,16 +31,16 @@ def columns(trained: Path) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name][chosen] for part, chosen in parts]) for name in mnist}
 
 
-def write(folder: Path, columns: dict[str, np.ndarray], start: int, stop: int) -> None:
+def write(folder: Path, columns: dict[str, np.ndarray], start: int, stop: int, **more: str) -> None:
     """Requests `start` to `stop`, as an endpoint records them."""
-    for collection, names in (("model_inputs", tuple(ink.STATISTICS)), ("model_outputs", collected.FOLLOWED[-3:])):
+    for collection, names in (("model_inputs", tuple(ink.STATISTICS)), ("model_outputs", reference.ANSWERED)):
         file = folder / "digits" / "blue" / collection / "2025" / "01" / "31" / "10" / "f3a1.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a") as lines:
             for number in range(start, stop):
                 row = {name: float(columns[name][number]) for name in names}
                 if collection == "model_outputs":
-                    row |= {"anomaly_largest": 0.0, **{f"probability_{digit}": 0.1 for digit in range(10)}}
+                    row |= {**more, "anomaly_largest": 0.0, **{f"probability_{digit}": 0.1 for digit in range(10)}}
                 record = {"data": [row], "time": "2025-01-31T10:00:00Z", "correlationid": f"run-{number}"}
                 lines.write(json.dumps(record | {"xrequestid": f"gw-{number}"}) + "\n")
 
@@ -135,3 +135,103 @@ def test_what_it_knows_is_of_one_model_and_one_promise(
     assert monitor.main([*arguments, "--gamma", "600"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "state.json" in said and "delete it" in said
+
+
+def test_killed_over_an_alarm_it_tells_when_it_goes_on(
+    trained: Path,
+    columns: dict[str, np.ndarray],
+    tracking: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, out = tmp_path / "collected", tmp_path / "out"
+    write(folder, columns, 0, BEFORE + 30)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(watch, "_tell", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        watch.watch(monitor.Place(folder), trained, out, {"gamma": 10_000})
+    assert "ALARM" not in capsys.readouterr().out
+    for alarms in (1, 0):
+        watch.watch(monitor.Place(folder), trained, out, {"gamma": 10_000}, until=lambda d: True)
+        said = capsys.readouterr().out
+        assert said.count("ALARM: ") == alarms and "The digits have changed" in said
+    write(folder, columns, BEFORE + 30, len(columns["ink"]))
+    total = len(columns["ink"])
+    watch.watch(monitor.Place(folder), trained, out, {"gamma": 10_000}, until=lambda d: d.requests == total)
+    assert capsys.readouterr().out.count("ALL CLEAR: ") == 1
+    assert json.loads((out / "verdict.json").read_text())["drifted"]
+
+
+def test_a_labels_file_that_is_empty_yet_is_no_hindrance(
+    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, labels = tmp_path / "collected", tmp_path / "labels.jsonl"
+    write(folder, columns, 0, BEFORE + 30)
+    labels.touch()
+    place, until = monitor.Place(folder), lambda detector: detector.requests == BEFORE + 30
+    watch.watch(place, trained, tmp_path / "out", {"gamma": 10_000}, labels, until=until)
+    assert "ALARM: " in capsys.readouterr().out
+
+
+def test_what_it_knows_is_of_one_folder_and_one_deployment(
+    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "collected", tmp_path / "out"
+    write(folder, columns, 0, 20)
+    watch.watch(monitor.Place(folder), trained, out, {"gamma": 10_000}, until=lambda d: d.requests == 20)
+    capsys.readouterr()
+    options = ["--watch", "--model", str(trained), "--output", str(out), "--collected"]
+    for place, told in (
+        ([str(folder / "digits")], "another folder"),
+        ([str(folder), "--deployment", "blue"], "other dep"),
+    ):
+        assert monitor.main([*options, *place]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and told in said and "name another --output" in said
+
+
+def test_a_change_is_told_however_many_requests_came_since(
+    trained: Path,
+    columns: dict[str, np.ndarray],
+    tracking: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With its first images to label, and the accuracy of those labelled long ago."""
+    monkeypatch.setattr(memory, "LAST", 30)
+    monkeypatch.setattr(memory, "OF_A_CHANGE", 10)
+    folder, out, labels = tmp_path / "collected", tmp_path / "out", tmp_path / "labels.jsonl"
+    total = len(columns["ink"])
+    write(folder, columns, 0, total)
+    # Of what came before the change and in it every other, right outside and wrong within.
+    rows = [(n, int(columns["prediction"][n] + (BEFORE <= n < BEFORE + 40)) % 10) for n in range(100, 200, 2)]
+    labels.write_text("".join(json.dumps({"id": f"run-{n}", "label": label}) + "\n" for n, label in rows))
+    with labels.open("a") as more:
+        more.write('{"id": "nobody-7", "label": 3}\n')
+    arguments = ["--collected", str(folder), "--model", str(trained), "--output", str(out), "--labels", str(labels)]
+    assert monitor.main(arguments) == 0
+    said = capsys.readouterr()
+    assert "1 of 51 labels are of no request" in said.err and "The digits changed, and are as before again." in said.out
+    verdict = json.loads((out / "verdict.json").read_text())
+    (change,) = verdict["changes"]
+    assert verdict["requests"] == total and abs(change["first"] - BEFORE) <= 3 and change["labelled"] >= 18
+    assert change["accuracy"] < 0.1 and verdict["accuracy_outside_changes"] == 1
+    assert {f"run-{change['first'] + k}" for k in range(4)} <= set(verdict["most_unlike"])
+    assert "Shown are" in (out / "report.html").read_text()
+
+
+def test_what_another_model_answered_is_judged_by_its_ink_alone(
+    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = columns | {"distance": columns["distance"] + 100.0}
+    mine = lite.fingerprint(trained / FILE)
+    for model, told in ((mine, "The digits have changed"), ("of another", "Nothing changed")):
+        folder = tmp_path / model / "collected"
+        write(folder, changed, 0, BEFORE, model=model)
+        arguments = ["--collected", str(folder), "--model", str(trained), "--output", str(tmp_path / model)]
+        assert monitor.main(arguments) == 0
+        said = capsys.readouterr()
+        assert told in said.out and ("150 of 150 requests were answered by another model" in said.err) == (
+            model != mine
+        )

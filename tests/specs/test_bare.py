@@ -201,7 +201,7 @@ def test_monitoring_runs(bare_python, environment, code, outputs: Path, run_comp
     collected, labels = tmp_path / "collected", tmp_path / "labels.jsonl"
     out = run_component("monitor", collected=collected, labels=labels, model=outputs / "model")
     verdict = json.loads((out / "monitoring" / "verdict.json").read_text())
-    assert verdict["ticks"] == 60 and verdict["standing"] is False
+    assert verdict["requests"] == 60 and verdict["standing"] is False
     assert (out / "monitoring" / "report.html").is_file()
 
 
