@@ -126,6 +126,8 @@ def read(model: Path) -> Reference:
         raise DataError(f"{model}: holds {said} ({FOLDER}/{TABLE}); --model must be one model that digits.train saved")
     columns = _read_table(found[0], (*COLUMNS, HAND))
     hands = columns.pop(HAND)
+    if not np.isin(columns["prediction"], range(10)).all():
+        raise DataError(f"{found[0]}: has a prediction that is no digit; have digits.train write the model again")
     neighbours = _read_table(found[0].with_name(NEIGHBOURS), tuple(ink.STATISTICS))
     files = sorted(model.rglob(FILE))
     known = Reference(

@@ -92,6 +92,10 @@ SPOILS = {
         "read",
     ),
     "empty": (lambda f: spoilt(f, "reference.csv", ""), "no column ink"),
+    "no digit": (
+        lambda f: spoilt(f, "reference.csv", HEADER + ("1," * 10 + "nan,0\n") * 30),
+        "a prediction that is no digit",
+    ),
     "too few": (lambda f: spoilt(f, "reference.csv", HEADER), "0 digits are too few"),
     "ragged": (lambda f: spoilt(f, "neighbours.csv", ",".join(ink.STATISTICS) + "\n1,2\n"), "neighbours.csv"),
 }
