@@ -146,14 +146,12 @@ def _hand(reference: Reference, certified: float | None) -> tuple[_Hand, np.ndar
         grid = _grid(n)
         limits = _limits(n, risk / len(grid), grid)
         classes = _most(seen, n, risk / CLASSES)
-    sharp, mild, sides = (_calibrated(limits, powers) for powers in (SHARP, MILD, SIDES))
-    if certified is None:
-        # A calibrator pays most below the smallest of n p-values, which never comes; the others may pay that much more.
-        exact = np.arange(1, n + 2) / (n + 1)
-        sharp, mild, sides = (
-            paid / _calibrated(exact, powers).mean() for paid, powers in ((sharp, SHARP), (mild, MILD), (sides, SIDES))
-        )
-    paid = np.column_stack([np.log([sharp, mild, sides]), np.zeros(3)])
+    # A calibrator pays most below the smallest of n + 1 p-values, which never comes; these may pay that much more: what
+    # is paid on average is 1 where they are as likely as can be.
+    likeliest = limits if certified is not None else np.arange(1, n + 2) / (n + 1)
+    chances = np.diff(likeliest, prepend=0.0)
+    pays = [_calibrated(limits, powers) / (chances @ _calibrated(likeliest, powers)) for powers in (SHARP, MILD, SIDES)]
+    paid = np.column_stack([np.log(pays), np.zeros(3)])
     return _Hand(tuple(known[score] for score in _SCORE_OF), paid), classes
 
 
