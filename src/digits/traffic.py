@@ -23,9 +23,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -106,7 +107,7 @@ def send(plan: scenario.Scenario, url: str, key: str | None, output: Path, run: 
     import requests
     from tqdm import tqdm
 
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+    if not _is_address(url):
         raise TrafficError(f"--url: {url} is no address; give the endpoint's, such as http://127.0.0.1:8080/score")
     longest = LONGEST_ID - len(f"-{plan.ticks - 1}")
     if len(run) > longest or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", run):
@@ -128,7 +129,7 @@ def send(plan: scenario.Scenario, url: str, key: str | None, output: Path, run: 
     ticks = _ticks(plan, digits)
     bar = tqdm(ticks, total=plan.ticks, desc=run, unit="tick", disable=not sys.stderr.isatty())
     # Line by line and flushed: a run that is killed leaves what it sent, and at worst half a line, which is not read.
-    with requests.Session() as session, file.open("x", encoding="utf-8") as labels:
+    with requests.Session() as session, _new(file) as labels:
         session.auth = _bearer(key)
         for tick, image, noted in bar:
             status, reason = _post(session, url, f"{run}-{tick}", _pixels(image))
@@ -163,6 +164,26 @@ def picture(plan: scenario.Scenario, file: Path, path: Path | None = None) -> No
         sheet[row * SIZE : (row + 1) * SIZE, column * SIZE : (column + 1) * SIZE] = np.rint(image)
     Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2)).save(file, "PNG")
     print(f"{plan.name}: {len(shown)} of {plan.ticks} ticks drawn in {file}")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as of [ without ]
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+@contextmanager
+def _new(file: Path) -> Iterator[TextIO]:
+    """A file that was not there, to write to. It is gone again if nothing was written: the command can be repeated."""
+    lines = file.open("x", encoding="utf-8")
+    try:
+        with lines:
+            yield lines
+    finally:
+        if not file.stat().st_size:
+            file.unlink()
 
 
 def _load(plan: scenario.Scenario, path: Path | None) -> dict[str, data.Digits]:
@@ -238,10 +259,16 @@ def _bearer(key: str | None) -> "requests.auth.AuthBase | None":
 def _key(file: str | None) -> str | None:
     """The endpoint's key, from where it stays out of the process list and the shell's history."""
     if file is None:
-        return os.environ.get(KEY, "").strip() or None
-    key = (sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")).strip()
-    if not key or not key.isascii() or any(c.isspace() for c in key):
-        raise TrafficError(f"--key-file: {'standard input' if file == '-' else file} holds no key on a single line")
+        where, text = f"${KEY}", os.environ.get(KEY, "")
+        if not text.strip():
+            return None
+    elif file == "-":
+        where, text = "--key-file: standard input", sys.stdin.buffer.read().decode(errors="replace")
+    else:
+        where, text = f"--key-file: {file}", Path(file).read_text(encoding="utf-8", errors="replace")
+    key = text.strip()
+    if not re.fullmatch("[!-~]+", key):  # a header takes no more
+        raise TrafficError(f"{where} holds no key on a single line")
     return key
 
 

@@ -1,7 +1,9 @@
 """Traffic: what is sent and noted, in which order, and what happens when an endpoint does not answer."""
 
 import functools
+import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -194,6 +196,7 @@ def test_no_endpoint_is_one_clear_line(tmp_path: Path, endpoint: Endpoint, capsy
     assert send(endpoint, tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert "is the endpoint running?" in said and "refused" in said and said.count("\n") == 1
+    assert not (tmp_path / "out" / "labels.jsonl").exists(), "nothing was sent, and the same command can be repeated"
 
 
 def test_the_key_comes_from_a_file_and_is_never_told(
@@ -205,9 +208,25 @@ def test_the_key_comes_from_a_file_and_is_never_told(
     assert send(endpoint, tmp_path / "other") == 1, "without a key there is no way in"
     said = capsys.readouterr()
     assert KEY not in said.out + said.err + (tmp_path / "out" / "labels.jsonl").read_text()
-    (tmp_path / "key").write_text("two words")
-    assert send(endpoint, tmp_path / "again", "--key-file", str(tmp_path / "key")) == 1
-    assert "holds no key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", [b"two words", b"two\nlines", "€".encode(), b"\x81\xff", b"a\x01", b""])
+def test_what_can_be_no_key_is_one_clear_line(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: bytes
+) -> None:
+    def refused(where: str, *options: str) -> None:
+        assert send(endpoint, tmp_path / "out", *options) == 1
+        said = capsys.readouterr().err
+        assert f"{where} holds no key on a single line" in said and said.count("\n") == 1
+
+    (tmp_path / "key").write_bytes(key)
+    refused(f"--key-file: {tmp_path / 'key'}", "--key-file", str(tmp_path / "key"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(key), encoding="utf-8"))
+    refused("--key-file: standard input", "--key-file", "-")
+    if key:
+        monkeypatch.setenv("DIGITS_KEY", os.fsdecode(key))
+        refused("$DIGITS_KEY")
+    assert not endpoint.requests
 
 
 def test_a_run_does_not_overwrite_another(
@@ -226,6 +245,7 @@ def test_a_run_does_not_overwrite_another(
         (["--run", "a.b"], "is no name"),
         (["--run", "x" * 38], "use up to 37 letters"),
         (["--url", "localhost:80"], "--url: localhost:80 is no address"),
+        (["--url", "http://[abc/score"], "--url: http://[abc/score is no address"),
         (["--scenario", "nowhere.yml"], "nowhere.yml"),
         (["--ticks", "0"], "ticks: 0"),
         (["--step", "now"], "step: 'now'"),
