@@ -127,7 +127,7 @@ def _in_change(found: collected.Labelled, drift: Path, notes: list[str]) -> np.n
     if run:
         when = np.array([_tick(id, int(tick), run) for id, tick in zip(found.ids, found.ticks, strict=True)], float)
     else:
-        when = np.array([_moment(time) if time else -1.0 for time in found.times])
+        when = np.array([_recorded(time) for time in found.times])
     inside = np.zeros(len(when), bool)
     for first, last in changes:
         inside |= (first <= when) & (when <= last)
@@ -145,6 +145,14 @@ def _in_change(found: collected.Labelled, drift: Path, notes: list[str]) -> np.n
 def _moment(when: int | str) -> float:
     """A tick as it is, a time (ISO 8601) in seconds since 1970."""
     return datetime.fromisoformat(when).timestamp() if isinstance(when, str) else float(when)
+
+
+def _recorded(when: str) -> float:
+    """The same of a record's time; -1 where it has none, or none that is a date."""
+    try:
+        return _moment(when)
+    except (ValueError, OverflowError):
+        return -1.0
 
 
 def _tick(id: str, tick: int, run: str) -> int:

@@ -77,6 +77,8 @@ def test_what_was_held_out_mostly_stays_so_when_more_is_labelled(images: np.ndar
 def test_few_are_held_out_in_part_enough_to_tell_models_apart(images: np.ndarray) -> None:
     parts = gather.split(Digits(images[:50], LABELS[:50], "made up"), 0)
     assert [len(parts[name]) for name in splits.NAMES] == [25, 5, 20]
+    parts = gather.split(Digits(images[:34], LABELS[:34], "made up"), 0)
+    assert [len(parts[name]) for name in splits.NAMES] == [18, 3, 13]
 
 
 def test_an_image_sent_twice_is_taken_once(run, prepared: Path, images: np.ndarray, tmp_path: Path) -> None:
@@ -125,8 +127,9 @@ def test_only_the_changes_that_the_monitor_saw(run, images: np.ndarray, tmp_path
     assert "70 of 120 labelled images are not of the changes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("time", ["", "yesterday", None])
 def test_the_changes_of_real_traffic_are_known_by_their_times(
-    tracking: str, prepared: Path, images: np.ndarray, tmp_path: Path, capsys
+    tracking: str, prepared: Path, images: np.ndarray, tmp_path: Path, capsys, time: str | None
 ) -> None:
     """Their ids say nothing of an order; the monitor tells when a change was."""
     folder = drift(tmp_path / "monitoring", "")
@@ -135,12 +138,23 @@ def test_the_changes_of_real_traffic_are_known_by_their_times(
     ids = [f"{k * 7919 % 10007:x}-request" for k in range(N)]
     for hour, part in (("10", slice(0, 60)), ("11", slice(60, N))):
         collect(tmp_path / "records", ids[part], images[part], hour)
+    for file in (tmp_path / "records").rglob("*.jsonl"):  # of one of the change it is not known when it was
+        file.write_text(spoilt(file.read_text(), ids[N - 1], time))
     labels = label(tmp_path / "labels.jsonl", ids, LABELS)
     arguments = ["--collected", str(tmp_path / "records"), "--labels", str(labels), "--data", str(prepared)]
     assert gather.main([*arguments, "--drift", str(folder), "--out", str(tmp_path / "new")]) == 0
     parts = {name: splits.read(tmp_path / "new", name) for name in splits.NAMES}
-    assert taken(parts, images) == list(range(60, N))
-    assert f"60 of {N} labelled images are not of the changes" in capsys.readouterr().err
+    assert taken(parts, images) == list(range(60, N - 1))
+    assert f"61 of {N} labelled images are not of the changes" in capsys.readouterr().err
+
+
+def spoilt(lines: str, id: str, time: str | None) -> str:
+    """The same records, that of `id` with another time, or none."""
+    records = [json.loads(line) for line in lines.splitlines()]
+    for record in records:
+        if record["correlationid"] == id:
+            record["time"] = time
+    return "".join(json.dumps(record) + "\n" for record in records)
 
 
 def test_a_limit_takes_the_newest(run, images: np.ndarray) -> None:
