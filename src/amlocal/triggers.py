@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import product
+from itertools import product, takewhile
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -58,8 +58,12 @@ class Trigger:
 
     def _backwards(self, since: datetime, until: datetime) -> Iterator[datetime]:
         if self.expression:
-            found = CronSim(self.expression, (until + timedelta(seconds=61)).astimezone(self.zone), reverse=True)
-            candidates: Iterator[datetime] = (due.astimezone(UTC) for due in found)
+            # Forwards from ever longer ago: where the clocks change CronSim's own way back loses times, or never ends.
+            candidates: Iterator[datetime] = iter(())
+            for back in (timedelta(hours=1), timedelta(days=8), until - since):
+                if found := list(takewhile(lambda due: due <= until, self._forwards(until - back))):
+                    candidates = reversed(found)
+                    break
         elif self.frequency in STEPS:
             step = STEPS[self.frequency] * self.interval
             candidates = iter([self.start + (until - self.start) // step * step])

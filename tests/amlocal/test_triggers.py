@@ -95,6 +95,18 @@ def test_once_a_day_when_the_clocks_change(spec):
     assert [text[:5] for text in autumn] == ["10-25", "10-26"]
 
 
+@pytest.mark.parametrize("minutes", range(20, 100, 10))
+def test_a_time_in_the_hour_that_the_clocks_repeat_is_not_late(minutes):
+    spec = cron("30,45 2 * * *", time_zone="W. Europe Standard Time")  # 00:30 and 00:45 UTC; at 01:30 it is 02:30 again
+    found = due(spec, at("2026-10-24 12:00"), at("2026-10-25 00:00") + timedelta(minutes=minutes))
+    assert found == ["10-25 00:30", "10-25 00:45"][: (minutes >= 30) + (minutes >= 45)]
+
+
+def test_the_latest_time_is_found_where_clocks_change_at_a_quarter_to():
+    spec = cron("30 */2 * * 0", time_zone="Chatham Islands Standard Time")
+    assert due(spec, at("2026-04-04 12:00"), at("2026-04-04 14:00")) == ["04-04 12:45"]
+
+
 def test_nothing_is_due_twice_or_when_the_clock_goes_back():
     times = trigger(cron("* * * * *"), MADE)
     assert times.latest(at("2026-01-02 00:00"), at("2026-01-02 00:00")) is None
