@@ -11,7 +11,9 @@ from scipy import spatial, stats
 from tests.amlocal import monitoring_golden as golden
 
 from amlocal.errors import UserError
+from amlocal.monitoring import __main__ as job
 from amlocal.monitoring import compute, definition, drift, features, quality, results, tables
+from amlocal.workspace import Workspace
 
 QUALITY_METRICS = definition.QUALITY_METRICS
 ALL = {kind: dict.fromkeys(metrics, 0.2) for kind, metrics in definition.DRIFT_METRICS.items()}
@@ -123,6 +125,19 @@ def test_what_has_nothing_in_common_is_as_far_as_it_can_be() -> None:
     assert drift.jensen_shannon_numerical(np.zeros(30), np.full(30, 9.0)) == pytest.approx(1)
     assert drift.jensen_shannon_categorical(["a"], ["b"]) == pytest.approx(1)
     assert drift.chi_squared(["a"] * 9, ["a"] * 8 + ["b"]) == 0, "a category that the reference has not"
+    highest = np.full(1134, 1.183)  # which rounding puts beyond the last edge
+    assert drift.jensen_shannon_numerical(np.full(1134, -2.385), highest) == pytest.approx(1)
+
+
+def test_one_category_that_both_sides_have_is_no_drift() -> None:
+    assert [drift.CATEGORICAL[metric](["a"] * 9, ["a"] * 5) for metric in drift.CATEGORICAL] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("metric", [*drift.NUMERICAL])
+@pytest.mark.parametrize("high", [0.0, 5e-324, 1e-310])
+def test_numbers_that_no_bins_tell_apart_are_one(metric: str, high: float) -> None:
+    values = np.array([0.0, high] * 20)
+    assert drift.NUMERICAL[metric](values, values) == (1 if metric in definition.P_VALUES else 0)
 
 
 def test_evidently_agrees_where_it_computes_the_same() -> None:
@@ -202,13 +217,23 @@ def test_a_feature_with_infinite_numbers_is_told_of_and_out_of_bounds(tmp_path: 
     production = tables.read(tmp_path / "t.jsonl", None)
     outcome = measured(production, reference)
     assert [measure.feature for measure in outcome.measures] == ["width"]
-    assert "ink: not computed: there are infinite numbers in it" in outcome.notices
+    assert "ink: not computed: there are infinite numbers in it, or some beyond 1e+150" in outcome.notices
     found = measured(production, reference, type="data_quality", features=["ink"]).measures
     assert {measure.metric: measure.value for measure in found} == {
         "null_value_rate": 0,
         "data_type_error_rate": 0,
         "out_of_bounds_rate": 0.5,
     }
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_feature_with_numbers_too_large_to_be_compared_is_told_of() -> None:
+    """Their squares are infinite: no distance would be left of it."""
+    reference = tables.of_rows([{"ink": sign * 1e308, "width": sign / 7} for sign in (-1, 1)] * 300)
+    production = tables.of_rows([{"ink": ink, "width": ink / 7} for ink in (1.5, 2.5)] * 300)
+    outcome = measured(production, reference, metric_thresholds=ALL)
+    assert {measure.feature for measure in outcome.measures} == {"width"}
+    assert "ink: not computed: there are infinite numbers in it, or some beyond 1e+150" in outcome.notices
 
 
 @pytest.mark.parametrize(("rows", "threshold", "warned"), [(100, 0.1, True), (100, 0.3, False), (2000, 0.1, False)])
@@ -223,8 +248,13 @@ def test_few_rows_and_a_low_threshold_are_told_of(rows: int, threshold: float, w
 
 def test_the_kinds_of_columns_are_sparks() -> None:
     kinds = {"whole": [1, 2], "some": [1, 2.5], "text": ["a", 1], "truth": [True, False], "none": [None, None]}
+    kinds |= {"long": [2**63 - 1, -(2**63)], "longer": [1, 2**63]}
     found = {name: tables.column(values).kind for name, values in kinds.items()}
-    assert found == {"whole": "long", "some": "double", "text": "string", "truth": "boolean", "none": "string"}
+    assert found == {"whole": "long", "some": "double", "text": "string", "truth": "boolean", "none": "string"} | {
+        "long": "long",
+        "longer": "double",
+    }
+    assert list(tables.column([10**400, -(10**400), 0.5]).values) == [np.inf, -np.inf, 0.5]
     assert list(tables.column([True, "a", 1.5]).values) == ["true", "a", "1.5"]
 
 
@@ -290,14 +320,23 @@ def test_what_cannot_be_read_is_left_out_and_told_of(tmp_path: Path) -> None:
         ("t.txt", "a", "t.txt: a monitor reads .csv"),
         ("t.csv", "", "t.csv: read_delimited: EmptyDataError"),
         ("t.jsonl", "\n", "holds no rows"),
+        ("t.json", '[{"a": 1}]', r"JSON lines \(.jsonl, .json\).*; .*t.json: 1 line could not be read"),
+        ("2026/01/05/10/t.jsonl", "{", "it has files from .*; .*t.jsonl: 1 line could not be read"),
         ("t.parquet", "a", "t.parquet: not readable as parquet"),
     ],
 )
 def test_bad_data_is_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=message) as raised:
-        tables.read(tmp_path / name, None)
+        tables.read(tmp_path if "/" in name else tmp_path / name, None)
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"a\.jsonl: not readable: "):
+        tables.read(tmp_path, None)
 
 
 # --- what is asked for
@@ -415,3 +454,63 @@ def test_names_of_metrics_and_the_tag(drifted: tuple[tables.Table, tables.Table]
         for line in results.lines(loud)
     )
     assert not any(line.startswith("ALERT") for line in results.lines(quiet))
+
+
+def run(folder: Path, **rows: str) -> tuple[int, dict[str, Any]]:
+    """A monitor with one signal for each of `rows`, production's JSON lines; its exit code and monitor.json."""
+    (folder / "reference.jsonl").write_text("".join(json.dumps({"ink": n / 7}) + "\n" for n in range(600)))
+    signals = {}
+    for name, text in rows.items():
+        (folder / f"{name}.jsonl").write_text(text)
+        data = {"production_data": f"{name}.jsonl", "reference_data": "reference.jsonl"}
+        sides = {side: {"input_data": {"path": str(folder / file)}} for side, file in data.items()}
+        signals[name] = {"type": "data_drift", "metric_thresholds": ALL, **sides}
+    told = {"monitor": "m", "time": "2026-01-05T10:00:00+00:00", "trigger": WEEKLY}
+    code = job.run(told | {"definition": {"monitoring_signals": signals}}, folder / "out", Workspace(folder))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return code, json.loads((folder / "out" / "monitor.json").read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("error", [OverflowError("far\ntoo far"), ValueError("odd"), OSError(5, "the disk is odd")])
+def test_a_signal_that_fails_leaves_what_the_others_say(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = compute.outcome
+
+    def odd(signal: definition.Signal, *sides: tables.Table) -> compute.Outcome:
+        if signal.name == "odd":
+            raise error
+        return outcome(signal, *sides)
+
+    monkeypatch.setattr(compute, "outcome", odd)
+    code, written = run(tmp_path, good='{"ink": 2.5}\n', odd='{"ink": 2.5}\n')
+    assert code == 1, "a signal could not be computed"
+    assert [one["signal"] for one in written["signals"]] == ["good"]
+    [failed] = written["not_computed"]
+    assert failed["reason"] == f"{type(error).__name__}: {' '.join(str(error).splitlines())}"
+    assert f"ERROR: odd (data_drift): {failed['reason']}\n" in capsys.readouterr().out
+
+
+def test_numbers_of_hundreds_of_digits_are_infinite(tmp_path: Path) -> None:
+    code, written = run(tmp_path, one=f'{{"ink": {10**400}}}\n', other='{"ink": 2.5}\n')
+    assert (code, [one["signal"] for one in written["signals"]]) == (1, ["other"])
+    assert "there are infinite numbers in it" in written["not_computed"][0]["reason"]
+
+
+def test_a_column_that_no_text_can_hold_is_told_of_escaped(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"\\ud800": 1.5}\n')
+    table = tables.read(tmp_path / "t.jsonl", None)
+    outcome = measured(table, table)
+    results.write(tmp_path, {"monitor": "m", "time": "now"}, [outcome], [])
+    [metric] = json.loads((tmp_path / "monitor.json").read_text())["signals"][0]["metrics"]
+    assert metric["feature"] == "\\ud800"
+
+
+def test_what_is_written_is_json_whatever_the_value(tmp_path: Path) -> None:
+    measure = compute.Measure("f", "numerical", "jensen_shannon_distance", float("nan"), float("inf"))
+    results.write(tmp_path, {"monitor": "m", "time": "now"}, [compute.Outcome(signal(), 1, 1, [measure], [])], [])
+    [metric] = json.loads((tmp_path / "monitor.json").read_text())["signals"][0]["metrics"]
+    assert (metric["value"], metric["threshold"]) == (None, None)

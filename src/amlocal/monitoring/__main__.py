@@ -51,10 +51,13 @@ def run(told: dict[str, Any], folder: Path, workspace: Workspace) -> int:
             production = _table(workspace, signal.production, target, moment, seen)
             reference = _table(workspace, signal.reference, target, moment, seen)
             outcome = compute.outcome(signal, production, reference)
-        except UserError as error:
+        except (UserError, ArithmeticError, ValueError, OSError) as error:
+            # Odd data of one signal does not take what the others say along.
             failed += 1
-            refused.append(definition.Refused(signal.name, signal.type, str(error)))
-            print(f"\nERROR: {signal.name} ({signal.type}): {error}", flush=True)
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            reason = kind + " ".join(str(error).splitlines())
+            refused.append(definition.Refused(signal.name, signal.type, reason))
+            print(f"\nERROR: {signal.name} ({signal.type}): {reason}", flush=True)
             continue
         found.append(outcome)
         print("", *results.lines(outcome), "", *results.table(outcome.measures), sep="\n", flush=True)

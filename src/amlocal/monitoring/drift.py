@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chisquare, ks_2samp, wasserstein_distance
 
+LEAST_RANGE = 1e-300  # of numbers that bins can tell apart; below 2e-308 a float loses its digits
 LEAST_DEVIATION = 0.001  # what Wasserstein's distance is divided by at least
 MOST_ROWS_OF_KS = 10_000  # from here on Azure's component refuses the Kolmogorov-Smirnov test
 
@@ -21,11 +22,11 @@ Numbers = np.ndarray
 def edges(before: Numbers, now: Numbers) -> Numbers:
     """Bins of equal width over both samples: ceil(log2(n) + 1) of them (Sturges), n the smaller sample's size.
 
-    One value only: one bin around it.
+    One value only, or several that are too near to be divided: one bin around them.
     """
     low, high = min(before.min(), now.min()), max(before.max(), now.max())
-    if low == high:
-        delta = 0.005 if low == 0 else abs(low * 0.005)
+    if high - low < LEAST_RANGE:
+        delta = 0.005 if abs(low) < LEAST_RANGE else abs(low * 0.005)
         return np.array([low - delta, low + delta])
     count = math.ceil(math.log2(min(len(before), len(now))) + 1)
     return low + np.arange(count + 1) * ((high - low) / count)
@@ -49,7 +50,11 @@ def histogram(values: Numbers, bins: Numbers) -> Numbers:
 def jensen_shannon_numerical(before: Numbers, now: Numbers) -> float:
     """The Jensen-Shannon distance (the root of the divergence, base 2: 0 to 1) of the two histograms."""
     bins = edges(before, now)
-    return _jensen_shannon(histogram(before, bins), histogram(now, bins))
+    was, found = histogram(before, bins), histogram(now, bins)
+    if not (was.any() and found.any()):  # a side is the highest value only, which rounding has put beyond the last edge
+        bins[-1] = max(before.max(), now.max())
+        was, found = histogram(before, bins), histogram(now, bins)
+    return _jensen_shannon(was, found)
 
 
 def normalized_wasserstein(before: Numbers, now: Numbers) -> float:
@@ -80,6 +85,8 @@ def population_stability_categorical(before: Sequence[str], now: Sequence[str]) 
 def chi_squared(before: Sequence[str], now: Sequence[str]) -> float:
     """The p-value of Pearson's test of production against the reference's shares; 0 where a category is new."""
     was, found = _counts(before, now)
+    if len(was) == 1:
+        return 1.0  # one category on both sides: nothing to test
     with np.errstate(divide="ignore"):
         return float(chisquare(found, was / len(before) * len(now)).pvalue)
 

@@ -12,6 +12,7 @@ from amlocal.errors import UserError
 from amlocal.monitoring.tables import Column, Table
 
 NUMBERS = ("long", "double")
+LARGEST = 1e150  # the squares of larger numbers, which a deviation needs, are beyond 64 bits
 FEW = 0.05  # whole numbers with fewer different values per row than this are categories (df_utils.py: is_categorical)
 
 
@@ -89,8 +90,8 @@ def for_drift(
         elif as_kind == "numerical" and now.kind not in NUMBERS:
             notices.append(f"{name}: not computed: feature_type_override says numerical, its values are {now.kind}")
             continue
-        if as_kind == "numerical" and not all(np.isfinite(numbers(side)).all() for side in _at(sides, now, before)):
-            notices.append(f"{name}: not computed: there are infinite numbers in it")
+        if as_kind == "numerical" and any(abs(numbers(side)).max() > LARGEST for side in _at(sides, now, before)):
+            notices.append(f"{name}: not computed: there are infinite numbers in it, or some beyond {LARGEST:g}")
             continue
         features.append(Feature(name, as_kind, *_at(sides, now, before)))
     return features

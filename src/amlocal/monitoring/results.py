@@ -1,5 +1,6 @@
 """What a monitor tells: lines in the log, files in the output, metrics and tags of the job's MLflow run."""
 
+import math
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -81,8 +82,8 @@ def write(folder: Path, about: dict[str, Any], found: Sequence[Outcome], refused
                     "feature": measure.feature,
                     "data_type": measure.kind,
                     "metric": measure.metric,
-                    "value": measure.value,
-                    "threshold": measure.threshold,
+                    "value": _finite(measure.value),
+                    "threshold": _finite(measure.threshold),
                     "violated": measure.violated,
                 }
                 for measure in one.measures
@@ -137,6 +138,11 @@ def log(run_id: str, found: Sequence[Outcome]) -> None:
         client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags(found).items()])
     except MlflowException as error:
         raise UserError(f"what was found is written, but not logged to MLflow: {str(error).splitlines()[0]}") from error
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows neither infinity nor NaN."""
+    return value if math.isfinite(value) else None
 
 
 def _key(name: str) -> str:

@@ -23,6 +23,7 @@ from amlocal.jobs import mltable_reader
 Row = dict[str, Any]
 Span = tuple[datetime, datetime]
 SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
+READ = ".csv, .parquet, JSON lines (.jsonl, .json)"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,12 @@ class Table:
 
 def of_rows(rows: list[Row], notices: Iterable[str] = ()) -> Table:
     names = dict.fromkeys(name for row in rows for name in row)
-    return Table({name: column(row.get(name) for row in rows) for name in names}, len(rows), tuple(notices))
+    return Table({_writable(name): column(row.get(name) for row in rows) for name in names}, len(rows), tuple(notices))
+
+
+def _writable(name: str) -> str:
+    """JSON can name a column by half a character, such as "\\ud800", which nothing can print or write."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def column(values: Iterable[Any]) -> Column:
@@ -73,6 +79,8 @@ def column(values: Iterable[Any]) -> Column:
 def _plain(value: Any) -> Any:
     if hasattr(value, "item") and not isinstance(value, str):  # numpy's
         value = value.item()
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(str(value))  # no long; infinite, where float(value) would raise
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -101,10 +109,9 @@ def read(place: Path, span: Span | None) -> Table:
     notices = [f"{place}: its rows carry no time, so the window does not apply: all are read"] if span else []
     rows = [row for file in files for row in _of_file(file, notices)]
     if not rows:
-        raise UserError(
-            f"{place}: holds no rows; a monitor reads an MLTable, {', '.join(SUFFIXES)}, or collected data in "
-            "<yyyy>/<MM>/<dd>/<HH>/*.jsonl"
-        )
+        collected_in = "<yyyy>/<MM>/<dd>/<HH>/*.jsonl"
+        told = f"{place}: holds no rows; a monitor reads an MLTable, {READ}, or collected data in {collected_in}"
+        raise UserError("; ".join([told, *notices]))
     return of_rows(rows, notices)
 
 
@@ -128,7 +135,7 @@ def _of_frame(frame: Any) -> Table:
             there = series.dropna()
             if len(there) and (there % 1 == 0).all():
                 values = [None if math.isnan(value) else int(value) for value in values]
-        columns[str(name)] = column(values)
+        columns[_writable(str(name))] = column(values)
     return Table(columns, len(frame))
 
 
@@ -138,7 +145,7 @@ def _of_file(file: Path, notices: list[str]) -> Iterator[Row]:
         yield from _of_lines(file, notices)
         return
     if suffix not in SUFFIXES:
-        raise UserError(f"{file}: a monitor reads {', '.join(SUFFIXES)}, an MLTable, or a folder of collected data")
+        raise UserError(f"{file}: a monitor reads {READ}, an MLTable, or a folder of collected data")
     try:
         if suffix == ".csv":
             frame = mltable_reader.read(
@@ -160,26 +167,33 @@ def _of_file(file: Path, notices: list[str]) -> Iterator[Row]:
 def _of_lines(file: Path, notices: list[str]) -> Iterator[Row]:
     """The rows of JSON lines: a line is one, or a collected record whose `data` are several."""
     torn = other = 0
-    with file.open("rb") as lines:
-        for line in lines:
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                record = None
-            if not isinstance(record, dict):
-                torn += 1
-            elif "data" not in record and "dataref" not in record:
-                yield record
-            elif isinstance(data := record.get("data"), list) and all(isinstance(row, dict) for row in data):
-                yield from data
-            else:
-                other += 1
+    for line in _lines(file):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            torn += 1
+        elif "data" not in record and "dataref" not in record:
+            yield record
+        elif isinstance(data := record.get("data"), list) and all(isinstance(row, dict) for row in data):
+            yield from data
+        else:
+            other += 1
     if torn:
         notices.append(f"{file}: {torn} line{'s' * (torn > 1)} could not be read, and left out")
     if other:
         notices.append(f"{file}: {other} record{'s' * (other > 1)} whose data are no rows, left out")
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as lines:
+            yield from lines
+    except OSError as error:  # a folder of that name, a link to what is not there
+        raise UserError(f"{file}: not readable: {error.strerror}") from error
 
 
 # --- a collection
@@ -223,7 +237,6 @@ def _of_collection(place: Path, files: list[tuple[Path, Span]], span: Span | Non
     if not rows:
         told = f" between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC" if span else ""
         first, last = files[0][1][0], files[-1][1][1]
-        raise UserError(
-            f"{place}: holds no rows{told}; it has files from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
-        )
+        files_of = f"it has files from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+        raise UserError("; ".join([f"{place}: holds no rows{told}", files_of, *notices]))
     return of_rows(rows, notices)
