@@ -19,6 +19,8 @@ LABEL = "drift"
 WORKFLOW = "train.yml"  # what retrains
 NOTE = re.compile(r"\n*<!-- monitor: (\[.*\]) -->\s*$")
 MOST = 20  # changes that are told of, the latest: an issue holds 65,536 characters, a variable twice as many
+MOST_TOLD = 200  # changes that an issue remembers, the latest
+LONGEST_TITLE = 250  # characters, of the 256 that GitHub takes
 NEEDED = ("headline", "advice", "requests", "standing", "accuracy")
 OF_CHANGES = ("first_date", "seen_date", "last_date", "ended", "words", "score", "evidence", "accuracy", "labelled")
 ENOUGH = 40  # labelled digits of a change: digits.gather takes 30 at least, when those that come twice are left out
@@ -38,7 +40,8 @@ class Issue:
     @property
     def body(self) -> str:
         # ASCII only, and no ">": nothing in it can end the comment.
-        note = json.dumps(self.told).replace(">", "\\u003e")
+        latest = sorted(self.told, key=lambda one: one["last"])[-MOST_TOLD:]
+        note = json.dumps(latest).replace(">", "\\u003e")
         return f"{self.text}\n\n<!-- monitor: {note} -->\n"
 
 
@@ -116,7 +119,8 @@ def page(verdict: Change, new: list[Change]) -> str:
 def all_clear(verdict: Change) -> str:
     """The comment with which an issue is closed."""
     ended = [change["last_date"] for change in verdict["changes"] if change["ended"]]
-    why = f"the last odd digits came on {max(ended)}" if ended else "for the latest model these digits are normal"
+    calm = "nothing in what was collected differs from what the latest model was tested on"
+    why = f"the last odd digits came on {max(ended)}" if ended else calm
     return f"**All clear**: {plain(why)}.\n\n" + "\n".join(figures(verdict))
 
 
@@ -139,6 +143,9 @@ def follow_up(verdict: Change, issues: list[Issue]) -> list[str]:
     """Do all that there is to do; what was done, in words."""
     told = [one for issue in issues for one in issue.told]
     new = [change for change in verdict["changes"] if not any(same(change, one) for one in told)]
+    for one in issues:
+        if go_on(one, verdict):
+            keep(one)
     labels_came = [one for one in issues if unlearnt(one, verdict)]
     issue = next((one for one in issues if one.is_open), None)
     did = []
@@ -174,6 +181,15 @@ def follow_up(verdict: Change, issues: list[Issue]) -> list[str]:
         gh("issue", "close", issue.number, "--reason", "completed")
         did.append(f"closed issue #{issue.number}")
     return did
+
+
+def go_on(issue: Issue, verdict: Change) -> bool:
+    """Note until when the changes that an issue told have lasted by now, for where one began may be estimated anew,
+    later than all that was known when it was told. Whether there is anything to note."""
+    before = [one["last"] for one in issue.told]
+    for one in issue.told:
+        one["last"] = max([one["last"], *(seen["last_date"] for seen in verdict["changes"] if same(seen, one))])
+    return before != [one["last"] for one in issue.told]
 
 
 def unlearnt(issue: Issue, verdict: Change) -> list[Change]:
@@ -213,7 +229,7 @@ def create(verdict: Change, new: list[Change]) -> Issue:
     look = ["--description", "What the endpoint is asked has changed", "--color", "d93f0b"]
     gh("label", "create", LABEL, "--force", *look)
     issue = Issue("", True, page(verdict, new), notes(new))
-    title = f"Drift: {plain(verdict['headline'])}"
+    title = f"Drift: {plain(verdict['headline'])}"[:LONGEST_TITLE]
     address = gh("issue", "create", "--title", title, "--label", LABEL, "--body-file", "-", text=issue.body)
     issue.number = address.strip().rpartition("/")[2]
     return issue

@@ -62,6 +62,8 @@ def list_issues(given):
 def create_issue(given):
     if given.label not in kept("labels"):
         sys.exit(f"could not add label: '{given.label}' not found")
+    if len(given.title) > 256:
+        sys.exit("GraphQL: Title is too long (maximum is 256 characters) (createIssue)")
     issues = kept("issues")
     number = len(issues) + 1
     made = {"number": number, "title": given.title, "body": body(given), "state": "OPEN", "stateReason": ""}

@@ -74,3 +74,8 @@ class Repository:
     @property
     def written(self):
         return [line for line in self.asked if not line.startswith("issue list")]
+
+    @property
+    def heard(self):
+        """What somebody gets a message of: not the edits, in which the script notes what it has told."""
+        return [line for line in self.written if not line.startswith("issue edit")]

@@ -34,10 +34,16 @@ def test_a_drift_becomes_an_issue_that_says_what_to_do(repository):
 
 def test_the_same_drift_is_told_once(repository):
     repository.look(verdict(change("2026-03-02", "2026-03-20")))
-    before = repository.written
-    # It goes on, and where it began is estimated anew.
-    assert repository.look(verdict(change("2026-03-03", "2026-03-21"))).returncode == 0
-    assert repository.written == before
+    before = repository.heard
+    # It goes on, and where it began is estimated anew: in the end later than all that was known when it was told.
+    for first, last in (("2026-03-03", "2026-03-21"), ("2026-03-10", "2026-03-25"), ("2026-03-22", "2026-03-28")):
+        assert repository.look(verdict(change(first, last))).returncode == 0
+        assert repository.heard == before
+    [issue] = repository.issues
+    assert '"last": "2026-03-28"' in issue["body"]
+    written = repository.written
+    repository.look(verdict(change("2026-03-22", "2026-03-28")))
+    assert repository.written == written, "nothing new is not noted"
 
 
 def test_another_drift_is_a_comment_while_the_issue_is_open(repository):
@@ -75,7 +81,9 @@ def test_a_model_that_has_learnt_it_is_an_all_clear_too(repository):
     repository.look(verdict())
     [issue] = repository.issues
     assert issue["state"] == "CLOSED"
-    assert "for the latest model these digits are normal" in issue["comments"][0]["body"]
+    assert (
+        "nothing in what was collected differs from what the latest model was tested on" in issue["comments"][0]["body"]
+    )
 
 
 def test_what_came_and_went_between_two_looks_is_told_and_closed(repository):
@@ -104,9 +112,9 @@ def test_a_drift_that_was_told_to_be_over_and_is_not_is_news(repository):
 def test_who_closes_the_issue_by_hand_has_peace(repository):
     repository.look(verdict(change("2026-03-02", "2026-03-20")))
     (repository.folder / "issues.json").write_text(json.dumps([repository.issues[0] | {"state": "CLOSED"}]))
-    before = repository.written
+    before = repository.heard
     repository.look(verdict(change("2026-03-02", "2026-03-21")))
-    assert repository.written == before
+    assert repository.heard == before
 
 
 def test_no_drift_is_no_issue(repository):
@@ -166,6 +174,26 @@ def test_names_in_a_verdict_are_no_markdown(repository):
     [issue] = repository.issues
     assert "@" not in issue["body"] and "](https://example" not in issue["body"]
     assert issue["body"].count("<!--") == 1
+
+
+def test_a_headline_that_is_too_long_for_a_title_is_cut(repository):
+    repository.look(verdict(change("2026-03-02", "2026-03-20")) | {"headline": "odd digits " * 50})
+    assert [len(issue["title"]) for issue in repository.issues] == [250]
+
+
+def test_what_an_issue_remembers_has_an_end(repository):
+    told = [
+        {"first": f"{year}-01-01", "last": f"{year}-01-02", "ended": True, "retrained": False}
+        for year in range(1700, 2026)
+    ]
+    repository.look(verdict(change("2026-03-02", "2026-03-20")))
+    [issue] = repository.issues
+    kept = issue["body"].replace("monitor: [", f"monitor: [{json.dumps(told)[1:-1]}, ")
+    (repository.folder / "issues.json").write_text(json.dumps([issue | {"body": kept}]))
+    repository.look(verdict(change("2026-03-02", "2026-03-21")))
+    [issue] = repository.issues
+    assert issue["body"].count('"first"') == 200
+    assert '"last": "2026-03-21"' in issue["body"] and '"1700-01-01"' not in issue["body"]
 
 
 def test_the_issue_of_somebody_else_is_not_ours(repository):
