@@ -26,6 +26,10 @@ class Memory:
         self._last: deque[tuple[int, Row, float]] = deque(maxlen=LAST)
         self._kept: dict[int, tuple[int, Row, float]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self._last)
+
     def add(self, rows: Sequence[Row], evidence: np.ndarray, detector: Detector) -> None:
         """Further requests, which the detector has just been given."""
         first = detector.requests - len(rows)

@@ -83,7 +83,7 @@ def watch(
                 tell()
         except KeyboardInterrupt:
             print()
-        if detector.requests:
+        if state.memory:  # and not interrupted over the very first
             look = _look(place, state, labels)
             with output.folder(out) as scratch:
                 monitor.write(look, scratch)
@@ -137,7 +137,7 @@ class _State:
 
 
 def _look(place: monitor.Place, state: _State, labels: Path | None) -> Look:
-    problems: list[str] = []
+    problems = list(state.follower.problems)
     try:
         truths = monitor.labelled(labels, problems)
     except DataError:  # not there yet, or nothing in it

@@ -14,6 +14,7 @@ import pytest
 
 from digits import collected, ink, lite, memory, monitor, reference, watch
 from digits.data import embedded
+from digits.drift import Detector
 from digits.lite import FILE, Lite
 
 BEFORE, AFTER = 150, 60
@@ -160,6 +161,25 @@ def test_killed_over_an_alarm_it_tells_when_it_goes_on(
     watch.watch(monitor.Place(folder), trained, out, {"gamma": 10_000}, until=lambda d: d.requests == total)
     assert capsys.readouterr().out.count("ALL CLEAR: ") == 1
     assert json.loads((out / "verdict.json").read_text())["drifted"]
+
+
+def test_interrupted_over_the_first_requests_it_just_ends(
+    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "collected", tmp_path / "out"
+    write(folder, columns, 0, 20)
+    update = Detector.update
+
+    def interrupted(self: Detector, told: dict[str, np.ndarray]) -> np.ndarray:
+        update(self, told)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Detector, "update", interrupted)
+        watch.watch(monitor.Place(folder), trained, out, {"gamma": 10_000})
+    assert list(out.iterdir()) == []
+    detector = watch.watch(monitor.Place(folder), trained, out, {"gamma": 10_000}, until=lambda d: d.requests == 20)
+    assert detector.requests == 20
 
 
 def test_a_labels_file_that_is_empty_yet_is_no_hindrance(
