@@ -39,6 +39,7 @@ from digits.look import Look, most_unlike
 from digits.memory import Memory
 
 REPORT, VERDICT = "report.html", "verdict.json"
+FEW = 100  # digits of a hand, by which nothing can be said to be rarer than one in so many
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -147,6 +148,10 @@ def looked(
     if others:
         told = f"{others:,} of {len(seen):,} requests were answered by another model than --model"
         seen.problems.append(f"{told}: the detector looks at nothing but their ink")
+    fewest = min(map(len, detector.bets.reference.by_hand()))
+    if fewest < FEW:
+        told = f"the reference knows one of its hands by {fewest} digits only"
+        seen.problems.append(f"{told}: a change is noticed later, and a short one perhaps not")
     found = verdict.judge(seen, detector.changes, numbers, detector.requests)
     surprise = detector.bets.logarithms(seen.columns)[:, NAMES.index("together")]
     return Look(seen, found, evidence, surprise, detector, numbers)
@@ -195,7 +200,7 @@ def summary(look: Look) -> dict[str, Any]:
                 }
                 for change in found.changes
             ],
-            "most_unlike": [str(seen["id"][index]) for index in most_unlike(look, 20)],
+            "most_unlike": [str(seen["id"][index]) for index in most_unlike(look, report.UNLIKE)],
             "problems": seen.problems,
         }
     )

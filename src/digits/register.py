@@ -21,6 +21,7 @@ from digits.data import Digits
 
 MEASURED = ("accuracy", "champion_accuracy", "mcnemar_p")
 MEASURED_NEW = ("accuracy_new", "champion_accuracy_new", "mcnemar_p_new", "agreement_p")  # of the new hand
+SOURCE_NEW = "source.test.new"  # a version's tag: what it was judged by of a new hand
 BEFORE_AND_AFTER = "before_and_after.png"
 
 
@@ -97,11 +98,15 @@ def register(
                 both = (before[: len(answers)], answers)
                 matrices = [evaluate.confusion(hand["test"].labels, each) for each in both]
                 pictures.save(pictures.before_and_after(*matrices), folder / BEFORE_AND_AFTER)
+        if champion is not None and hand is None and judged.passed and (learnt := champion.tags.get(SOURCE_NEW)):
+            judged = replace(judged, passed=False, reason=_forgetful(champion.version, learnt))
         version = None
         fingerprint = lite.fingerprint(model / lite.FILE)
         same = registry.version_of(name, fingerprint)
-        if champion is not None and same is not None:
-            # No model is better than itself; nor does one come back that another has taken the place of.
+        # No model is better than itself; nor does one come back that another has taken the place of, unless it knows a
+        # hand that the other does not.
+        back = hand is not None and judged.passed
+        if champion is not None and same is not None and (same.version == champion.version or not back):
             version, first = int(same.version), int(champion.version)
             role = ", the champion, already" if version == first else f" already, and version {first} is champion since"
             known = f"it is version {version}{role}"
@@ -113,7 +118,7 @@ def register(
             tags = {"accuracy": f"{judged.accuracy:.4f}", "source.test": test.source}
             tags |= {f"trained.{key}": str(value) for key, value in about.items()}
             if hand is not None:
-                tags |= {"accuracy.new": f"{judged.accuracy_new:.4f}", "source.test.new": hand["test"].source}
+                tags |= {"accuracy.new": f"{judged.accuracy_new:.4f}", SOURCE_NEW: hand["test"].source}
             tags[registry.FINGERPRINT] = fingerprint
             version = int(registry.register(name, model, run_id, tags).version)
         verdict = {
@@ -172,6 +177,11 @@ def _judge_new(
 def _incomparable(version: str, error: lite.ModelError) -> str:
     why = " ".join(str(error).split())
     return f"cannot be compared with the champion, version {version}: {why}; restore it, or set its tag champion=false"
+
+
+def _forgetful(version: str, learnt: str) -> str:
+    told = f"the champion, version {version}, has learnt another hand ({learnt}), which this model was not judged by"
+    return f"{told}; retrain with the labelled images of that hand, or set the champion's tag champion=false"
 
 
 def _name(text: str) -> str:

@@ -26,7 +26,7 @@ TEMPLATE = Path(__file__).with_name("report.html")
 ROLLING = 10  # digits over which accuracy is averaged
 PICTURES = 400  # images in the page, some 600 bytes each: the most unlike, the unsure, the wrong, then the others
 DRAWN = 4_000  # requests that are drawn; of more, so many are chosen evenly
-UNLIKE = 20  # of the images that are most unlike the reference
+UNLIKE = 40  # of the images that are most unlike the reference: a retraining takes 30 at least
 
 
 def page(look: Look) -> str:
@@ -114,7 +114,8 @@ def describe(look: Look, change: Change) -> tuple[str, str]:
         who = (": all" if change.share == 1 else f": {change.share:.0%}") + f" of them {title(change.source)}"
     right = "" if math.isnan(change.accuracy) else f" {change.accuracy:.0%} were read right."
     which = f"s {first:,} to {last:,}" if last > first else f" {first:,}"
-    sure = f"Certain from {unit(seen)} {look.when(alarm)[0]:,} on, for {rarity(change.evidence, certified)}."
+    together = rarity(change.evidence, certified)
+    sure = f"Certain from {unit(seen)} {look.when(alarm)[0]:,} on; taken together, {together}."
     return f"{when}, {unit(seen)}{which},", f"the digits were {' and '.join(change.words)}{who}.{right} {sure}"
 
 

@@ -96,7 +96,8 @@ def others(look: "Look") -> list[str]:
     if shown == look.requests:
         return []
     kept = f"the last {LAST:,}, the first {OF_A_CHANGE} of every change, and what is labelled"
-    return [f"Shown are {shown:,} of the {look.requests:,} requests, all of which were looked at: {kept}"]
+    since = "of those that a watch has seen since it was last started"
+    return [f"Shown are {shown:,} of the {look.requests:,} requests, all of which were looked at: {kept}, {since}"]
 
 
 def scores(look: "Look") -> str:
@@ -128,12 +129,15 @@ def _scores(look: "Look", number: int, change: Change, wide: bool) -> str:
     chance = (
         "the chance that normal digits ever show the like" if certified else "how rarely normal digits show the like"
     )
-    return (
-        f'<figure class="{"wide split" if wide else ""}"><figcaption><h2>{heading}</h2>'
-        f"<p>The clearest signs, each on its own: {chance}.</p></figcaption>"
-        f'<ul class="bars">{bars}</ul>'
+    table = (
         f'<table class="moved"><thead><tr><th>On average</th><td>{before}</td><td>{during}</td></tr></thead>'
-        f"<tbody>{moved}</tbody></table></figure>"
+        f"<tbody>{moved}</tbody></table>"
+    )
+    shown = change.last >= change.first  # of one that is not there is no average
+    return (
+        f'<figure class="{"wide split" if wide and shown else ""}"><figcaption><h2>{heading}</h2>'
+        f"<p>The clearest signs, each on its own: {chance}.</p></figcaption>"
+        f'<ul class="bars">{bars}</ul>{table if shown else ""}</figure>'
     )
 
 

@@ -212,21 +212,31 @@ def _headline(changes: list[Change]) -> str:
         if len(changes) == 1 and not ended:
             return "The digits have changed"
         return f"The digits changed{times}, and are as before again" if ended else f"The digits changed{times}"
-    who = " and ".join(named)
-    who = who[0].upper() + who[1:]
+    if not ended and len(named) > 1:
+        stay = f"{title(changes[-1].source or '')} digits"
+        named.remove(stay)
+        return _sentence(f"{' and '.join(named)} came and went, {stay} came and stayed")
+    who = _sentence(" and ".join(named))
     if ended:
         return f"{who} came and went{times}"
     return f"{who} came{times} and stayed" if len(changes) == 1 else f"{who} came{times}, and now they stay"
 
 
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
 def _advice(changes: list[Change], calm: float, changed: float, requests: int) -> str:
     if not changes:
         all_of_them = "The one request looks" if requests == 1 else f"All {requests:,} requests look"
-        return f"{all_of_them} like the digits the model was tested on. There is nothing to do."
+        told = f"{all_of_them} like the digits the model was tested on."
+        if calm < GOOD:
+            return f"{told} Yet it read only {calm:.0%} of them right: look at its mistakes, and label more."
+        return f"{told} There is nothing to do."
     ended = changes[-1].ended
     if math.isnan(changed):
         told = "Nobody has said yet what these digits are, so what the change costs is not known."
-        return f"{told} Label some of those below" + (", before they come again." if ended else ", then retrain.")
+        return f"{told} Label some of them" + (", before they come again." if ended else ", then retrain.")
     others = "" if math.isnan(calm) else f", against {calm:.0%} of the others"
     if not math.isnan(calm) and not changed < calm - WORSE:
         return "The model reads these digits as well as the others. There is nothing to do yet; keep watching."

@@ -41,6 +41,7 @@ def watch(
     before the watch began the report has no images.
     """
     detector = monitor.new_detector(model, promise)
+    collected.files(place.folder, collected.OUTPUTS)  # if there is no such folder, that is better known at once
     state = _State(out / STATE, place, lite.fingerprint(lite.find(model)), detector)
     out.mkdir(parents=True, exist_ok=True)
     print(

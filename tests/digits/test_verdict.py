@@ -144,3 +144,14 @@ def test_evidence_in_words(evidence: float, told: str) -> None:
 def test_titles() -> None:
     assert verdict.title("synthetic-devanagari") == "synthetic Devanagari" and verdict.title("mnist") == "MNIST"
     assert verdict.title("blurred") == "blurred" and verdict.hand("synthetic-japanese") == "japanese"
+
+
+def test_of_several_hands_only_the_last_stays() -> None:
+    source = ["mnist"] * 20 + ["children"] * 20 + ["mnist"] * 20 + ["synthetic-japanese"] * 40
+    said = judge(seen(source), [change(20, 22, 39), change(60, 62)])
+    assert said.headline == "Children digits came and went, synthetic Japanese digits came and stayed"
+
+
+def test_a_calm_stream_that_is_read_badly_is_not_well() -> None:
+    said = judge(seen(["mnist"] * N, slice(0, 30)), [])
+    assert "read only 70% of them right" in said.advice and "nothing to do" not in said.advice
