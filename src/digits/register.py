@@ -99,7 +99,10 @@ def register(
                 matrices = [evaluate.confusion(hand["test"].labels, each) for each in both]
                 pictures.save(pictures.before_and_after(*matrices), folder / BEFORE_AND_AFTER)
         if champion is not None and hand is None and judged.passed and (learnt := champion.tags.get(SOURCE_NEW)):
-            judged = replace(judged, passed=False, reason=_forgetful(champion.version, learnt))
+            mind = (
+                f"mind that version {champion.version} has learnt another hand ({learnt}), which this was not judged by"
+            )
+            judged = replace(judged, reason=f"{judged.reason}; {mind}")
         version = None
         fingerprint = lite.fingerprint(model / lite.FILE)
         same = registry.version_of(name, fingerprint)
@@ -177,11 +180,6 @@ def _judge_new(
 def _incomparable(version: str, error: lite.ModelError) -> str:
     why = " ".join(str(error).split())
     return f"cannot be compared with the champion, version {version}: {why}; restore it, or set its tag champion=false"
-
-
-def _forgetful(version: str, learnt: str) -> str:
-    told = f"the champion, version {version}, has learnt another hand ({learnt}), which this model was not judged by"
-    return f"{told}; retrain with the labelled images of that hand, or set the champion's tag champion=false"
 
 
 def _name(text: str) -> str:
