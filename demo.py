@@ -193,14 +193,10 @@ def summary(
         before, after = found["external"]["accuracy"], found["after"]["accuracy"]
         road.append(f"  {'served':<11}{before:.0%} of 100 digits read before, {after:.0%} of others like them after")
     back = "\n".join(road)
-    served = (
-        f", {learnt['accuracy']:.2%} of the same digits, once it had learnt those that stayed"
-        if "after" in found
-        else ""
-    )
+    then = f"; {learnt['accuracy']:.2%} once it had learnt the hand that stayed" if "after" in found else ""
     return f"""
-Accuracy     {verdict["accuracy"]:.2%} on test digits that it never saw; {verdict["reason"]}
-Model        {name}, version {version}{served}
+Accuracy     {verdict["accuracy"]:.2%} on test digits that it never saw{then}
+Model        {name}, version {version}
 Endpoint     {endpoint["scoring_uri"]}
 
 What drifted, and when
