@@ -22,6 +22,7 @@ import numpy as np
 
 from digits import ink, payload
 from digits.images import SIZE, DataError
+from digits.lite import MODEL
 
 INPUTS, OUTPUTS, REQUEST = "model_inputs", "model_outputs", "request"
 _IDS = ("correlationid", "xrequestid", "clientrequestid")
@@ -30,7 +31,6 @@ _LABEL = {"id": str, "tick": int, "date": str, "source": str, "label": int, "wei
 
 # What a detector looks at, beside the MODEL that answered.
 FOLLOWED = (*ink.STATISTICS, "confidence", "distance", "prediction")
-MODEL = "model"
 # A measurement is not as large, so what is counts as missing: its square would be infinite.
 LARGEST = 1e15
 
@@ -92,12 +92,11 @@ def read(folder: Path, labels: Path, endpoint: str | None = None, deployment: st
     problems: list[str] = []
     labelled = read_labels(labels, problems)
     wanted = {row["id"] for row in labelled}
-    place = (endpoint, problems, 0.0, deployment)
-    outputs = _by_id(records(folder, OUTPUTS, *place), wanted)
-    inputs = _by_id(records(folder, INPUTS, *place), wanted)
+    outputs = _by_id(records(folder, OUTPUTS, endpoint, problems, deployment=deployment), wanted)
+    inputs = _by_id(records(folder, INPUTS, endpoint, problems, deployment=deployment), wanted)
     # The gateway records a request by its own id for it, which a row of model_outputs has beside the client's.
     known = wanted | {str(row.get("xrequestid")) for row in outputs.values()}
-    requests = _by_id(records(folder, REQUEST, *place), known)
+    requests = _by_id(records(folder, REQUEST, endpoint, problems, deployment=deployment), known)
 
     found = [row for row in labelled if row["id"] in outputs]
     lacks = {

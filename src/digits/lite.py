@@ -8,6 +8,9 @@ import numpy as np
 from digits.model import CLASSES, PIXELS
 
 FILE = "model.tflite"
+# The column of a record that tells which model answered, by its fingerprint: what one network makes of a digit cannot
+# be compared with what another does.
+MODEL = "model"
 BATCH = 1000  # images at once: enough to be fast, little enough to be small
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from digits import ink
 from digits.data import Digits
 from digits.images import DataError
-from digits.lite import FILE, Lite, fingerprint
+from digits.lite import FILE, MODEL, Lite, fingerprint
 
 FOLDER, TABLE, NEIGHBOURS = "reference", "reference.csv", "neighbours.csv"
 ANSWERED = ("confidence", "distance", "prediction")  # what a model makes of a digit
@@ -72,7 +72,7 @@ class Reference:
 
     def foreign(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Which requests are known to have been answered by another model: bool (n,)."""
-        answered_by = columns.get("model")
+        answered_by = columns.get(MODEL)
         if answered_by is None or not self.model:
             return np.zeros(len(next(iter(columns.values()))), bool)
         return (answered_by != self.model) & (answered_by != "")

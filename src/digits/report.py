@@ -220,7 +220,7 @@ def _thresholds(look: Look) -> list[dict[str, float]]:
     for number in range(len(changes) + 1):
         then = copy.copy(look.detector)
         then.alarms = look.detector.alarms - len(changes) + number
-        start = changes[number - 1].last + 1 if number else 0  # as soon as the former is over
+        start = changes[number - 1].last + 1 if number else 0
         if not steps or steps[-1]["value"] != then.threshold / math.log(10):
             steps.append({"from": start, "value": then.threshold / math.log(10)})
     return [step for step in steps if step["from"] < len(look.seen)]

@@ -19,13 +19,11 @@ if (_root := str(Path(__file__).resolve().parents[1])) not in sys.path:
 import numpy as np
 
 from digits import ink, payload
-from digits.lite import Lite, ModelError, find, fingerprint
+from digits.lite import MODEL, Lite, ModelError, find, fingerprint
 
 # Azure puts requests that arrive together into one record with one correlation id, so rows carry their own: what the
 # client sent as x-ms-client-request-id, and what the gateway calls the request, the key of its own collections.
 IDS = ("correlationid", "xrequestid")
-# Which model answered (digits.lite.fingerprint): what its network makes of a digit cannot be compared with another's.
-MODEL = "model"
 INPUTS = (IDS[0], *ink.STATISTICS)
 ANOMALIES = ("anomaly_largest", "anomaly_smallest", "anomaly_sum")
 OUTPUTS = (
