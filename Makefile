@@ -13,12 +13,12 @@ help: ## show this list
 install: .venv/installed ## create .venv/ with everything the project needs
 
 # uv installs in seconds what takes pip two minutes; the lock files are pip's, and either reads them.
-.venv/installed: requirements-dev.lock pyproject.toml
+.venv/installed: requirements-dev.lock pyproject.toml amlocal/pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check \
 		uv==$$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 	$(VENV)/uv pip install --quiet --python .venv --require-hashes --requirement requirements-dev.lock
-	$(VENV)/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	$(VENV)/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable . --editable ./amlocal
 	@touch $@
 
 tools: .tools/installed ## create .tools/ with what checks workflows and infrastructure (npm for Azure's Bicep types)

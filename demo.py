@@ -20,9 +20,9 @@ import numpy as np
 
 from amlocal.cli.app import error_line
 from amlocal.client import LocalMLClient
-from amlocal.endpoints.down import down
-from amlocal.errors import NotFound, UserError
-from amlocal.jobs.tracking import Tracking
+from amlocal.core.errors import NotFound, UserError
+from amlocal.down import down
+from amlocal.jobs.run.tracking import Tracking
 from amlocal.specs import load
 
 HERE = Path(__file__).resolve().parent

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from amlocal.monitoring import drift
+from amlocal.monitors import drift
 from digits import data, ink
 
 METRICS = ("jensen_shannon_distance", "normalized_wasserstein_distance")

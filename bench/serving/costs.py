@@ -87,7 +87,7 @@ def _direct(folder: Path, model: Path) -> list[dict[str, Any]]:
 
 
 def _worker() -> str:
-    from amlocal.endpoints import worker
+    from amlocal.endpoints.worker import instance as worker
 
     return worker.__file__
 

@@ -138,7 +138,7 @@ class Workspace:
 
     def processes(self) -> dict[str, psutil.Process]:
         """The supervisor, the gateway, and the workers as DEPLOYMENT-REVISION-INDEX."""
-        from amlocal.processes import find
+        from amlocal.core.processes import find
 
         paths = {path.stem: path for path in self.store.run("digits").glob("*.json")} | {
             "supervisor": self.store.supervisor
@@ -146,7 +146,7 @@ class Workspace:
         return {name: process for name, path in paths.items() if (process := find(path))}
 
     def end(self) -> None:
-        from amlocal.endpoints.down import down
+        from amlocal.down import down
 
         for process in self.processes().values():
             _ask(process, lambda p: p.resume())
@@ -188,7 +188,7 @@ def peer(
     **environment: str,
 ) -> Iterator[Server]:
     """A server that `command` starts at the port that it is given."""
-    from amlocal.processes import end
+    from amlocal.core.processes import end
 
     folder.mkdir(parents=True)
     port = free_port()

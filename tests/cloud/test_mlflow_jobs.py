@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from tests.cloud.double import Double
+from tests.double import Double
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {

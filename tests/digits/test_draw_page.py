@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from amlocal.client import LocalMLClient
-from amlocal.endpoints.down import down
+from amlocal.down import down
 from amlocal.operations.common import entity
 from digits import data, fit, images, model, package
 

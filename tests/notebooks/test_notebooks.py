@@ -11,10 +11,10 @@ import nbformat
 import psutil
 import pytest
 from nbclient import NotebookClient
-from tests.cloud.double import Double
+from tests.double import Double
 
-from amlocal.endpoints.down import down
-from amlocal.workspace import Workspace
+from amlocal.core.workspace import Workspace
+from amlocal.down import down
 from digits import data, scenario
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"

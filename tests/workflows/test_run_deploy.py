@@ -9,10 +9,10 @@ import sys
 
 import numpy as np
 import pytest
-from tests.cloud.double.workspace import CONTAINER
+from tests.double.workspace import CONTAINER
 from tests.workflows.conftest import ROOT, jobs, run_steps
 
-from amlocal.processes import marked
+from amlocal.core.processes import marked
 from digits.data import embedded
 
 VERSION = "3"

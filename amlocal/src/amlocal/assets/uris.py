@@ -1,0 +1,148 @@
+"""What a path in a spec points at: `azureml:name:1`, `azureml://...`, `runs:/...`, `https://...`, or a plain path."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+from urllib.request import url2pathname
+
+from amlocal.assets import remote
+from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
+from amlocal.core.errors import NotFound, UserError
+from amlocal.core.files import read_json
+from amlocal.core.names import is_name
+from amlocal.core.workspace import Workspace
+
+# The long forms name the subscription, the group and the workspace first; here there is one.
+_PLACE = r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/(?:.*/)?workspaces/[^/]+/)?"
+DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
+JOB_OUTPUT = re.compile(_PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths/(?P<path>.*))?")
+ASSET = re.compile(r"azureml:(?![/])(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))?")
+ARM = re.compile(
+    r"(?:azureml:)?/{0,2}(?:subscriptions|locations)/.+/workspaces/[^/]+/"
+    r"(?P<kind>data|models|environments|components)/(?P<name>[^/]+)"
+    r"(?:/versions/(?P<version>[^/]+)|/labels/(?P<label>[^/]+))?"
+)
+RUN = re.compile(r"runs:/+(?P<run>[^/]+)(?:/(?P<path>.*))?")
+REMOTE = remote.SCHEMES
+SHORT = re.compile(r"[\w.-]{2,}(:|@)[\w.-]+")  # name:version, name@label; one letter before a colon is a drive
+REGISTRY = re.compile(r"azureml://registries/(?P<registry>[^/]+)/.*")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A reference to something registered. kind: data, models, environments or components, if the reference says it."""
+
+    name: str
+    version: str | None = None
+    label: str | None = None
+    kind: str | None = None
+
+
+def named(reference: str) -> Named | None:
+    """`azureml:NAME:VERSION`, `azureml:NAME@LABEL`, `azureml:NAME` or an ARM id; None for anything else."""
+    if match := ARM.fullmatch(reference):
+        return Named(match["name"], match["version"], match["label"], match["kind"])
+    if match := ASSET.fullmatch(reference):
+        return Named(match["name"], match["version"], match["label"])
+    return None
+
+
+def resolve(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_folder") -> Path:
+    """The file or folder that `uri` means; a relative path counts from `base`. What is remote is fetched.
+
+    asset_type: an `azureml:name:version` is a model when this is one of the model types, else a data asset.
+    Raises UserError or NotFound; the path returned exists.
+    """
+    found = locate(workspace, uri, base, asset_type)
+    return remote.fetch(workspace, found) if isinstance(found, str) else found
+
+
+def locate(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_folder") -> Path | str:
+    """As `resolve`, but what is remote stays an address (of https) and is not fetched."""
+    found = _located(workspace, uri, base, asset_type)
+    if isinstance(found, str):
+        remote.refuse_folder(found, asset_type)
+        return remote.https_form(found)
+    if not found.exists():
+        raise NotFound(f"{uri}: no such file or folder" + ("" if str(found) == uri else f" ({found})"))
+    return found
+
+
+def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Path | str:
+    if match := DATASTORE.fullmatch(uri):
+        return below(datastore(workspace, match["store"], uri), unquote(match["path"]), uri)
+    if match := JOB_OUTPUT.fullmatch(uri):
+        return _job_output(workspace, uri, match["job"], match["output"], match["path"])
+    if match := RUN.fullmatch(uri):
+        from amlocal.assets.models import download
+
+        return download(workspace, f"runs:/{run_id(workspace, match['run'])}/{match['path'] or ''}")
+    if uri.startswith(REMOTE):
+        return uri
+    if asset := named(uri):
+        if asset_type.endswith("_model") or asset.kind == "models":
+            from amlocal.assets.models import local_path
+
+            return local_path(workspace, asset.name, asset.version, asset.label)
+        spec = Assets(workspace, "data").get(asset.name, asset.version, asset.label)
+        return locate(workspace, spec["path"], base, spec.get("type", "uri_folder"))
+    if REGISTRY.fullmatch(uri):
+        raise UserError(
+            f"{uri}: registries exist in Azure only; download it there (`az ml model download --registry-name ...`)"
+            " and give the local path"
+        )
+    if uri.startswith("azureml:"):
+        raise UserError(
+            f"{uri}: not understood; use azureml:NAME:VERSION, azureml://datastores/STORE/paths/PATH or"
+            " azureml://jobs/JOB/outputs/OUTPUT/paths/PATH"
+        )
+    if uri.startswith("file://"):
+        return Path(url2pathname(urlparse(uri).path))
+    return (base / uri.removeprefix("file:")).resolve()
+
+
+def below(folder: Path, relative: str, uri: str) -> Path:
+    """`folder / relative`, which must not lead out of `folder`."""
+    path = (folder / relative).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise UserError(f"{uri}: leads out of {folder}")
+    return path
+
+
+def datastore(workspace: Workspace, name: str, uri: str) -> Path:
+    """The folder that stands for a datastore. Raises NotFound for one that nobody has made."""
+    if name in BUILT_IN_DATASTORES or (is_name(name) and (workspace.assets / "datastore" / name).is_dir()):
+        return workspace.datastore(name)
+    raise NotFound(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
+
+
+def run_id(workspace: Workspace, run: str) -> str:
+    """MLflow's run id of what `runs:/...` names: a job's name, as in Azure, or the id itself. Raises UserError."""
+    record = workspace.jobs / run / "job.json"
+    if not record.exists():
+        return run
+    found = read_json(record)["run_id"]
+    if not found:
+        raise UserError(f'runs:/{run}: job "{run}" has no run yet; see `aml job show -n {run}`')
+    return str(found)
+
+
+def _job_output(workspace: Workspace, uri: str, job: str, output: str, path: str | None) -> Path:
+    record = workspace.jobs / job / "job.json"
+    if not record.exists():
+        raise NotFound(f'{uri}: job "{job}" is not in this workspace; see `aml job list`')
+    outputs = read_json(record)["outputs"]
+    if output not in outputs:
+        raise NotFound(f'{uri}: job "{job}" has no output "{output}"; it has {", ".join(outputs) or "none"}')
+    folder = output_path(workspace, outputs[output]["path"])
+    return below(folder, path, uri) if path else folder
+
+
+def output_path(workspace: Workspace, path: str) -> Path:
+    """Where an output on record lies; the artifacts of a run on an MLflow server are fetched from there."""
+    if "://" in path or path.startswith("mlflow-artifacts:"):
+        from amlocal.assets.models import download
+
+        return download(workspace, path)
+    return Path(path)

@@ -1,0 +1,131 @@
+"""`aml environment`: register, change, archive, show and list environments."""
+
+from typing import Any
+
+from knack.arguments import ArgumentsContext
+from knack.commands import CLICommandsLoader, CommandGroup
+from knack.help_files import helps
+
+from amlocal.cli import assets, target
+from amlocal.cli.arguments import given, ignored, shared
+from amlocal.cli.printing import described
+
+COLUMNS = "[].{Name:name, Version:version || latest_version, Image:image, Description:description}"
+
+
+def create(
+    file: str | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    image: str | None = None,
+    conda_file: str | None = None,
+    build_context: str | None = None,
+    dockerfile_path: str = "/Dockerfile",
+    os_type: str | None = None,
+    description: str | None = None,
+    tags: dict[str, str] | None = None,
+    params_override: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    build = {"path": build_context, "dockerfile_path": dockerfile_path} if build_context else None
+    flags = given(
+        name=name,
+        version=version,
+        image=image,
+        conda_file=conda_file,
+        build=build,
+        os_type=os_type,
+        description=description,
+        tags=tags,
+    )
+    return assets.create(target.client().environments, "environment", file, params_override, flags)
+
+
+def show(name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
+    return described(target.client().environments, name, version, label)
+
+
+def list_all(
+    name: str | None = None,
+    max_results: int | None = None,
+    include_archived: bool = False,
+    archived_only: bool = False,
+) -> list[dict[str, Any]]:
+    return assets.list_all(target.client().environments, name, max_results, include_archived, archived_only)
+
+
+archive, restore, update = assets.verbs("environment")
+
+
+def commands(loader: CLICommandsLoader) -> None:
+    with CommandGroup(loader, "environment", "amlocal.cli.nouns.environment#{}") as group:
+        group.command("create", "create")
+        group.command("show", "show")
+        group.command("list", "list_all", table_transformer=COLUMNS)
+        group.command("update", "update")
+        group.command("archive", "archive")
+        group.command("restore", "restore")
+
+
+def arguments(loader: CLICommandsLoader) -> None:
+    shared(loader, "environment", "environment", "environments")
+    assets.arguments(loader, "environment", "environment")
+    with ArgumentsContext(loader, "environment create") as c:
+        c.argument(
+            "image",
+            options_list=["--image", "-i"],
+            help="Docker image. Recorded for Azure; here jobs run on this machine's Python.",
+        )
+        c.argument(
+            "conda_file",
+            options_list=["--conda-file", "-c"],
+            help="Local path to a conda specification file. --image/-i must also be specified if this is used.",
+        )
+        c.argument(
+            "build_context",
+            options_list=["--build-context", "-b"],
+            help="Local path to the directory to use as a Docker build context. Recorded for Azure.",
+        )
+        c.argument(
+            "dockerfile_path",
+            options_list=["--dockerfile-path", "-d"],
+            help="Relative path to the Dockerfile within the directory specified by --build-context/-b.",
+        )
+        c.argument("os_type", choices=["linux", "windows"], help="Type of operating system. Default: linux.")
+        ignored(c, "--datastore")
+        ignored(c, "--no-wait", value=False)
+
+
+helps.update(assets.texts("environment", "environment", "its description and tags"))
+helps["environment"] = """
+type: group
+short-summary: Manage Azure ML environments.
+long-summary: An environment names the packages a job needs. \
+  Here it becomes a Python on this machine, not a Docker image.
+"""
+helps["environment create"] = """
+type: command
+short-summary: Create an environment.
+examples:
+  - name: Create an environment from a YAML specification file
+    text: aml environment create --file my_env.yml
+  - name: Create an environment from a conda specification
+    text: >
+      aml environment create --name my-env --version 1 --conda-file conda_dep.yml
+      --image mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04
+"""
+helps["environment show"] = """
+type: command
+short-summary: Show details for an environment.
+examples:
+  - name: Show details for an environment with the specified name and version
+    text: aml environment show --name my-env --version 1
+"""
+helps["environment list"] = """
+type: command
+short-summary: List environments in a workspace.
+examples:
+  - name: List all the environments in a workspace
+    text: aml environment list -o table
+  - name: List all the environment versions for the specified name
+    text: aml environment list --name my-env
+"""

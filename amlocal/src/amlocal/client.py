@@ -1,0 +1,145 @@
+"""LocalMLClient: the operations of `azure.ai.ml.MLClient`, on a folder instead of a subscription.
+
+    from amlocal.client import LocalMLClient
+    client = LocalMLClient()                       # where a notebook had MLClient(...) or MLClient.from_config(...)
+    job = client.jobs.create_or_update(load_job("aml/pipelines/training.yml"))
+    client.jobs.stream(job.name)
+
+The operations take and return azure-ai-ml's entities and raise its exceptions. Beside `get` and `list` each has
+`describe` and `describe_all`, which give the same as plain dictionaries, as `az ml` prints them, and import nothing
+heavy: the command line uses those.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from amlocal.core.errors import NotEmulated
+from amlocal.core.workspace import NOBODY, Workspace
+from amlocal.operations.assets import ComponentOperations, DataOperations, EnvironmentOperations
+from amlocal.operations.common import Poller
+from amlocal.operations.compute import ComputeOperations
+from amlocal.operations.datastores import DatastoreOperations
+from amlocal.operations.jobs import JobOperations
+from amlocal.operations.models import ModelOperations
+from amlocal.operations.online_endpoints import OnlineDeploymentOperations, OnlineEndpointOperations
+from amlocal.operations.schedules import ScheduleOperations
+from amlocal.operations.workspaces import WorkspaceOperations
+
+# What MLClient has and a machine without Azure has no use for.
+AZURE_ONLY = (
+    "azure_openai_deployments",
+    "batch_deployments",
+    "batch_endpoints",
+    "capability_hosts",
+    "connections",
+    "deployment_templates",
+    "evaluators",
+    "feature_sets",
+    "feature_store_entities",
+    "feature_stores",
+    "indexes",
+    "marketplace_subscriptions",
+    "registries",
+    "serverless_endpoints",
+    "workspace_outbound_rules",
+)
+
+# azure-ai-ml's entities and the operations that create them, as MLClient's own two methods choose.
+AT_ONCE = {
+    "Job": "jobs",
+    "Model": "models",
+    "Data": "data",
+    "Environment": "environments",
+    "Component": "components",
+    "Datastore": "datastores",
+}
+LONG = {
+    "Compute": "compute",
+    "OnlineEndpoint": "online_endpoints",
+    "OnlineDeployment": "online_deployments",
+    "Schedule": "schedules",
+}
+
+
+class LocalMLClient:
+    """A workspace on this disk.
+
+    credential, subscription_id, resource_group_name, workspace_name and whatever else MLClient takes: accepted, so that
+    a program need not change; the properties give back what they were, and nobody asks who you are.
+    workspace: the `.amlocal` folder, also as the first argument; default: `AMLOCAL_HOME`, the nearest parent's, or one
+    in the current folder.
+    """
+
+    def __init__(
+        self,
+        credential: Any = None,
+        subscription_id: str | None = None,
+        resource_group_name: str | None = None,
+        workspace_name: str | None = None,
+        registry_name: str | None = None,
+        *,
+        workspace: Path | str | None = None,
+        **_: Any,
+    ) -> None:
+        if registry_name:
+            raise NotEmulated(f'registry "{registry_name}": registries exist in Azure only; leave registry_name out')
+        if isinstance(credential, (str, Path)):
+            credential, workspace = None, credential
+        self.workspace = Workspace(Path(workspace).resolve()) if workspace else Workspace.find()
+        self.subscription_id = subscription_id or NOBODY
+        self.resource_group_name = resource_group_name or "local"
+        self.workspace_name = workspace_name or self.workspace.name
+        self.jobs = JobOperations(self.workspace)
+        self.models = ModelOperations(self.workspace)
+        self.data = DataOperations(self.workspace)
+        self.environments = EnvironmentOperations(self.workspace)
+        self.components = ComponentOperations(self.workspace)
+        self.datastores = DatastoreOperations(self.workspace)
+        self.compute = ComputeOperations(self.workspace)
+        self.workspaces = WorkspaceOperations(self.workspace)
+        self.online_endpoints = OnlineEndpointOperations(self.workspace)
+        self.online_deployments = OnlineDeploymentOperations(self.workspace)
+        self.schedules = ScheduleOperations(self.workspace)
+
+    @classmethod
+    def from_config(
+        cls,
+        credential: Any = None,
+        *,
+        path: Path | str | None = None,
+        file_name: str | None = None,
+        **kwargs: Any,
+    ) -> "LocalMLClient":
+        """The workspace of this folder; no config.json is needed, and one that is there is not read."""
+        return cls(credential, **kwargs)
+
+    def create_or_update(self, entity: Any, **kwargs: Any) -> Any:
+        """Create a job, model, data asset, environment, component or datastore; returns it as it now stands."""
+        return getattr(self, _home(entity, AT_ONCE)).create_or_update(entity, **kwargs)
+
+    def begin_create_or_update(self, entity: Any, **kwargs: Any) -> Poller:
+        """Create a compute, online endpoint, online deployment, schedule or workspace; `.result()` gives it."""
+        from azure.ai.ml.entities import Workspace as AzureWorkspace
+
+        if isinstance(entity, AzureWorkspace):
+            return self.workspaces.begin_create(entity, **kwargs)
+        return getattr(self, _home(entity, LONG)).begin_create_or_update(entity, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in AZURE_ONLY:
+            raise NotEmulated(f"client.{name}: not emulated on this machine; it exists in Azure only")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name}")
+
+    def __repr__(self) -> str:
+        return f"LocalMLClient(workspace={str(self.workspace.root)!r})"
+
+
+def _home(entity: Any, homes: dict[str, str]) -> str:
+    """The attribute whose operations create `entity`. Raises TypeError as MLClient does."""
+    from azure.ai.ml import entities
+
+    for kind, home in homes.items():
+        if isinstance(entity, getattr(entities, kind)):
+            return home
+    method = "create_or_update" if homes is AT_ONCE else "begin_create_or_update"
+    raise TypeError(f"{method} takes a {', '.join(homes)}; this is a {type(entity).__name__}, which it does not create")

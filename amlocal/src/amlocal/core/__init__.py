@@ -1,0 +1,1 @@
+"""What everything stands on: errors, the workspace on disk, files, names, processes, the MLflow store."""

@@ -1,0 +1,76 @@
+"""MLflow's store of a workspace: made on first use, opened by a client; the only file of `core` that imports MLflow."""
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from amlocal.core.workspace import Workspace
+
+
+def get_ready() -> None:
+    """Import what MLflow imports when its first store is opened."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def client(workspace: Workspace) -> Any:
+    """An MlflowClient on the workspace's store, or the user's own; an SQLite file is made on first use.
+
+    Making it takes seconds of migrations, which two processes cannot do at once, and which must not be seen half-done:
+    the file is made under another name, and renamed when it is whole.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.update(artifact_root(workspace))
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow"):  # what they say of making a database is no news to a user
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    database = _sqlite_file(workspace.tracking_uri)
+    if database and not database.exists():
+        with workspace.lock("mlflow"):
+            if not database.exists():
+                _make_store(database, workspace.artifacts)
+    return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    """The file that an address of SQLAlchemy's names; None for a server, and for a store in memory."""
+    if not uri.startswith("sqlite:"):
+        return None
+    from sqlalchemy import make_url
+
+    name = make_url(uri).database
+    return Path(name) if name and not name.startswith((":", "file:")) else None
+
+
+def _make_store(database: Path, artifacts: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    beside = database.with_name(f"{database.name}-new")
+    beside.unlink(missing_ok=True)
+    store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", artifacts.as_uri())
+    store.engine.dispose()  # Windows cannot rename what is open
+    beside.replace(database)
+
+
+def artifact_root(workspace: Workspace) -> dict[str, str]:
+    """The variable by which MLflow keeps the files of experiments it makes itself in the workspace, not in ./mlruns."""
+    local = workspace.tracking_uri.startswith("sqlite:")
+    return {"_MLFLOW_SERVER_ARTIFACT_ROOT": workspace.artifacts.as_uri()} if local else {}
+
+
+def close_runs(workspace: Workspace, run_ids: Iterable[str]) -> None:
+    """Mark runs failed whose jobs died, as far as MLflow can be reached: the jobs' records are the truth."""
+    ids = list(run_ids)
+    if ids:
+        try:
+            store = client(workspace)
+            logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it would print the failure whole; we say it below
+            for run_id in ids:
+                store.set_terminated(run_id, "FAILED")
+        except Exception as error:  # MLflow lets through whatever its store raises
+            first = str(error).splitlines()[0]
+            logging.getLogger(__name__).warning("MLflow does not know yet that the job died: %s", first)

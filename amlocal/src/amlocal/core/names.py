@@ -1,0 +1,93 @@
+"""Names, versions, views and tags: the rules that everything with a name follows."""
+
+import getpass
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from amlocal.core.errors import UserError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+
+
+# azure-ai-ml's ListViewType.
+ACTIVE, ARCHIVED, ALL = "ActiveOnly", "ArchivedOnly", "All"
+
+
+View = str
+
+
+def now() -> str:
+    """The time as Azure writes it: UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat()
+
+
+def creation_context() -> dict[str, str]:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may run under an id that has no name
+        user = "unknown"
+    return {"created_at": now(), "created_by": user, "created_by_type": "User"}
+
+
+def version_key(version: str) -> tuple[int, int, str]:
+    """Sorts versions: numbers as numbers, below words."""
+    return (0, int(version), version) if version.isdecimal() else (1, 0, version)
+
+
+def next_version(taken: Iterator[str]) -> str:
+    """One more than the highest number among `taken`."""
+    return str(max((int(version) for version in taken if version.isdecimal()), default=0) + 1)
+
+
+def is_name(name: Any) -> bool:
+    return isinstance(name, str) and NAME.fullmatch(name) is not None
+
+
+def checked_name(kind: str, name: Any) -> str:
+    """The name. Raises UserError for one that nothing can have."""
+    if not is_name(name):
+        raise UserError(
+            f'{kind} name "{name or ""}": use letters, digits, "-", "_" and ".", beginning with a letter or digit'
+        )
+    return str(name)
+
+
+def in_view(archived: bool, view: View) -> bool:
+    """Whether something is listed that is archived, or is not."""
+    return view == ALL or archived == (view == ARCHIVED)
+
+
+def view_of(list_view_type: Any) -> View:
+    """azure-ai-ml's ListViewType, or its text, as text."""
+    return str(getattr(list_view_type, "value", list_view_type) or ACTIVE)
+
+
+def refuse_changes(
+    what: str, before: Mapping[str, Any], after: Mapping[str, Any], mutable: tuple[str, ...]
+) -> dict[str, Any]:
+    """What differs between the two, by its key. Raises UserError when that is more than may change."""
+    changed = {key: after.get(key) for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)}
+    for key in changed:
+        if key not in mutable:
+            raise UserError(f"{what}: {key} cannot be changed; what can is {', '.join(mutable)}")
+        _refuse_type(what, key, changed[key])
+    return changed
+
+
+def _refuse_type(what: str, key: str, value: Any) -> None:
+    """Raises UserError for a value that no schema of Azure's allows for this property."""
+    if key in ("tags", "properties"):
+        if not isinstance(value, Mapping | None):
+            raise UserError(f"{what}: {key}: {value!r} is not pairs of names and values, like {key}.owner=me")
+    elif key == "is_enabled":
+        if not isinstance(value, bool):
+            raise UserError(f"{what}: {key}: {value!r} is neither true nor false")
+    elif key != "trigger" and not isinstance(value, str | None):
+        raise UserError(f"{what}: {key}: {value!r} is not a text")
+
+
+def texts(tags: Mapping[str, Any] | None) -> dict[str, str]:
+    """Tags are texts, whatever was written: `--set tags.run=1` is "1"."""
+    return {str(key): value if isinstance(value, str) else str(value) for key, value in (tags or {}).items()}

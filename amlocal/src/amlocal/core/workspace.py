@@ -1,0 +1,123 @@
+"""Where things lie on disk, locks and atomic writes; nothing else.
+
+A workspace is the folder `.amlocal/`:
+
+    jobs/<name>/            job.json (the record), plan.json, code/ (the working directory), user_logs/
+    datastores/<store>/     what `azureml://datastores/<store>/paths/...` points at; job outputs under azureml/<job>/
+    assets/<kind>/<name>/   one <version>.json each for data, environments, components and compute
+    environments/<hash>/    Python environments built for jobs
+    mlflow.db, artifacts/   MLflow's store: runs, metrics, the model registry
+    workspace.json          its name, if `aml workspace create` has given it one
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from amlocal.core.errors import UserError
+from amlocal.core.files import disk_errors, read_json, write_text
+
+FOLDER = ".amlocal"
+OVERLAY = "python"  # in a job's folder: the prefix that it may install into
+DEFAULT_DATASTORE = "workspaceblobstore"
+NOBODY = "00000000-0000-0000-0000-000000000000"  # the id of a subscription, a tenant, a user that is not there
+LEAST_FREE = 64 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace by its folder; cheap to make, creates nothing until something is written."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Workspace":
+        """The workspace of `start` (default: the current folder).
+
+        `AMLOCAL_HOME` if set, else `.amlocal/` in the nearest parent that has one, else in `start` itself.
+        """
+        home = os.environ.get("AMLOCAL_HOME")
+        if home:
+            return cls(Path(home).expanduser().resolve())
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / FOLDER).is_dir():
+                return cls(folder / FOLDER)
+        return cls(start / FOLDER)
+
+    @property
+    def name(self) -> str:
+        """The name it was created with, else that of the folder it lies in."""
+        with suppress(OSError):
+            return read_json(self.root / "workspace.json")["name"]
+        return self.root.parent.name or "local"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    @property
+    def assets(self) -> Path:
+        return self.root / "assets"
+
+    @property
+    def environments(self) -> Path:
+        return self.root / "environments"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's store: `MLFLOW_TRACKING_URI` if the user has set it, else SQLite in the workspace."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.database.as_posix()}"
+
+    @property
+    def shown_uri(self) -> str:
+        """The same for a person to see: without the password that an address may hold."""
+        return re.sub(r"//[^/@]*@", "//***@", self.tracking_uri)
+
+    def datastore(self, name: str = DEFAULT_DATASTORE) -> Path:
+        return self.root / "datastores" / name
+
+    def create(self) -> None:
+        """Make the folder, with a .gitignore of its own so that no repository takes it in."""
+        with disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            ignore = self.root / ".gitignore"
+            if not ignore.exists():
+                write_text(ignore, "*\n")
+
+    def require_space(self) -> None:
+        """Raises UserError when the disk is so full that a job could not even write down how it failed."""
+        free = shutil.disk_usage(self.root).free
+        if free < LEAST_FREE:
+            raise UserError(
+                f"{self.root}: the disk is full ({free / 2**20:.0f} MiB left); free some space and try again"
+            )
+
+    @contextmanager
+    def lock(self, what: str, timeout: float = 60.0) -> Iterator[None]:
+        """Hold the workspace's lock called `what` against every other process.
+
+        Raises UserError when another process keeps it longer than `timeout` seconds.
+        """
+        from filelock import FileLock, Timeout
+
+        self.create()
+        path = self.root / "locks" / f"{what}.lock"
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with FileLock(path, timeout=timeout):
+                yield
+        except Timeout as error:
+            raise UserError(f"{path}: another aml has held this lock for {timeout:.0f} s; see `aml doctor`") from error

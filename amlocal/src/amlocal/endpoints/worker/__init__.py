@@ -1,0 +1,1 @@
+"""One process an instance: the scoring script behind the gateway. These files are run by path, in any Python."""

@@ -1,0 +1,180 @@
+"""An environment spec -> a Python to run in: this one if it satisfies the spec, else a virtual environment, kept.
+
+wanted.py, dockerfile.py   what the spec asks for, in pip's words
+satisfied.py               whether this Python has it
+build.py, installer.py     else: a virtual environment with it, made by uv or pip, shared by all who want the same
+overlay.py                 the job's own prefix over either, in which it may install what it likes
+server.py                  MLflow over HTTP for a job whose MLflow is not ours
+"""
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from amlocal.assets.store import Assets
+from amlocal.core.errors import NotFound, UserError
+from amlocal.core.workspace import OVERLAY, Workspace
+from amlocal.environments import curated, overlay, server
+from amlocal.environments.build import built
+from amlocal.environments.dockerfile import of_build_context
+from amlocal.environments.installer import packages_of, scripts
+from amlocal.environments.satisfied import unsatisfied
+from amlocal.environments.wanted import Package, Wanted, of_conda_file
+
+MLFLOW = ("mlflow", "mlflow-skinny", "mlflow-tracing")
+INSTALLS = re.compile(r"\b(?:pip[\d.]*|conda|mamba)\s+(?:env\s+)?(?:install|update|create)\b[^;&|\n]*")
+MAY_BRING_MLFLOW = re.compile(r"mlflow|\s-r\b|\s--requirement|\s-f\b|\s--file")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a job runs in: a Python, and variables that go over the job's own (PATH, VIRTUAL_ENV, ...)."""
+
+    python: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def prepare(
+    environment: dict[str, Any] | None,
+    workspace: Workspace,
+    log: Path,
+    folder: Path,
+    command: str,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Runtime:
+    """The Python for one job, which may install into it: nobody else sees that, and `release` undoes it.
+
+    environment: as specs.settings.environment_of makes it. folder: the job's own. command: what the job will run.
+    stopped: asked now and then while an environment is built. What is done otherwise than on Azure is said in the log.
+    Raises UserError when the environment is not known or cannot be built.
+    """
+    base = _base(environment, workspace, log, stopped)
+    own = folder / OVERLAY
+    path = [scripts(own), scripts(base) if base else Path(sys.executable).parent, os.environ.get("PATH", "")]
+    # A pip told to install for the user, as some sites do for everybody, would refuse to work in here.
+    variables = {"PATH": os.pathsep.join(map(str, path)), "VIRTUAL_ENV": str(own), "PIP_USER": "0"}
+    if workspace.tracking_uri.startswith("sqlite:") and _other_mlflow(base, command):
+        variables["MLFLOW_TRACKING_URI"] = server.ensure(workspace)
+        spared = (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1")
+        variables["NO_PROXY"] = variables["no_proxy"] = ",".join(filter(None, spared))
+    return Runtime(_overlay(own, base), variables)
+
+
+def release(runtime: Runtime) -> None:
+    """When the job has ended, however: what was made for it goes."""
+    own = runtime.variables.get("VIRTUAL_ENV")
+    if own:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def python_for(
+    environment: dict[str, Any] | None, workspace: Workspace, log: Path, folder: Path, needs: Iterable[str] = ()
+) -> Path:
+    """The Python for something that stays, such as a deployment's worker, in `folder`, which is not removed.
+
+    needs: packages without which it cannot run; where an environment is built that does not ask for them, they are
+    added. Raises UserError.
+    """
+    base = _base(environment, workspace, log, lambda: False, needs)
+    return _overlay(folder / OVERLAY, base)
+
+
+def problem(environment: dict[str, Any] | None, workspace: Workspace) -> str | None:
+    """What is wrong with an environment as far as can be told without building it; None if nothing is."""
+    try:
+        _wanted(environment, workspace)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _base(
+    environment: dict[str, Any] | None,
+    workspace: Workspace,
+    log: Path,
+    stopped: Callable[[], bool],
+    needs: Iterable[str] = (),
+) -> Path | None:
+    """The virtual environment that has what is asked for; None when this Python does."""
+    wanted = _wanted(environment, workspace)
+    if wanted.other_python:
+        version = wanted.python.strip("=").removesuffix(".*") if wanted.python else ""
+        wanted.notice(f"it asks for Python {version}; {_ours()} is what there is")
+    missing = list(unsatisfied(wanted.packages))
+    base = None
+    if missing:
+        asked = {package.name for package in wanted.packages}
+        wanted.packages += [Package(Requirement(name)) for name in needs if canonicalize_name(name) not in asked]
+        wanted.hold_numpy()
+        _say(log, wanted.notices)
+        base, notices = built(wanted, missing, workspace, log, stopped)
+        _say(log, notices)
+    else:
+        _say(log, wanted.notices)
+    return base
+
+
+def _overlay(folder: Path, base: Path | None) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return overlay.make(folder, base)
+
+
+def _say(log: Path, notices: Iterable[str]) -> None:
+    with log.open("a", encoding="utf-8") as output:
+        output.writelines(f"Environment: {notice}\n" for notice in notices)
+
+
+def _wanted(environment: dict[str, Any] | None, workspace: Workspace) -> Wanted:
+    """What an environment asks for. Raises UserError for a name that nobody has given, and for what is malformed."""
+    spec = environment or {}
+    reference = spec.get("reference")
+    if reference:
+        reference = str(reference).removeprefix("azureml:")
+        if curated.NAMES.fullmatch(reference):
+            return curated.of_name(reference, _ours())
+        spec = _registered(reference, workspace)
+    if spec.get("conda_file"):
+        return of_conda_file(spec["conda_file"])
+    if isinstance(spec.get("build"), dict):
+        build = spec["build"]
+        return of_build_context(
+            Path(build["path"]), build.get("dockerfile") or build.get("dockerfile_path") or "Dockerfile"
+        )
+    if spec.get("image"):
+        return curated.of_image(str(spec["image"]), _ours())
+    return Wanted()
+
+
+def _registered(reference: str, workspace: Workspace) -> dict[str, Any]:
+    """An environment of the workspace: `name`, `name:version`, `name@label`."""
+    name, _, version = reference.partition(":")
+    name, _, label = name.partition("@")
+    try:
+        return Assets(workspace, "environment").get(name, version or None, label or None)
+    except NotFound as error:
+        raise UserError(f"environment: {error}") from error
+
+
+def _other_mlflow(base: Path | None, command: str) -> bool:
+    """Whether the job may come with an MLflow that must not open our database: its environment's or its own."""
+    if base:
+        ours = metadata.version("mlflow")
+        there = [str(packages_of(base))]
+        versions = {found.version for name in MLFLOW for found in metadata.distributions(name=name, path=there)}
+        if versions - {ours}:
+            return True
+    return any(MAY_BRING_MLFLOW.search(install[0]) for install in INSTALLS.finditer(command))
+
+
+def _ours() -> str:
+    return f"this Python {platform.python_version()}"

@@ -1,0 +1,1 @@
+"""What stands in for `az` and the SDK under `aml exec`."""

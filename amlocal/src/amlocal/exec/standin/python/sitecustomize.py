@@ -1,0 +1,65 @@
+"""What Python runs first under `aml exec`: `import azure.ai.ml` and `import azure.identity` then answer from here.
+
+Python imports a module of this name, the first on its path, before the program. Nothing is imported or patched until
+the program itself imports one of the two; then `amlocal.exec.sdk` changes the names in it. A Python that has no amlocal
+is told so, and left alone.
+"""
+
+import os
+import sys
+from importlib.machinery import PathFinder
+
+TYPE_CHECKING = False  # importing typing would cost every Python 2 ms
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+HERE = os.path.dirname(__file__)  # noqa: PTH120 (importing pathlib would cost every Python 4 ms)
+PATCHED = ("azure.ai.ml", "azure.identity", "azure.identity.aio")
+
+
+class Finder:
+    """Finds the patched modules as Python does, and patches them when they have been run."""
+
+    @staticmethod
+    def find_spec(name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
+        spec = PathFinder.find_spec(name, path, target) if name in PATCHED else None
+        if spec is None or spec.loader is None:
+            return None
+        run = spec.loader.exec_module
+
+        def run_and_patch(module: "ModuleType") -> None:
+            run(module)
+            patch(module)
+
+        spec.loader.exec_module = run_and_patch  # type: ignore[method-assign]
+        return spec
+
+
+def patch(module: "ModuleType") -> None:
+    if "amlocal.cli" in sys.modules:
+        return  # the command `aml` itself: it knows whom it talks to, and that may be Azure
+    try:
+        from amlocal.exec import sdk as standin
+    except ImportError as error:
+        here = f"in this Python ({sys.executable}), which has no amlocal: {error}"
+        print(f"aml exec: {module.__name__} is Azure's own {here}", file=sys.stderr)
+        return
+    standin.patch(module)
+
+
+def chain() -> None:
+    """Run the sitecustomize that Python would have found without this one."""
+    sys.path[:] = [folder for folder in sys.path if folder != HERE]
+    spec = PathFinder.find_spec("sitecustomize")
+    if spec is None or spec.loader is None:
+        return
+    from importlib.util import module_from_spec
+
+    module = sys.modules["sitecustomize"] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+sys.meta_path.insert(0, Finder)
+chain()

@@ -1,0 +1,1 @@
+"""The runner and its parts: a plan becomes processes."""

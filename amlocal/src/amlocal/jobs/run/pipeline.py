@@ -1,0 +1,150 @@
+"""A pipeline's run: its steps start as soon as what they read is there."""
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from amlocal.assets import uris
+from amlocal.jobs.record import JobRecord
+from amlocal.jobs.run.step import Value
+from amlocal.specs.plan import Owners, Step
+
+if TYPE_CHECKING:
+    from amlocal.jobs.run.runner import Runner
+
+POLL_SECONDS = 0.1
+# Waiting costs nothing: what a step may use of the machine is for the runner's slots to say.
+THREADS = 16
+
+
+class PipelineRun:
+    """The pipeline, the pipelines inside it, and their steps; `records` by their names in the plan, "" its own."""
+
+    def __init__(self, runner: "Runner") -> None:
+        self.runner, self.plan = runner, runner.plan
+        self.store, self.journal = runner.store, runner.journal
+        self.records: dict[str, JobRecord] = {"": runner.record}
+        self.finished: set[str] = set()
+
+    def run(self) -> None:
+        self.journal.status(self.records[""], "Running")
+        for name, group in self.plan.groups.items():
+            self._create(name, "pipeline", group.display_name)
+        for name, step in self.plan.steps.items():
+            self._create(name, step.type, step.display_name)
+        with ThreadPoolExecutor(max_workers=THREADS) as threads:
+            try:
+                self._run_steps(threads)
+            except BaseException:
+                self.runner.stopping.set()  # or the threads would be waited for to the end of their steps
+                raise
+        self._close()
+
+    def _create(self, name: str, kind: str, display_name: str | None) -> None:
+        outer, _, own = name.rpartition(".")
+        parent = self.records[outer]
+        spec = (_dig(parent.spec, "jobs") or _dig(parent.spec, "component", "jobs") or {}).get(own) or {}
+        self.records[name] = self.runner.child(parent, own, kind, display_name or own, spec)
+
+    def _run_steps(self, threads: ThreadPoolExecutor) -> None:
+        running: dict[Future[None], Step] = {}
+        waiting = dict(self.plan.steps)
+        while True:
+            if self.store.canceled(self.records[""]):
+                self.runner.stopping.set()
+            for step in self._ready(waiting):
+                del waiting[step.name]
+                self._begin_groups(step)
+                self._say(f"Submitting 1 runs, first five are: {step.name}:{self.records[step.name].name}")
+                running[threads.submit(self._run_step, step)] = step
+            if not running:
+                return
+            done, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
+            for future in done:
+                self._finish(running.pop(future), future)
+
+    def _ready(self, waiting: dict[str, Step]) -> list[Step]:
+        """The steps that can start now."""
+        if self.runner.stopping.is_set():
+            return []
+        return [step for step in waiting.values() if all(self._completed(need) for need in step.needs)]
+
+    def _completed(self, name: str) -> bool:
+        return name in self.finished and self.records[name].status == "Completed"
+
+    def _begin_groups(self, step: Step) -> None:
+        """A pipeline inside the pipeline runs when the first of its steps does."""
+        for name in _outer(step.name):
+            record = self.records[name]
+            if record.status == "NotStarted":
+                self.journal.open(record, self.runner.parent(record))
+                self.journal.status(record, "Running")
+
+    def _run_step(self, step: Step) -> None:
+        values: dict[str, Value] = {}
+        for name, binding in step.inputs.items():
+            if binding.step and binding.output:
+                written = self.records[binding.step].outputs[binding.output]["path"]
+                values[name] = uris.output_path(self.runner.workspace, written)
+            else:
+                values[name] = self.runner.given(step, name)
+        self.runner.run_step(step, self.records[step.name], values)
+
+    def _finish(self, step: Step, future: Future[None]) -> None:
+        record = self.records[step.name]
+        self.finished.add(step.name)
+        error = future.exception()
+        if error:
+            self.journal.fail(record, error)
+        reused = f" (reused from {record.reused_from})" if record.reused_from else ""
+        self._say(f"Completing processing run id {record.name}: {record.status}{reused}")
+        if record.status == "Failed" and not self.plan.continue_on_step_failure:
+            self.runner.stopping.set()
+        for name in reversed(list(_outer(step.name))):
+            members = [member for member in self.plan.steps if member.startswith(f"{name}.")]
+            if all(self.records[member].final for member in members):
+                self._end(name, self.plan.groups[name].outputs)
+
+    def _close(self) -> None:
+        for name in self.plan.steps:
+            record = self.records[name]
+            if not record.final:
+                record.error = "not started: a step before it did not complete"
+                self.journal.end(record, "Canceled")
+        for name in reversed(self.plan.groups):  # the inner ones stand behind those they are in
+            if not self.records[name].final:
+                self._end(name, self.plan.groups[name].outputs)
+        self._end("", self.plan.outputs)
+
+    def _end(self, name: str, outputs: Owners) -> None:
+        """Close a pipeline whose steps have all ended."""
+        record = self.records[name]
+        for output, (step, source) in outputs.items():
+            if source in self.records[step].outputs:
+                record.outputs[output] = self.records[step].outputs[source]
+        steps = {step: self.records[step] for step in self.plan.steps if not name or step.startswith(f"{name}.")}
+        failed = {step: child for step, child in steps.items() if child.status == "Failed"}
+        if failed:
+            record.error = "; ".join(f'step "{step}" failed: {child.error}' for step, child in failed.items())
+            self.journal.end(record, "Failed", self.store.folder(record.name))
+        else:
+            completed = all(child.status == "Completed" for child in steps.values())
+            self.journal.end(record, "Completed" if completed else "Canceled", self.store.folder(record.name))
+
+    def _say(self, line: str) -> None:
+        time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        with self.store.log(self.records[""]).open("a", encoding="utf-8") as log:
+            log.write(f"[{time}] {line}\n")
+
+
+def _outer(name: str) -> Iterator[str]:
+    """The pipelines that a step of the plan is in, the outermost first."""
+    parts = name.split(".")
+    return (".".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+def _dig(spec: Any, *keys: str) -> Any:
+    for key in keys:
+        spec = spec.get(key) if isinstance(spec, dict) else None
+    return spec if isinstance(spec, dict) else None

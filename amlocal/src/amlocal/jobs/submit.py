@@ -1,0 +1,178 @@
+"""A checked job becomes a record and a detached runner."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from amlocal.assets import uris
+from amlocal.assets.snapshots import snapshot
+from amlocal.assets.store import Assets
+from amlocal.core.errors import NotFound, UserError
+from amlocal.core.files import write_json
+from amlocal.core.names import NAME, creation_context
+from amlocal.core.processes import spawn
+from amlocal.core.workspace import Workspace
+from amlocal.jobs.record import RUNNER, JobRecord, JobStore
+from amlocal.specs.plan import Plan
+from amlocal.specs.planner import plan
+
+START_SECONDS = 30.0
+
+
+Runner = subprocess.Popen[bytes]
+
+
+def submit(job: Any, workspace: Workspace, runner: Runner | None = None) -> JobRecord:
+    """Check, snapshot and start a job of azure-ai-ml's.
+
+    runner: one that `get_ready` has started. Returns when the runner has taken over. Raises UserError, having left
+    nothing behind, when the job is not sound.
+    """
+    return start(*prepare(job, workspace), workspace, runner)
+
+
+def get_ready(workspace: Workspace) -> Runner:
+    """Start a runner that does not know its job yet: it imports MLflow while we import azure-ai-ml.
+
+    It ends by itself when nobody gives it a job.
+    """
+    return _spawn(workspace, [], Path(os.devnull), subprocess.PIPE)
+
+
+def prepare(job: Any, workspace: Workspace) -> tuple[JobRecord, Plan]:
+    """A job checked and its code kept: all that `start` needs, today or when a schedule says so. Raises UserError."""
+    checked = plan(job, workspace, strict=False)
+    for notice in checked.notices:
+        logging.getLogger(__name__).warning("WARNING: %s", notice)
+    workspace.create()
+    workspace.require_space()
+    frozen = _freeze(checked, workspace)
+    return _record(job, frozen), frozen
+
+
+def start(record: JobRecord, frozen: Plan, workspace: Workspace, runner: Runner | None = None) -> JobRecord:
+    """Put a prepared job on record and have a runner take it over. Raises UserError, for a name that is taken too."""
+    store = JobStore(workspace)
+    store.create(record)
+    folder = store.folder(record.name)
+    try:
+        write_json(folder / "plan.json", frozen.to_json())
+        _start(workspace, record, folder, runner)
+    except UserError as error:
+        record.status, record.error = "Failed", str(error)
+        store.write(record)
+        raise
+    except BaseException:
+        store.cancel(record)  # interrupted: whoever asked does not know its name, and could not cancel it
+        raise
+    return store.read(record.name)
+
+
+def _record(job: Any, frozen: Plan) -> JobRecord:
+    from azure.ai.ml.entities._job.job_name_generator import generate_job_name
+
+    name = job.name or generate_job_name()
+    if not NAME.fullmatch(name):
+        raise UserError(f'job name "{name}": use letters, digits, "-", "_" and ".", beginning with a letter or digit')
+    return JobRecord(
+        name=name,
+        type=job.type,
+        display_name=job.display_name or name,
+        # az takes the name of the folder it is called from
+        experiment_name=job.experiment_name or Path.cwd().name or "Default",
+        spec=_spec(job, frozen),
+        creation_context=creation_context(),
+        # what Azure answers to `job create`; scripts that wait know these, and NotStarted not always
+        status="Preparing" if job.type == "pipeline" else "Starting",
+        description=job.description,
+        tags={key: str(value) for key, value in (job.tags or {}).items()},
+    )
+
+
+def _spec(job: Any, frozen: Plan) -> dict[str, Any]:
+    """The job as `show` prints it: azure-ai-ml's own dictionary, with the paths that it leaves relative made whole."""
+    spec: dict[str, Any] = (job._to_job() if hasattr(job, "_to_job") else job)._to_dict()
+    runs = spec.get("trial") if job.type == "sweep" else spec if job.type == "command" else None
+    if isinstance(runs, dict) and runs.get("code"):
+        runs["code"] = frozen.steps[""].code
+    _mend_parallel(spec, frozen)
+    for name, value in (spec.get("inputs") or {}).items():
+        binding = frozen.inputs.get(name)
+        if isinstance(value, dict) and binding and binding.path:
+            value["path"] = binding.path
+    return spec
+
+
+def _mend_parallel(spec: dict[str, Any], frozen: Plan, outer: str = "") -> None:
+    """azure-ai-ml writes the code folder of a parallel step as `azureml:./folder`, which it cannot read again."""
+    for name, node in (spec.get("jobs") or {}).items():
+        if node.get("type") == "parallel" and node.get("task"):
+            node["task"]["code"] = frozen.steps[outer + name].code
+        elif node.get("type") == "pipeline" and isinstance(node.get("component"), dict):
+            _mend_parallel(node["component"], frozen, f"{outer}{name}.")
+
+
+def _freeze(checked: Plan, workspace: Workspace) -> Plan:
+    """The plan with every code folder replaced by a kept copy of it."""
+    sources = {(step.code, step.includes) for step in checked.steps.values()}
+    copies = {
+        (code, includes): str(snapshot(workspace, code, includes)) if code or includes else None
+        for code, includes in sources
+    }
+    steps = {
+        name: replace(
+            step,
+            code=copies[step.code, step.includes],
+            includes=(),
+            environment=_pinned(step.environment, workspace),
+        )
+        for name, step in checked.steps.items()
+    }
+    return replace(checked, steps=steps)
+
+
+def _pinned(environment: dict[str, Any] | None, workspace: Workspace) -> dict[str, Any] | None:
+    """An environment of the workspace by its version: what is called latest may be another when the job runs."""
+    named = uris.named(f"azureml:{environment['reference']}") if environment and "reference" in environment else None
+    if named is None or named.version:
+        return environment
+    try:
+        found = Assets(workspace, "environment").get(named.name, None, named.label)
+    except NotFound:
+        return environment  # Azure's own: curated, without a version of ours
+    return {"reference": f"{named.name}:{found['version']}"}
+
+
+def _start(workspace: Workspace, record: JobRecord, folder: Path, runner: Runner | None) -> None:
+    log = folder / "runner.log"
+    process = runner if runner and _told(runner, record.name) else _spawn(workspace, [record.name], log)
+    deadline = time.monotonic() + START_SECONDS
+    while not (folder / RUNNER).exists():
+        if process is runner and process.poll() is not None:
+            process = _spawn(workspace, [record.name], log)  # this one says in the log what is wrong
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise UserError(f"job {record.name}: its runner did not start; see {log}")
+        time.sleep(0.01)
+    process.returncode = 0  # not ours to wait for
+
+
+def _told(runner: Runner, name: str) -> bool:
+    """Give a waiting runner its job; False when it has died."""
+    assert runner.stdin
+    try:
+        runner.stdin.write(f"{name}\n".encode())
+        runner.stdin.close()
+    except OSError:
+        return False
+    return runner.poll() is None
+
+
+def _spawn(workspace: Workspace, arguments: list[str], log: Path, stdin: int = subprocess.DEVNULL) -> Runner:
+    command = [sys.executable, "-m", "amlocal.jobs.run.runner", str(workspace.root), *arguments]
+    # Out of this terminal's reach: Ctrl-C here must not end the job there; `aml job cancel` does.
+    return spawn(command, log, Path.cwd(), os.environ, stdin)

@@ -1,0 +1,84 @@
+"""`client.datastores`: a folder in the workspace stands for each; what account it names matters in Azure only."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
+from amlocal.core.errors import UserError
+from amlocal.core.files import disk_errors
+from amlocal.core.workspace import DEFAULT_DATASTORE, Workspace
+from amlocal.operations.common import Operations, checked, entity, not_missing
+
+FILE_SHARES = ("workspacefilestore", "workspaceworkingdirectory")
+NEVER_KEPT = ("$schema", "credentials", "id")
+
+
+class DatastoreOperations(Operations):
+    """`client.datastores`"""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.assets = Assets(workspace, "datastore")
+
+    def create_or_update(self, datastore: Any, **_: Any) -> Any:
+        """Remember a datastore and make the folder that stands for it. Its credentials are not kept."""
+        self._refuse_built_in(datastore.name, "changed")
+        spec = {key: value for key, value in datastore._to_dict().items() if key not in NEVER_KEPT}
+        spec = self.assets.create(spec)
+        with disk_errors(self.workspace.root):
+            self.workspace.datastore(datastore.name).mkdir(parents=True, exist_ok=True)
+        return self._entity(spec)
+
+    def get(self, name: str, *, include_secrets: bool = False, **_: Any) -> Any:
+        with not_missing():
+            return self._entity(self.describe(name))
+
+    def get_default(self, *, include_secrets: bool = False) -> Any:
+        return self.get(DEFAULT_DATASTORE)
+
+    def list(self, *, include_secrets: bool = False, **_: Any) -> Iterator[Any]:
+        for spec in self.describe_all():
+            yield self._entity(spec)
+
+    def delete(self, name: str) -> None:
+        """Forget a datastore; the files in its folder stay, as those in an account do."""
+        self._refuse_built_in(name, "deleted")
+        with not_missing():
+            self.assets.delete(name)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        if name in BUILT_IN_DATASTORES:
+            return self._built_in(name)
+        return self.assets.get(name)
+
+    def describe_all(self, **_: Any) -> Sequence[dict[str, Any]]:
+        return [*map(self._built_in, BUILT_IN_DATASTORES), *self.assets.latest()]
+
+    def revise(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a datastore read as `wanted`."""
+        self._refuse_built_in(name, "changed")
+        if wanted.get("name") != name or wanted.get("type") != self.assets.get(name).get("type"):
+            raise UserError(f'datastore "{name}": name and type cannot be changed; create another')
+        spec = {key: value for key, value in wanted.items() if key not in NEVER_KEPT}
+        checked("datastore", name, spec)
+        return self.assets.create(spec)
+
+    def _refuse_built_in(self, name: str, verb: str) -> None:
+        if name in BUILT_IN_DATASTORES:
+            raise UserError(f'datastore "{name}" belongs to the workspace and cannot be {verb}; give another name')
+
+    def _built_in(self, name: str) -> dict[str, Any]:
+        share = name in FILE_SHARES
+        return {
+            "account_name": "local",
+            ("file_share_name" if share else "container_name"): name,
+            "endpoint": "core.windows.net",
+            "id": f"azureml:{name}",
+            "name": name,
+            "protocol": "https",
+            "tags": {},
+            "type": "azure_file" if share else "azure_blob",
+        }
+
+    def _entity(self, spec: dict[str, Any]) -> Any:
+        return entity("datastore", spec)

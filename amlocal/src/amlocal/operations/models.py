@@ -1,0 +1,129 @@
+"""`client.models`: MLflow's registry, as azure-ai-ml sees models."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from amlocal.assets import uris
+from amlocal.core.errors import UserError
+from amlocal.core.files import copy_into, disk_errors
+from amlocal.core.names import ACTIVE, view_of
+from amlocal.core.workspace import Workspace
+from amlocal.jobs.record import JobStore
+from amlocal.operations.common import Operations, not_missing
+
+
+class ModelOperations(Operations):
+    """`client.models`: MLflow's registry"""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def create_or_update(self, model: Any, **_: Any) -> Any:
+        """Register a version; its content is copied. One got before and changed is brought up to date."""
+        from amlocal.assets import models
+
+        if not model.name:
+            raise UserError("model: name is required; give it in the file or with --name")
+        spec = {
+            "name": model.name,
+            "version": model.version,
+            "type": model.type,
+            "tags": model.tags,
+            "description": model.description,
+            "stage": getattr(model, "stage", None),
+            "properties": dict(model.properties or {}),
+        }
+        if model.id:
+            now = self.describe(model.name, model.version)
+            changed = {key: spec[key] for key in models.MUTABLE if spec[key] is not None}
+            return self._entity(self.revise(model.name, {**now, **changed}, model.version))
+        source = uris.resolve(self.workspace, str(model.path), Path(model.base_path or "."), model.type)
+        run_id, called = self._origin(str(model.path))
+        return self._entity(models.create(self.workspace, spec, source, run_id, called))
+
+    def get(self, name: str, version: str | None = None, label: str | None = None) -> Any:
+        with not_missing():
+            return self._entity(self.describe(name, version, label))
+
+    def list(
+        self, name: str | None = None, stage: str | None = None, *, list_view_type: str = ACTIVE, **_: Any
+    ) -> Iterator[Any]:
+        for spec in self.describe_all(name, list_view_type):
+            if stage is None or spec["stage"] == stage:
+                yield self._entity(spec)
+
+    def archive(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> None:
+        """Hide a version, or without one everything of that name, from `list`."""
+        from amlocal.assets import models
+
+        with not_missing():
+            models.archive(self.workspace, name, version, label)
+
+    def restore(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> None:
+        from amlocal.assets import models
+
+        with not_missing():
+            models.archive(self.workspace, name, version, label, archived=False)
+
+    def describe(self, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
+        from amlocal.assets import models
+
+        return models.describe(self.workspace, models.get(self.workspace, name, version, label))
+
+    def describe_all(self, name: str | None = None, list_view_type: str = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
+        """The latest version of every model, or every version of `name`; the latest first."""
+        from amlocal.assets import models
+
+        view = view_of(list_view_type)
+        if name:
+            found = models.versions(self.workspace, name, view)
+        else:
+            every = (models.versions(self.workspace, each, view) for each in models.names(self.workspace))
+            found = [versions[0] for versions in every if versions]
+        return [models.describe(self.workspace, item) for item in found]
+
+    def revise(
+        self, name: str, wanted: Mapping[str, Any], version: str | None = None, label: str | None = None
+    ) -> dict[str, Any]:
+        """Make a version read as `wanted`: description, tags, stage and the like. Returns it as `describe` does."""
+        from amlocal.assets import models
+
+        return models.revise(self.workspace, name, wanted, version, label)
+
+    def download(
+        self, name: str, version: str | None = None, download_path: Path | str = ".", label: str | None = None
+    ) -> None:
+        """Copy a model to `download_path/<name>/`; one that is a folder keeps its name below that."""
+        from amlocal.assets import models
+
+        with not_missing():
+            source = models.local_path(self.workspace, name, version, label)
+        place = Path(download_path) / name / (source.name if source.is_dir() else "")
+        with disk_errors(place):
+            copy_into(source, place)
+
+    def _origin(self, path: str) -> tuple[str | None, str | None]:
+        """(the run that a model comes from, what its folder is called there), as far as its path says so."""
+        if match := uris.JOB_OUTPUT.fullmatch(path):
+            run_id = JobStore(self.workspace).read(match["job"]).run_id
+            return run_id, PurePosixPath(match["path"] or match["output"]).name
+        if match := uris.RUN.fullmatch(path):
+            return uris.run_id(self.workspace, match["run"]), PurePosixPath(match["path"] or "").name or None
+        return None, None
+
+    def _entity(self, spec: dict[str, Any]) -> Any:
+        from azure.ai.ml.entities import Model
+
+        model = Model(
+            name=spec["name"],
+            version=spec["version"],
+            path=spec["path"],
+            type=spec["type"],
+            description=spec["description"],
+            tags=spec["tags"],
+            stage=spec["stage"],
+            properties=spec["properties"],
+        )
+        model._id = spec["id"]
+        return model

@@ -1,0 +1,520 @@
+"""`client.online_endpoints` and `client.online_deployments`: MLClient's operations on the endpoints of a workspace."""
+
+import errno
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amlocal.core.errors import NotFound, UserError
+from amlocal.core.files import disk_errors
+from amlocal.core.names import creation_context
+from amlocal.core.processes import end, find, port_is_free
+from amlocal.core.workspace import Workspace
+from amlocal.endpoints import supervisor
+from amlocal.endpoints.gateway.auth import KEY, MODES, token
+from amlocal.endpoints.health import (
+    deployment_health,
+    endpoint_health,
+    failure,
+    last_exit,
+    process_state,
+    restarts,
+    wait_for_gateway,
+)
+from amlocal.endpoints.logs import tail
+from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, Plan
+from amlocal.operations.common import Operations
+
+if TYPE_CHECKING:
+    from amlocal.operations.common import Poller
+
+START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
+ANSWER_SECONDS = 30.0  # a gateway that has not answered so long after its deployment's time was up never will
+MOST_DEPLOYMENTS = 20
+TOO_MANY_DEATHS = 2
+
+
+class OnlineEndpointOperations(Operations):
+    """`client.online_endpoints`"""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.store = EndpointStore(workspace)
+
+    def begin_create_or_update(self, endpoint: Any, *, local: bool | None = None, **_: Any) -> "Poller":
+        """Create an endpoint, or change all of it but its name; returns when it serves.
+
+        local: it asks for no key, and its deployment needs no traffic rule; None: as it was, at first False.
+        """
+        from amlocal.endpoints.plan import check_name
+        from amlocal.operations.common import Poller
+
+        name = check_name("endpoint", endpoint.name)
+        if _auth_mode(endpoint) not in MODES:
+            raise UserError(f"endpoint {name}: auth_mode: {endpoint.auth_mode} is none of {', '.join(MODES)}")
+        try:
+            self.store.get(name)
+        except NotFound:
+            self._create(endpoint, bool(local))
+        else:
+            self._update(endpoint, local)
+        return Poller(self.get(name))
+
+    def _create(self, entity: Any, local: bool) -> None:
+        from amlocal.endpoints.plan import check_traffic
+
+        name = entity.name
+        traffic, mirror = _shares(entity.traffic), _shares(entity.mirror_traffic)
+        check_traffic(name, traffic, mirror, ())
+        with self.workspace.lock("endpoints"):
+            if self.store.record(name).exists():
+                raise UserError(f"endpoint {name} exists already; change it with `aml online-endpoint update`")
+            self.store.create(
+                Endpoint(
+                    name=name,
+                    port=self._port(entity, name, None),
+                    instance=uuid.uuid4().hex,
+                    spec=_spec(entity, traffic, mirror),
+                    creation_context=creation_context(),
+                    local=local,
+                )
+            )
+        supervisor.ensure(self.workspace)
+        try:
+            wait_for_gateway(self.store, name)
+        except UserError:
+            self.begin_delete(name)
+            raise
+
+    def _update(self, entity: Any, local: bool | None) -> None:
+        from amlocal.endpoints.plan import check_traffic
+
+        before = self.store.get(entity.name)
+        port = self._port(entity, entity.name, before.port)
+
+        def apply(endpoint: Endpoint) -> None:
+            traffic, mirror = _shares(entity.traffic), _shares(entity.mirror_traffic)
+            check_traffic(endpoint.name, traffic, mirror, endpoint.deployments)
+            if _auth_mode(entity) != endpoint.auth_mode:  # what was given out before does not open any more
+                self.store.renew_token_secret(endpoint.name)
+            endpoint.spec = _spec(entity, traffic, mirror)
+            endpoint.port = port
+            endpoint.local = endpoint.local if local is None else local
+
+        self.store.change(entity.name, apply)
+        if port != before.port:  # the workers know it, too
+            (self.store.run(entity.name) / "gateway.failed").unlink(missing_ok=True)
+            self._end_processes(entity.name)
+        supervisor.ensure(self.workspace)
+        wait_for_gateway(self.store, entity.name)
+
+    def _port(self, entity: Any, name: str, now: int | None) -> int:
+        """The port of `properties.port`; without one, that of before or a free one (0: another than before)."""
+        wanted = (entity.properties or {}).get("port")
+        if wanted is None:
+            return now if now is not None else self.store.free_port(name)
+        if not str(wanted).isdecimal() or int(wanted) > 65535:
+            raise UserError(
+                f"endpoint {name}: properties.port: {wanted!r} is no port; give 1 to 65535, or 0 for a free one"
+            )
+        if int(wanted) == 0:
+            return self.store.free_port(name)
+        if int(wanted) != now and not port_is_free(int(wanted)):
+            raise UserError(
+                f"endpoint {name}: properties.port: port {wanted} on 127.0.0.1 is in use by another program, or not"
+                " allowed; give another one, or leave it out and a free one is taken"
+            )
+        return int(wanted)
+
+    def get(self, name: str, *, local: bool = False) -> Any:
+        from amlocal.operations.common import missing
+
+        try:
+            return self._entity(self.store.get(name))
+        except NotFound as error:
+            raise missing(error) from error
+
+    def list(self, *, local: bool = False) -> Iterator[Any]:
+        for endpoint in self.store.all():
+            yield self._entity(endpoint)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        return self._describe(self.store.get(name))
+
+    def describe_all(self) -> Sequence[dict[str, Any]]:
+        return [self._describe(endpoint) for endpoint in self.store.all()]
+
+    def begin_delete(self, name: str | None = None, *, local: bool = False) -> "Poller":
+        """End and remove an endpoint with its deployments and keys; what it collected stays."""
+        from amlocal.operations.common import Poller, missing
+
+        try:
+            endpoint = self.store.get(str(name))
+        except NotFound as error:
+            raise missing(error) from error
+        with self.workspace.lock(f"endpoint-{endpoint.name}"):
+            self.store.record(endpoint.name).unlink(missing_ok=True)
+            self._remove(endpoint.name)
+        return Poller(None)
+
+    def get_keys(self, name: str) -> Any:
+        """azure-ai-ml's entity: EndpointAuthKeys, EndpointAuthToken or EndpointAadToken."""
+        from azure.ai.ml.entities import EndpointAadToken, EndpointAuthKeys, EndpointAuthToken
+        from azure.core.credentials import AccessToken
+
+        told = self.credentials(name)
+        match self.store.get(name).auth_mode:
+            case "key":
+                return EndpointAuthKeys(primary_key=told["primaryKey"], secondary_key=told["secondaryKey"])
+            case "aml_token":
+                return EndpointAuthToken(
+                    access_token=told["accessToken"],
+                    expiry_time_utc=told["expiryTimeUtc"],
+                    refresh_after_time_utc=told["refreshAfterTimeUtc"],
+                    token_type=told["tokenType"],
+                )
+            case _:
+                return EndpointAadToken(AccessToken(told["accessToken"], told["expiryTimeUtc"]))
+
+    def credentials(self, name: str) -> dict[str, Any]:
+        """What `az ml online-endpoint get-credentials` prints: the keys, or a new token."""
+        mode = self.store.get(name).auth_mode
+        return self.store.keys(name) if mode == KEY else token(name, mode, self.store.token_secret(name))
+
+    def begin_regenerate_keys(self, name: str, *, key_type: str = "primary") -> "Poller":
+        from amlocal.operations.common import Poller
+
+        self.store.regenerate(name, key_type)
+        return Poller(None)
+
+    def invoke(
+        self,
+        endpoint_name: str,
+        *,
+        request_file: str | None = None,
+        deployment_name: str | None = None,
+        local: bool = False,
+        **_: Any,
+    ) -> str:
+        """Send the JSON in `request_file` to the endpoint, with its key or a token; returns the answer's text.
+
+        Raises UserError for an answer that is not 200, with its status and message.
+        """
+        endpoint = self.store.get(endpoint_name)
+        if deployment_name:
+            self.store.deployment(deployment_name, endpoint_name)
+        if not request_file:
+            raise UserError("invoke: a request file is required: --request-file FILE, the JSON to send")
+        try:
+            data = json.loads(Path(request_file).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{request_file}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise UserError(f"{request_file}: not JSON: {error}") from error
+        credentials = self.credentials(endpoint_name)
+        headers = {
+            "Authorization": f"Bearer {credentials.get('primaryKey') or credentials['accessToken']}",
+            "Content-Type": "application/json",
+        }
+        if deployment_name:
+            headers["azureml-model-deployment"] = deployment_name
+        request = urllib.request.Request(  # noqa: S310 (our own address)
+            f"{endpoint.address}/score", json.dumps(data).encode(), headers
+        )
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        plans = [plan for deployment in endpoint.deployments.values() for plan in deployment.plans]
+        seconds = max((plan.timeout_ms / 1000 for plan in plans), default=0.0) + ANSWER_SECONDS
+        try:
+            with direct.open(request, timeout=seconds) as response:
+                return response.read().decode()
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")
+            raise UserError(f"endpoint {endpoint_name} answered {error.code} {error.reason}: {said}") from error
+        except OSError as error:
+            health = endpoint_health(self.store, endpoint)
+            raise UserError(f"endpoint {endpoint_name} does not answer: {health['message'] or error}") from error
+
+    def _end_processes(self, name: str) -> None:
+        end(filter(None, map(find, self.store.run(name).glob("*.json"))))
+
+    def _remove(self, name: str) -> None:
+        """End what runs and remove the folder. The supervisor tidies up there too: files go before us, or come."""
+        import shutil
+
+        folder = self.store.folder(name)
+        deadline = time.monotonic() + supervisor.GRACE_SECONDS
+        while folder.exists():
+            self._end_processes(name)
+            try:
+                with disk_errors(folder):
+                    shutil.rmtree(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or time.monotonic() > deadline:
+                    raise
+
+    def _describe(self, endpoint: Endpoint) -> dict[str, Any]:
+        spec = endpoint.spec
+        traffic = {name: 0 for name in endpoint.deployments if not spec["mirror_traffic"].get(name)} | endpoint.traffic
+        return {
+            "auth_mode": endpoint.auth_mode,
+            "creation_context": endpoint.creation_context,
+            "description": spec["description"],
+            "health": endpoint_health(self.store, endpoint),
+            "id": f"azureml:{endpoint.name}",
+            "kind": "Managed",
+            "location": "local",
+            "mirror_traffic": spec["mirror_traffic"],
+            "name": endpoint.name,
+            "openapi_uri": f"{endpoint.address}/swagger.json",
+            "properties": spec["properties"],
+            "provisioning_state": "Succeeded",
+            "public_network_access": "disabled",
+            "scoring_uri": f"{endpoint.address}/score",
+            "tags": spec["tags"],
+            "traffic": traffic,
+        }
+
+    def _entity(self, endpoint: Endpoint) -> Any:
+        from azure.ai.ml.entities import ManagedOnlineEndpoint
+
+        told = self._describe(endpoint)
+        wanted = (
+            "name",
+            "tags",
+            "properties",
+            "auth_mode",
+            "description",
+            "location",
+            "traffic",
+            "mirror_traffic",
+            "kind",
+        )
+        more = ("scoring_uri", "openapi_uri", "provisioning_state", "public_network_access")
+        return ManagedOnlineEndpoint(**{key: told[key] for key in (*wanted, *more)})
+
+
+class OnlineDeploymentOperations(Operations):
+    """`client.online_deployments`"""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.store = EndpointStore(workspace)
+
+    def begin_create_or_update(self, deployment: Any, *, local: bool = False, **_: Any) -> "Poller":
+        """Create a deployment or replace it; returns when all its instances are ready.
+
+        A replaced deployment serves until the new one is ready, and goes on serving if that fails.
+        Raises UserError when the deployment is not sound or its script does not load.
+        """
+        from amlocal.endpoints.plan import check_name, resolve
+        from amlocal.operations.common import Poller
+
+        name = check_name("deployment", deployment.name)
+        endpoint = self.store.get(check_name("endpoint", deployment.endpoint_name))
+        before = endpoint.deployments.get(name)
+        if before is None and len(endpoint.deployments) >= MOST_DEPLOYMENTS:
+            raise UserError(
+                f"endpoint {endpoint.name}: it has {MOST_DEPLOYMENTS} deployments, the most that Azure allows"
+            )
+        with self.workspace.lock(f"deployment-{endpoint.name}-{name}", timeout=START_SECONDS):
+            revision = self._last_revision(self.store.get(endpoint.name), name) + 1
+            plan = resolve(deployment, revision, self.workspace)
+            self._roll_out(endpoint.name, name, _deployment_spec(deployment), plan)
+        return Poller(self.get(name, endpoint.name))
+
+    def _last_revision(self, endpoint: Endpoint, name: str) -> int:
+        folder = self.store.folder(endpoint.name) / "deployments" / name
+        return max(endpoint.revisions.get(name, 0), *(int(path.name) for path in folder.glob("[0-9]*")), 0)
+
+    def _roll_out(self, endpoint: str, name: str, spec: dict[str, Any], plan: Plan) -> None:
+        """Run `plan` beside what runs; when it is ready it alone, and when it fails what ran before."""
+        old = self.store.get(endpoint).deployments.get(name)
+        serving = old.plans[:1] if old else []  # a second is what an update left that did not come to its end
+        self._put(endpoint, name, Deployment(spec, "Updating" if serving else "Creating", [*serving, plan]))
+        try:
+            supervisor.ensure(self.workspace)
+            self._wait_until_ready(endpoint, name, plan)
+        except BaseException as error:
+            if old is None or not serving:
+                self._put(endpoint, name, Deployment(spec, "Failed", [], str(error) or type(error).__name__))
+                raise
+            self._put(endpoint, name, Deployment(old.spec, "Succeeded", serving))
+            if isinstance(error, UserError):
+                raise UserError(f"{error}; the deployment serves on as it was") from error
+            raise
+        self._put(endpoint, name, Deployment(spec, "Succeeded", [plan]))
+        self._forget_revisions(endpoint, name, plan.revision)
+
+    def _put(self, endpoint: str, name: str, deployment: Deployment) -> None:
+        self.store.change(endpoint, lambda record: record.deployments.update({name: deployment}))
+
+    def _wait_until_ready(self, endpoint: str, name: str, plan: Plan) -> None:
+        run = self.store.run(endpoint)
+        logs = f"aml online-deployment get-logs --name {name} --endpoint-name {endpoint}"
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            states = [process_state(run, process) for process in plan.processes(name)]
+            if all(state == "running" for state in states) and process_state(run, "gateway") == "running":
+                return
+            if reason := failure(run, "gateway"):
+                raise UserError(f"endpoint {endpoint}: {reason}")
+            for process in plan.processes(name):
+                if reason := failure(run, process):
+                    script = Path(plan.folder, "code", plan.entry_script).name
+                    raise UserError(f"deployment {name}: scoring script {script}: {_one_line(reason)}; see `{logs}`")
+                if restarts(run, process) >= TOO_MANY_DEATHS:
+                    raise UserError(
+                        f"deployment {name}: its process dies again and again while it starts:"
+                        f" {process} {last_exit(run, process)}; see `{logs}`"
+                    )
+            if time.monotonic() > deadline:
+                raise UserError(f"deployment {name}: not ready after {START_SECONDS:.0f} s; see `{logs}`")
+            time.sleep(0.02)
+
+    def _forget_revisions(self, endpoint: str, name: str, latest: int) -> None:
+        """Remove the files of revisions that nobody runs any more; the one before may be at its last requests."""
+        import shutil
+
+        for folder in (self.store.folder(endpoint) / "deployments" / name).glob("[0-9]*"):
+            if int(folder.name) < latest - 1:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def get(self, name: str, endpoint_name: str, *, local: bool | None = False) -> Any:
+        from amlocal.operations.common import entity, missing
+
+        try:
+            deployment = self.store.deployment(name, endpoint_name)
+        except NotFound as error:
+            raise missing(error) from error
+        made = entity("online-deployment", deployment.spec)
+        made._provisioning_state = deployment.state
+        return made
+
+    def list(self, endpoint_name: str, *, local: bool = False) -> Iterator[Any]:
+        for name in self.store.get(endpoint_name).deployments:
+            yield self.get(name, endpoint_name)
+
+    def describe(self, name: str, endpoint_name: str) -> dict[str, Any]:
+        deployment = self.store.deployment(name, endpoint_name)
+        return self._describe(self.store.get(endpoint_name), name, deployment)
+
+    def describe_all(self, endpoint_name: str) -> Sequence[dict[str, Any]]:
+        endpoint = self.store.get(endpoint_name)
+        return [self._describe(endpoint, name, deployment) for name, deployment in endpoint.deployments.items()]
+
+    def begin_delete(self, name: str, endpoint_name: str, *, local: bool | None = False) -> "Poller":
+        """End and remove a deployment. Raises UserError while it has traffic, as on Azure."""
+        from amlocal.operations.common import Poller, missing
+
+        def apply(endpoint: Endpoint) -> None:
+            for kind in ("traffic", "mirror_traffic"):
+                if share := endpoint.spec[kind].pop(name, 0):
+                    raise UserError(
+                        f"deployment {name}: it gets {share} % of the {kind.replace('_', ' ')} of {endpoint_name};"
+                        f" first send that elsewhere: aml online-endpoint update -n {endpoint_name} --traffic NAME=100"
+                    )
+            endpoint.revisions[name] = self._last_revision(endpoint, name)
+            del endpoint.deployments[name]
+
+        try:
+            self.store.deployment(name, endpoint_name)
+            with self.workspace.lock(f"deployment-{endpoint_name}-{name}", timeout=START_SECONDS):
+                plans = self.store.deployment(name, endpoint_name).plans
+                self.store.change(endpoint_name, apply)
+                self._remove(endpoint_name, name, plans)
+        except NotFound as error:
+            raise missing(error) from error
+        return Poller(None)
+
+    def _remove(self, endpoint: str, name: str, plans: Sequence[Plan]) -> None:
+        """Wait until nothing of a deployment runs any more, also of revisions that failed, and remove its files."""
+        import shutil
+
+        deadline = time.monotonic()
+        if plans:  # their last requests may be under way
+            deadline += max(plan.timeout_ms for plan in plans) / 1000 + supervisor.GRACE_SECONDS
+        while processes := [process for mark in self._marks(endpoint, name) if (process := find(mark))]:
+            if time.monotonic() > deadline or not supervisor.running(self.workspace):
+                end(processes)
+            time.sleep(0.02)
+        for mark in self._marks(endpoint, name):
+            mark.unlink(missing_ok=True)
+        shutil.rmtree(self.store.folder(endpoint) / "deployments" / name, ignore_errors=True)
+
+    def _marks(self, endpoint: str, name: str) -> Sequence[Path]:
+        """What the processes of all of a deployment's revisions have left in the run folder."""
+        process = re.compile(re.escape(name) + r"-\d+-\d+")
+        return [path for path in self.store.run(endpoint).glob("*") if process.fullmatch(path.stem)]
+
+    def get_logs(
+        self,
+        name: str,
+        endpoint_name: str,
+        lines: int = 5000,
+        *,
+        container_type: str | None = None,
+        local: bool = False,
+    ) -> str:
+        """The last `lines` lines of what the deployment's processes have printed, and what they were built with."""
+        self.store.deployment(name, endpoint_name)
+        return tail(self.store.log(endpoint_name, name), lines)
+
+    def _describe(self, endpoint: Endpoint, name: str, deployment: Deployment) -> dict[str, Any]:
+        return {
+            **deployment.spec,
+            "endpoint_name": endpoint.name,
+            "health": deployment_health(self.store, endpoint, name, deployment),
+            "id": f"azureml:{endpoint.name}:{name}",
+            "name": name,
+            "provisioning_state": deployment.state,
+        }
+
+
+def _spec(entity: Any, traffic: dict[str, int], mirror: dict[str, int]) -> dict[str, Any]:
+    properties = {
+        key: str(value) for key, value in (entity.properties or {}).items() if key != "port" or str(value) != "0"
+    }
+    return {
+        "auth_mode": _auth_mode(entity),
+        "description": entity.description,
+        "tags": dict(entity.tags or {}),
+        "properties": properties,
+        "traffic": traffic,
+        "mirror_traffic": mirror,
+    }
+
+
+def _auth_mode(entity: Any) -> str:
+    return str(entity.auth_mode or KEY).lower()
+
+
+def _shares(traffic: Any) -> dict[str, int]:
+    """Traffic without the deployments that get none; whole numbers may come as text from --set."""
+    shares = {name: int(share) if str(share).isdecimal() else share for name, share in (traffic or {}).items()}
+    return {name: share for name, share in shares.items() if share != 0}
+
+
+def _deployment_spec(deployment: Any) -> dict[str, Any]:
+    """The spec as `az ml` shows it, with absolute paths, so that it can be loaded again from anywhere."""
+    spec = deployment._to_dict()
+    base = Path(deployment.base_path or ".")
+    spec.pop("$schema", None)
+    if isinstance(deployment.model, str):
+        spec["model"] = f"azureml:{deployment.model.removeprefix('azureml:')}"
+    elif deployment.model is not None:
+        spec["model"] = {"path": str(deployment.model.path), "type": deployment.model.type}
+    if isinstance(deployment.environment, str):
+        spec["environment"] = f"azureml:{deployment.environment.removeprefix('azureml:')}"
+    if code := spec.get("code_configuration", {}).get("code"):
+        spec["code_configuration"]["code"] = str((base / code).resolve())
+    return spec
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

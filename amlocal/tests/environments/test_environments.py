@@ -1,0 +1,485 @@
+"""Environments: what a spec asks for, and the Python that a job gets for it. Packages come from a folder of wheels."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from amlocal import environments
+from amlocal.assets.store import Assets
+from amlocal.core.errors import UserError
+from amlocal.core.workspace import Workspace
+from amlocal.environments import build, curated, installer
+from amlocal.environments.dockerfile import of_build_context
+from amlocal.environments.satisfied import unsatisfied
+from amlocal.environments.wanted import of_conda_file
+
+
+def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: Iterable[str] = ()) -> None:
+    """A wheel with one module that knows its version."""
+    about = "".join(
+        [
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            *(f"Requires-Dist: {each}\n" for each in requires),
+        ]
+    )
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"VERSION = {version!r}\n",
+        f"{info}/METADATA": about,
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+    with zipfile.ZipFile(folder / f"{name}-{version}-{tag}.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of packages: `old` has wheels for another Python up to 1.1, `wants` needs an old `base`."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for name, version in (("pip", "99"), ("setuptools", "80"), ("wheel", "1")):
+        wheel(folder, name, version)
+    for version in ("1.0", "1.1"):
+        wheel(folder, "old", version, "cp38-cp38-linux_x86_64")
+    for version in ("1.2", "2.0"):
+        wheel(folder, "old", version)
+    for version in ("1.0", "1.5", "2.0"):
+        wheel(folder, "base", version)
+    wheel(folder, "wants", "1.0", requires=["base<2"])
+    return folder
+
+
+Conda = Callable[..., dict]
+
+
+@pytest.fixture
+def conda(wheels: Path) -> Conda:
+    """A conda file whose packages come from the folder of wheels."""
+
+    def spec(*pip: str, python: str = "3.8", packages: Iterable[str] = ()) -> dict:
+        lines = ["--no-index", f"--find-links={wheels}", *pip]
+        return {"conda_file": {"dependencies": [f"python={python}", *packages, "pip", {"pip": lines}]}}
+
+    return spec
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    workspace = Workspace(tmp_path / "my work" / ".amlocal")
+    workspace.create()
+    return workspace
+
+
+class Job:
+    """A job's folder and log, and what its Python says."""
+
+    def __init__(self, workspace: Workspace, name: str = "job") -> None:
+        self.workspace, self.folder = workspace, workspace.jobs / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / "log.txt"
+
+    def prepare(self, environment: dict | None, command: str = "") -> environments.Runtime:
+        return environments.prepare(environment, self.workspace, self.path, self.folder, command)
+
+    @property
+    def log(self) -> str:
+        return self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+
+    def version(self, environment: dict, module: str) -> str:
+        python = self.prepare(environment).python
+        code = f"import {module}; print({module}.VERSION)"
+        return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def job(workspace: Workspace) -> Job:
+    return Job(workspace)
+
+
+# -- what a spec asks for
+
+
+@pytest.mark.parametrize(
+    ("item", "requirement"),
+    [
+        ("numpy", "numpy"),
+        ("numpy=1.2", "numpy==1.2.*"),
+        ("conda-forge::numpy=2.3.1", "numpy==2.3.1.*"),
+        ("numpy==1.2", "numpy==1.2"),
+        ("numpy=1.19.2=py38h0", "numpy==1.19.2"),
+        ("numpy 1.19.* py38h0", "numpy==1.19"),
+        ("numpy >=1.2,<2", "numpy<2,>=1.2"),
+        ("numpy[version='>=1.2']", "numpy>=1.2"),
+        ("numpy=1.2|1.3", "numpy"),
+        ("pytorch=2.0", "torch==2.0.*"),
+        ("azureml=1.0rc1", "azureml==1.0rc1"),
+    ],
+)
+def test_a_package_of_conda_in_the_words_of_pip(item, requirement):
+    [package] = of_conda_file({"dependencies": ["python=3.8", "pip=20", item]}).packages
+    assert str(package.requirement) == requirement
+
+
+@pytest.mark.parametrize(
+    ("lines", "requirements"),
+    [
+        (["a==1 # as always", "", "# nothing"], ["a==1"]),
+        (["a[x, y]>=1 ; python_version>='3'"], ['a[x,y]>=1; python_version >= "3"']),
+        (["a==1 \\", "  --hash=sha256:0123 \\", "  --hash=sha256:4567"], ["a==1"]),
+        (
+            ["git+https://host/owner/name.git@main#egg=other"],
+            ["other @ git+https://host/owner/name.git@main#egg=other"],
+        ),
+        (["git+https://host/owner/name.git@main"], ["name @ git+https://host/owner/name.git@main"]),
+        (["https://host/a/name-1.0-py3-none-any.whl"], ["name @ https://host/a/name-1.0-py3-none-any.whl"]),
+        (["-e git+https://host/name.git"], ["name @ git+https://host/name.git"]),
+        (["pip<22", "setuptools"], []),
+    ],
+)
+def test_lines_of_pip(lines, requirements):
+    wanted = of_conda_file({"dependencies": [{"pip": lines}]})
+    assert [str(package.requirement) for package in wanted.packages] == requirements
+
+
+@pytest.mark.parametrize(
+    ("python", "packages", "held"),
+    [
+        ("3.8", [{"pip": ["scikit-learn==1.0.2", "numpy>=1.20"]}], True),
+        ("3.8", [{"pip": ["scikit-learn==1.0.2", "numpy==1.21.2"]}], False),  # bounded already
+        ("3.8", [{"pip": ["scikit-learn>=1.0"]}], False),  # a new one will do
+        ("3.10", [{"pip": ["scikit-learn==1.2.2"]}], False),  # on Azure, too, it gets numpy 2
+        ("3.10", ["scikit-learn=1.2"], True),
+        ("3.10", ["pandas=2.2.2", "scipy>=1.10"], False),
+    ],
+)
+def test_what_came_before_numpy_2_does_not_get_it_where_it_does_not_on_azure(python, packages, held):
+    wanted = of_conda_file({"dependencies": [f"python={python}", *packages]})
+    wanted.hold_numpy()
+    assert ("numpy<2" in [str(package.requirement) for package in wanted.packages]) == held
+    assert bool(wanted.notices) == held
+
+
+def test_indexes_are_handed_on_and_the_rest_of_the_options_is_told():
+    lines = ["--extra-index-url=https://x/simple", "-i https://y", "-fhttps://z", "--require-hashes"]
+    wanted = of_conda_file({"dependencies": [{"pip": lines}]})
+    assert wanted.options == ["--extra-index-url https://x/simple", "-i https://y", "-f https://z"]
+    assert wanted.notices == ["pip's option --require-hashes is not used"]
+
+
+@pytest.mark.parametrize(
+    ("conda_file", "message"),
+    [
+        ({"dependencies": [{"pip": ["not a requirement!"]}]}, '"not a requirement!" is not a requirement'),
+        ({"dependencies": ["numpy=>1"]}, '"numpy=>1" is not a requirement'),
+        ({"dependencies": [{"pip": ["-r requirements.txt"]}]}, '"-r requirements.txt": only this file reaches'),
+        ({"dependencies": [{"pip": ["./mine-1.0-py3-none-any.whl"]}]}, "a file of your own does not reach"),
+        ({"dependencies": [{"npm": ["left-pad"]}]}, '"npm:" is not understood'),
+        ({"dependencies": "numpy"}, "not a conda file"),
+    ],
+)
+def test_what_is_no_requirement_is_named_before_anything_runs(workspace, conda_file, message):
+    assert message in (environments.problem({"conda_file": conda_file}, workspace) or "")
+
+
+def test_an_environment_that_nobody_registered_is_named(workspace):
+    told = environments.problem({"reference": "gone:1"}, workspace)
+    assert told and told.startswith('environment: environment "gone" is not in this workspace')
+    with pytest.raises(UserError, match="is not in this workspace"):
+        Job(workspace).prepare({"reference": "gone:1"})
+
+
+def test_a_registered_environment_is_what_it_was_registered_as(workspace, conda, job):
+    for version, package in (("1", "base==1.0"), ("2", "base==1.5")):
+        Assets(workspace, "environment").create({"name": "mine", "version": version, **conda(package)})
+    assert job.version({"reference": "mine:1"}, "base") == "1.0"
+    assert job.version({"reference": "azureml:mine@latest"}, "base") == "1.5"
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        (
+            {"reference": "AzureML-sklearn-1.5@latest"},
+            "azureml:AzureML-sklearn-1.5@latest is Azure's own and not known here",
+        ),
+        ({"reference": "//registries/azureml/environments/sklearn-1.5/labels/latest"}, "is Azure's own"),
+        ({"image": "python:3.8"}, "the image python:3.8 is not used: this Python"),
+        ({"conda_file": {"dependencies": ["python=3.8", "numpy"]}}, "it asks for Python 3.8; this Python"),
+    ],
+)
+def test_where_this_python_stands_for_something_the_log_says_so_in_one_line(job, environment, line):
+    python = job.prepare(environment).python
+    assert python.is_relative_to(job.folder)
+    assert len(job.log.splitlines()) == 1
+    assert line in job.log
+    assert environments.problem(environment, job.workspace) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "packages"),
+    [
+        ("AzureML-nobody-3.3@latest", ["nobody==3.3.*"]),
+        ("//registries/azureml/environments/acpt-nobody-2.8-cuda12.6/labels/latest", ["nobody==2.8.*"]),
+        ("//registries/azureml/environments/nobody-minimal/versions/3", ["nobody"]),
+        ("AzureML-sklearn-1.5@latest", []),
+        ("AzureML-cowsay-6.1@latest", []),
+        ("AzureML-Scikit-learn-0.20.3", []),
+        ("AzureML-minimal-ubuntu18.04-py37-cpu-inference:3", []),
+    ],
+)
+def test_what_one_of_azures_names_tells_of_its_packages(name, packages, monkeypatch):
+    monkeypatch.setitem(curated.FRAMEWORKS, "nobody", ("nobody", "nobody"))
+    assert [str(package.requirement) for package in curated.of_name(name, "this Python").packages] == packages
+
+
+def test_an_image_of_a_curated_environment_tells_as_much(monkeypatch):
+    monkeypatch.setitem(curated.FRAMEWORKS, "nobody", ("nobody", "nobody"))
+    told = curated.of_image("mcr.microsoft.com/azureml/curated/nobody-2.8-cuda12:7", "this Python").packages
+    assert [str(package.requirement) for package in told] == ["nobody==2.8.*"]
+    assert curated.of_image("me/nobody-2.8", "this Python").packages == []
+
+
+def test_the_package_that_one_of_azures_environments_is_named_after_is_added(job, wheels, monkeypatch):
+    for variable in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(variable, str(wheels))
+    for variable in ("UV_NO_INDEX", "PIP_NO_INDEX"):
+        monkeypatch.setenv(variable, "1")
+    for name in ("old", "nobodyhas"):
+        monkeypatch.setitem(curated.FRAMEWORKS, name, (name, name))
+    python = job.prepare({"reference": "AzureML-old-1.1@latest"}).python
+    code = "import old, yaml; print(old.VERSION)"
+    assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout == "1.2\n"
+    job.prepare({"reference": "AzureML-nobodyhas-1.1@latest"})
+    assert "nobodyhas==1.1.* is left out" in job.log, "the rest of it is guessed, too"
+
+
+# -- whether this Python has it
+
+
+def test_what_this_python_has_is_not_built(job):
+    spec = {
+        "conda_file": {"dependencies": ["python=3.11", "numpy>=2", {"pip": ["pyyaml # used", "uvicorn[standard]"]}]}
+    }
+    missing = list(unsatisfied(of_conda_file(spec["conda_file"]).packages))
+    if not any("uvicorn" in each for each in missing):
+        job.prepare(spec)
+        assert job.log == ""
+    assert [each for each in missing if "uvicorn" not in each] == []
+
+
+def test_what_is_missing_is_told_with_what_is_there():
+    lines = [
+        "numpy==0.1",
+        "nobody-has-this",
+        "a==1 ; python_version<'3'",
+        "requests[nobody]",
+        "numpy @ https://x/n.whl",
+    ]
+    told = list(unsatisfied(of_conda_file({"dependencies": [{"pip": lines}]}).packages))
+    assert told[0].startswith("numpy==0.1 (here ")
+    assert told[1] == "nobody-has-this (not installed)"
+    assert told[2].endswith("from elsewhere)")
+    assert len(told) == 3, "a marker for another Python asks for nothing; nor does an extra that is none"
+
+
+def test_an_extra_is_part_of_what_is_asked_for(monkeypatch):
+    from importlib import metadata
+
+    real = metadata.distribution
+
+    class WithExtra:
+        version = "2.0"
+        requires = ("nobody-has-this; extra == 'more'",)
+
+    monkeypatch.setattr(metadata, "distribution", lambda name: WithExtra if name == "requests" else real(name))
+    package = of_conda_file({"dependencies": [{"pip": ["requests[more]"]}]}).packages
+    assert list(unsatisfied(package)) == ['requests[more]: nobody-has-this; extra == "more" (not installed)']
+
+
+# -- a Dockerfile
+
+
+DOCKERFILE = """
+FROM --platform=linux/amd64 mcr.microsoft.com/azureml/base:latest
+ENV A=1
+# pip install commented-out
+COPY deps/list.txt /tmp/requirements.txt
+COPY conda.yml .
+RUN apt-get update && apt-get install -y git && \\
+    pip install --no-cache-dir -U 'a>=1,<2' b \\
+      --extra-index-url https://x/simple
+RUN python3 -m pip install -r /tmp/requirements.txt && rm -rf /tmp/requirements.txt
+RUN conda env update -n base --file conda.yml
+RUN pip install c==$VERSION .
+CMD ["bash"]
+"""
+
+
+def test_a_dockerfile_is_read_as_far_as_it_speaks_of_packages(tmp_path):
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    (tmp_path / "deps").mkdir()
+    (tmp_path / "deps" / "list.txt").write_text("d==1  # why\n-r more.txt\n")
+    (tmp_path / "more.txt").write_text("e\n")
+    (tmp_path / "conda.yml").write_text("dependencies: [python=3.8, f=2, {pip: [g]}]\n")
+    wanted = of_build_context(tmp_path, "Dockerfile")
+    assert [str(package.requirement) for package in wanted.packages] == ["a<2,>=1", "b", "d==1", "e", "f==2.*", "g"]
+    assert wanted.options == ["--extra-index-url https://x/simple"]
+    assert wanted.layered
+    image, undone = wanted.notices
+    assert "the image mcr.microsoft.com/azureml/base:latest is not used" in image
+    assert undone.endswith("ENV A, apt-get update, apt-get install, pip install c==$VERSION, pip install .")
+
+
+def test_a_build_context_lies_over_this_python(job, tmp_path, wheels):
+    (tmp_path / "Dockerfile").write_text(f"FROM x\nRUN pip install --no-index -f {wheels} base==1.0\n")
+    python = job.prepare({"build": {"path": str(tmp_path), "dockerfile": "Dockerfile"}}).python
+    code = "import base, yaml; print(base.VERSION)"
+    assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout == "1.0\n"
+
+
+def test_a_build_context_without_a_dockerfile(workspace, tmp_path):
+    told = environments.problem({"build": {"path": str(tmp_path), "dockerfile": "Dockerfile"}}, workspace)
+    assert told and "no Dockerfile at" in told
+
+
+# -- building
+
+
+def test_an_environment_is_built_once_and_for_all(workspace, conda):
+    first, second = Job(workspace, "first"), Job(workspace, "second")
+    assert first.version(conda("base==1.0", python="3.11"), "base") == "1.0"
+    assert "Building an environment: this Python lacks base==1.0 (not installed)" in first.log
+    assert second.version(conda("base==1.0", python="3.11"), "base") == "1.0"
+    assert second.log == ""
+    code = "import yaml"
+    python = second.prepare(conda("base==1.0", python="3.11")).python
+    assert subprocess.run([python, "-c", code], capture_output=True, check=False).returncode, "it has what it asked for"
+
+
+def test_pins_that_are_too_old_for_this_python_give_way_as_little_as_need_be(workspace, conda):
+    first, second = Job(workspace, "first"), Job(workspace, "second")
+    environment = conda("old==1.0", "base==1.0")
+    assert first.version(environment, "old") == "1.2"
+    assert second.version(environment, "base") == "1.0", "what can be had stays as it was asked for"
+    line = "Environment: old==1.0 is not to be had for Python 3.11 with the others; 1.2 is taken"
+    assert line in first.log and line in second.log
+
+
+def test_what_excludes_each_other_is_loosened_too(job, conda):
+    assert job.version(conda("wants==1.0", "base==2.0"), "base") == "1.5"
+    assert "base==2.0 is not to be had" in job.log
+
+
+def test_an_environment_for_this_very_python_is_taken_at_its_word(job, conda):
+    with pytest.raises(UserError, match=r"it could not be built: .*(base|wants)"):
+        job.prepare(conda("wants==1.0", "base==2.0", python="3.11"))
+    assert not list(job.workspace.environments.glob("*/*"))
+
+
+def test_what_only_conda_or_azure_has_is_left_out(job, conda):
+    environment = conda("base==1.0", "azureml-gone==1", packages=["cudatoolkit=11.1"], python="3.11")
+    assert job.version(environment, "base") == "1.0"
+    assert "cudatoolkit==11.1.* is left out" in job.log
+    assert "azureml-gone==1 is left out" in job.log
+
+
+def test_a_package_that_nobody_has_fails_the_job_in_one_line(job, conda):
+    with pytest.raises(UserError, match=r"it could not be built: .*nobody-has-this") as told:
+        job.prepare(conda("base==1.0", "nobody-has-this"))
+    assert "\n" not in str(told.value)
+    assert "nobody-has-this" in job.log
+
+
+def test_no_network_is_said_in_one_line(job, monkeypatch):
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9/simple.* could not be reached"):
+        job.prepare({"conda_file": {"dependencies": [{"pip": ["nobody-has-this"]}]}})
+
+
+def test_an_index_of_somebodys_own_that_is_gone_is_left_out(job, wheels, monkeypatch):
+    real = installer.Installer._run
+
+    def run(self: installer.Installer, command: list[str]) -> installer.Outcome:
+        said = Path(self.prefix, "requirements.txt")
+        if "install" in command and "http://gone" in said.read_text():
+            return installer.Outcome(2, "error: error sending request for url (http://gone/simple/base/)")
+        return real(self, [*command, "--no-index", "--find-links", str(wheels)] if "install" in command else command)
+
+    monkeypatch.setattr(installer.Installer, "_run", run)
+    lines = ["--extra-index-url=http://gone/simple", "base==1.0"]
+    assert job.version({"conda_file": {"dependencies": [{"pip": lines}]}}, "base") == "1.0"
+    assert "--extra-index-url http://gone/simple cannot be reached and is left out" in job.log
+
+
+def test_a_full_disk_is_said_in_one_line(job, conda, monkeypatch):
+    full = installer.Outcome(2, "error: failed to write\n  cause: No space left on device (os error 28)")
+    monkeypatch.setattr(installer.Installer, "_run", lambda self, command: full)
+    with pytest.raises(UserError, match="the disk is full"):
+        job.prepare(conda("base==1.0"))
+
+
+def test_pip_builds_where_uv_is_not(job, conda, monkeypatch):
+    monkeypatch.setattr(installer, "_find_uv", lambda: None)
+    assert job.version(conda("old==1.0"), "old") == "1.2"
+
+
+def test_jobs_that_want_the_same_at_once_build_it_once(workspace, conda, monkeypatch):
+    builds = []
+    real = build._build
+    monkeypatch.setattr(build, "_build", lambda *arguments: (builds.append(1), real(*arguments))[1])
+    jobs = [Job(workspace, str(number)) for number in range(4)]
+    threads = [threading.Thread(target=job.prepare, args=[conda("base==1.5")]) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(builds) == 1
+    assert all((job.folder / environments.OVERLAY).is_dir() for job in jobs)
+
+
+def test_a_canceled_job_stops_building_and_leaves_nothing(job, conda, monkeypatch):
+    with pytest.raises(installer.Stopped):
+        environments.prepare(conda("base==1.5"), job.workspace, job.path, job.folder, "", stopped=lambda: True)
+    assert not list(job.workspace.environments.glob("*/*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9")
+def test_a_build_that_is_killed_leaves_nothing_that_looks_whole(job, conda, tmp_path):
+    environment = conda("base==1.5")
+    script = textwrap.dedent(f"""
+        import time
+        from pathlib import Path
+        from amlocal import environments
+        from amlocal.environments.installer import Installer
+        from amlocal.core.workspace import Workspace
+        real = Installer.install
+        def install(self, *arguments, **more):
+            real(self, *arguments, **more)
+            Path({str(tmp_path / "installed")!r}).touch()
+            time.sleep(60)
+        Installer.install = install
+        folder = Path({str(job.folder)!r})
+        environments.prepare({environment!r}, Workspace(Path({str(job.workspace.root)!r})), folder / "log", folder, "")
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script])
+    while not (tmp_path / "installed").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(job.workspace.environments.rglob("built.json"))
+    assert job.version(environment, "base") == "1.5"
+    assert "Building an environment" in job.log

@@ -1,0 +1,184 @@
+"""`aml exec -- python`: a program written for azure-ai-ml and azure-identity finds both answered from here."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from amlocal.cli.nouns.exec import PYTHON, STAND_IN, surroundings
+
+HEAVY = "{'azure', 'azure.ai.ml', 'azure.identity', 'amlocal', 'amlocal.client', 'pathlib'}"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a Python program under `aml exec`; returns the finished process."""
+    environment = os.environ | {"AMLOCAL_HOME": str(tmp_path / ".amlocal")}
+    environment.pop("AML_TARGET", None)
+    environment.pop("PYTHONPATH", None)
+
+    def go(program, *, target="local", python=sys.executable, env=None):
+        (tmp_path / "program.py").write_text(textwrap.dedent(program))
+        command = [sys.executable, "-m", "amlocal", "exec", "--target", target, "--", python, "program.py"]
+        return subprocess.run(
+            command, env=environment | (env or {}), cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    return go
+
+
+def test_mlclient_is_the_local_one(run, tmp_path):
+    ran = run(
+        """
+        from azure.ai.ml import MLClient, command
+        from azure.ai.ml.entities import Environment
+        from azure.identity import DefaultAzureCredential
+        import azure.ai.ml
+
+        clients = [
+            MLClient.from_config(credential=DefaultAzureCredential()),
+            MLClient(DefaultAzureCredential(), "<SUBSCRIPTION_ID>", "<RESOURCE_GROUP>", "<AML_WORKSPACE_NAME>"),
+            azure.ai.ml.MLClient(credential=DefaultAzureCredential()),
+        ]
+        assert all(isinstance(client, MLClient) for client in clients)
+        environment = clients[0].environments.create_or_update(Environment(name="e", image="a"))
+        print(clients[1].environments.get("e", label="latest").version)
+        """
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "1\n"
+    assert ran.stderr == ""
+    assert (tmp_path / ".amlocal").is_dir()
+
+
+def test_every_credential_answers_without_asking_anybody(run):
+    ran = run(
+        """
+        import asyncio, socket
+        import azure.identity, azure.identity.aio
+
+        def refuse(*_):
+            raise AssertionError("it asks somebody")
+
+        socket.socket.connect = refuse
+        for name in azure.identity.__all__:
+            if name.endswith("Credential"):
+                original = getattr(azure.identity, name)
+                credential = original("whatever", tenant_id="t")
+                assert isinstance(credential, original)
+                assert credential.get_token("https://management.azure.com/.default").token == "local"
+                assert credential.get_token_info("https://ml.azure.com/.default").token == "local"
+        with azure.identity.AzureCliCredential() as credential:
+            print(azure.identity.get_bearer_token_provider(credential, "scope")())
+
+        async def ask():
+            async with azure.identity.aio.DefaultAzureCredential() as credential:
+                return (await credential.get_token("scope")).token
+
+        print(asyncio.run(ask()))
+        """
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "local\nlocal\n"
+
+
+def test_with_target_azure_nothing_is_changed(run):
+    ran = run(
+        """
+        import azure.ai.ml, azure.identity, os
+        print(azure.ai.ml.MLClient.__module__, azure.identity.DefaultAzureCredential.__bases__[0].__name__)
+        print(repr(os.environ.get("PYTHONPATH", "")))
+        """,
+        target="azure",
+    )
+    assert ran.stdout == "azure.ai.ml._ml_client ChainedTokenCredential\n''\n"
+
+
+def test_who_imports_neither_pays_nothing(run):
+    ran = run(f"import sys; print({HEAVY} & set(sys.modules)); print('sitecustomize' in sys.modules)")
+    assert ran.stdout == "set()\nTrue\n"
+    best = min(_microseconds_of_the_stand_in() for _ in range(5))
+    assert best < 5_000
+
+
+def _microseconds_of_the_stand_in():
+    command = [sys.executable, "-X", "importtime", "-c", "pass"]
+    ran = subprocess.run(command, env=surroundings(dict(os.environ)), capture_output=True, text=True, check=True)
+    [line] = [line for line in ran.stderr.splitlines() if line.endswith("sitecustomize")]
+    return int(line.split("|")[1])
+
+
+def test_a_sitecustomize_that_was_there_still_runs(run, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "sitecustomize.py").write_text("import sys; sys.theirs = __file__")
+    ran = run(
+        """
+        import sys
+        import sitecustomize
+        from azure.ai.ml import MLClient
+        print(sys.theirs == sitecustomize.__file__, MLClient.__name__)
+        """,
+        env={"PYTHONPATH": str(tmp_path / "own")},
+    )
+    assert ran.stdout == "True LocalMLClient\n", ran.stderr
+
+
+def test_another_python_is_told_and_left_alone(run, tmp_path):
+    packages = tmp_path / "packages" / "azure" / "ai" / "ml"
+    packages.mkdir(parents=True)
+    (packages / "__init__.py").write_text("class MLClient: pass\n")
+    folders = "; ".join(f"sys.path.insert(0, {str(path)!r})" for path in [packages.parents[2]])
+    ran = run(
+        f"""
+        import sys
+        sys.path[:] = [path for path in sys.path if "site-packages" not in path and "src" not in path]
+        sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+        {folders}
+        from azure.ai.ml import MLClient
+        print(MLClient.__module__)
+        """
+    )
+    assert ran.stdout == "azure.ai.ml\n", ran.stderr
+    assert "azure.ai.ml is Azure's own in this Python" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_the_command_aml_inside_speaks_to_whom_it_is_told(run):
+    ran = run(
+        """
+        import subprocess, sys
+        script = "import amlocal.cli; from azure.ai.ml import MLClient; print(MLClient.__module__)"
+        subprocess.run([sys.executable, "-c", script], check=True)
+        """
+    )
+    assert ran.stdout == "azure.ai.ml._ml_client\n", ran.stderr
+
+
+def test_the_stand_ins_are_there_once():
+    twice = surroundings(surroundings({"PATH": "/usr/bin", "PYTHONPATH": f"mine{os.pathsep}yours"}))
+    assert twice["PYTHONPATH"].split(os.pathsep) == [str(PYTHON), "mine", "yours"]
+    assert twice["PATH"].split(os.pathsep) == [str(STAND_IN), "/usr/bin"]
+
+
+def test_a_notebook_runs(tmp_path):
+    import nbformat
+
+    cells = [
+        "from azure.ai.ml import MLClient\nfrom azure.identity import DefaultAzureCredential",
+        "client = MLClient.from_config(credential=DefaultAzureCredential())\nclient",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, tmp_path / "n.ipynb")
+    command = [sys.executable, "-m", "amlocal", "exec", "--", sys.executable, "-m", "jupyter", "execute"]
+    ran = subprocess.run(
+        [*command, "--kernel_name=python3", "--inplace", "n.ipynb"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    [output] = nbformat.read(tmp_path / "n.ipynb", 4).cells[1].outputs
+    assert output["data"]["text/plain"] == f"LocalMLClient(workspace='{tmp_path / '.amlocal'}')"

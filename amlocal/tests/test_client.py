@@ -1,0 +1,163 @@
+"""LocalMLClient as a Python user meets it: assets, models, environments, paths."""
+
+from pathlib import Path
+
+import pytest
+from azure.ai.ml import load_component
+from azure.ai.ml.entities import AmlCompute, Data, Environment, Model
+from azure.core.exceptions import ResourceNotFoundError
+
+from amlocal.assets import uris
+from amlocal.core.errors import NotFound, UserError
+from amlocal.core.names import creation_context
+from amlocal.jobs.record import JobRecord
+
+
+def test_data_gets_versions_that_count_as_numbers(client, tmp_path):
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "a.txt").write_text("1")
+    for version in ("9", "10", None):
+        client.data.create_or_update(Data(name="digits", version=version, path=str(tmp_path / "digits")))
+    assert [item.version for item in client.data.list("digits")] == ["11", "10", "9"]
+    assert [item["name"] for item in client.data.describe_all()] == ["digits"]
+    assert client.data.get("digits", label="latest").version == "11"
+    assert (Path(client.data.get("digits", "9").path) / "a.txt").read_text() == "1"
+    with pytest.raises(ResourceNotFoundError, match="has no version 12; there is 11, 10, 9"):
+        client.data.get("digits", "12")
+
+
+def test_the_same_again_is_no_error_another_content_is(client):
+    first = Environment(name="e", version="1", image="a")
+    client.environments.create_or_update(first)
+    client.environments.create_or_update(first)
+    with pytest.raises(UserError, match="version 1, exists with another content"):
+        client.environments.create_or_update(Environment(name="e", version="1", image="b"))
+
+
+def test_compute_is_kept_and_replaced(client):
+    for most in (1, 2):
+        made = client.compute.begin_create_or_update(
+            AmlCompute(name="cpu-cluster", size="Standard_F4s_v2", max_instances=most)
+        )
+        assert made.result().max_instances == most
+    assert client.compute.get("cpu-cluster").max_instances == 2
+    with pytest.raises(ResourceNotFoundError, match='compute "gone" is not in this workspace'):
+        client.compute.get("gone")
+
+
+def test_a_registered_component_runs_in_a_pipeline(client, spec, run):
+    component = load_component(
+        spec(
+            """
+        type: command
+        name: greeter
+        version: 2
+        inputs: {who: {type: string}}
+        environment: {image: a}
+        command: echo hello ${{inputs.who}}
+    """,
+            "greeter.yml",
+        )
+    )
+    client.components.create_or_update(component)
+    record = run(
+        spec("""
+        type: pipeline
+        jobs:
+          greet: {type: command, component: azureml:greeter@latest, inputs: {who: you}}
+    """)
+    )
+    assert record.status == "Completed", record.error
+    log = client.jobs.store.folder(f"{record.name}_greet") / "user_logs" / "std_log.txt"
+    assert log.read_text().endswith("hello you\n")
+
+
+def test_models_from_a_path_and_from_a_job(client, spec, run, tmp_path):
+    (tmp_path / "weights.txt").write_text("1 2 3")
+    client.models.create_or_update(Model(name="m", path=str(tmp_path / "weights.txt"), tags={"by": "hand"}))
+    record = run(spec("command: mkdir -p outputs/model && echo 4 > outputs/model/w.txt\nenvironment: {image: a}\n"))
+    uri = f"azureml://jobs/{record.name}/outputs/artifacts/paths/outputs/model"
+    made = client.models.create_or_update(Model(name="m", path=uri))
+    assert made.version == "2"
+    first, second = client.models.describe("m", "1"), client.models.describe("m")
+    assert (first["tags"], first["job_name"]) == ({"by": "hand"}, None)
+    assert second["job_name"] == record.name
+    client.models.download("m", "1", tmp_path / "got")
+    client.models.download("m", "2", tmp_path / "got")
+    assert (tmp_path / "got/m/weights.txt").read_text() == "1 2 3"
+    assert (tmp_path / "got/m/model/w.txt").read_text() == "4\n"
+    with pytest.raises(UserError, match="version 1 exists with another content; give a higher version"):
+        client.models.create_or_update(Model(name="m", version="1", path=uri))
+    with pytest.raises(UserError, match='version "a b" is not a word or a number'):
+        client.models.create_or_update(Model(name="never", version="a b", path=uri))
+    assert [item["name"] for item in client.models.describe_all()] == ["m"], "a refused model leaves no name behind"
+    with pytest.raises(ResourceNotFoundError, match='model "none" is not registered'):
+        client.models.get("none")
+
+
+@pytest.mark.parametrize("name", ["azureml:letters:1", "azureml:letters@latest"])
+def test_a_data_asset_is_an_input_by_name(client, spec, run, tmp_path, name):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("alpha")
+    client.data.create_or_update(Data(name="letters", path=str(tmp_path / "letters")))
+    inputs = f"inputs:\n  letters: {{type: uri_folder, path: '{name}'}}\n"
+    record = run(spec("command: cat '${{inputs.letters}}/a.txt'\nenvironment: {image: a}\n" + inputs))
+    assert record.status == "Completed", record.error
+    log = client.jobs.store.folder(record.name) / "user_logs" / "std_log.txt"
+    assert log.read_text().endswith("alpha")
+
+
+def test_jobs_built_in_python(client, finish):
+    from azure.ai.ml import command
+
+    job = client.jobs.create_or_update(
+        command(
+            command="echo ${{inputs.n}} > outputs.txt", inputs={"n": 3}, environment=Environment(name="e", image="a")
+        )
+    )
+    assert finish(job.name).status == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("./gone", "no such file or folder"),
+        ("azureml:gone:1", 'data "gone" is not in this workspace'),
+        ("azureml://datastores/workspaceblobstore/paths/../../../mlflow.db", "leads out of"),
+        ("azureml://jobs/gone/outputs/x", 'job "gone" is not in this workspace'),
+        ("azureml://nonsense", "not understood"),
+        ("https://example.com/folder/", "a uri_folder over https cannot be listed"),
+    ],
+)
+def test_a_path_that_leads_nowhere(client, uri, message):
+    with pytest.raises(UserError, match=message):
+        uris.resolve(client.workspace, uri, Path.cwd())
+
+
+def test_downloading_what_is_not_there(client, spec, run, tmp_path):
+    record = run(spec("command: echo hi\nenvironment: {image: a}\n"))
+    with pytest.raises(NotFound, match='has no output "model"; it has artifacts'):
+        client.jobs.download(record.name, download_path=tmp_path, output_name="model")
+
+
+def test_a_job_that_is_not_there_is_not_found(client, tmp_path):
+    for ask in (client.jobs.get, client.jobs.stream, client.jobs.download):
+        with pytest.raises(ResourceNotFoundError, match='job "nope" is not in this workspace'):
+            ask("nope")
+
+
+def test_a_job_is_called_as_it_was_named(client):
+    spec = {"type": "command", "command": "echo hi", "environment": "azureml:e:1", "compute": "azureml:c"}
+    client.jobs.store.create(
+        JobRecord(
+            name="MyJob",
+            type="command",
+            display_name="MyJob",
+            experiment_name="tests",
+            spec=spec,
+            creation_context=creation_context(),
+            status="Completed",
+        )
+    )
+    assert client.jobs.get("MyJob").name == "MyJob"
+    assert [job.name for job in client.jobs.list()] == ["MyJob"]
