@@ -1,7 +1,7 @@
 """What every test relies on."""
 
 import pytest
-from tests.fixtures import _same_environment_afterwards, chromium, chromium_path  # noqa: F401 (fixtures)
+from fixtures import _same_environment_afterwards, chromium, chromium_path  # noqa: F401 (fixtures)
 
 # What takes longest, so that it does not begin when the other worker has nothing left to do.
 FIRST = ("notebooks", "test_demo.py", "workflows", "test_mlflow_jobs.py")

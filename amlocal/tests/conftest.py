@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.fixtures import _same_environment_afterwards, chromium, chromium_path  # noqa: F401 (fixtures)
+from fixtures import _same_environment_afterwards, chromium, chromium_path  # noqa: F401 (fixtures)
 
 from amlocal.client import LocalMLClient
 from amlocal.core.mlflow_store import client as mlflow_client

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from tests.double import Double
+from double import Double
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.azure.support import client_of, started
-from tests.double import Double, Request
+from azure_client import client_of, started
+from double import Double, Request
 
 # One worker sends everything once.
 pytestmark = pytest.mark.xdist_group("received")

@@ -10,8 +10,8 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+from double import Double
 from nbclient import NotebookClient
-from tests.double import Double
 
 from amlocal.core.workspace import Workspace
 from amlocal.down import down

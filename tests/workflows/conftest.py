@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.double import Double
+from double import Double
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "bin"

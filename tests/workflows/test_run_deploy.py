@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from tests.double.workspace import CONTAINER
+from double.workspace import CONTAINER
 from tests.workflows.conftest import ROOT, jobs, run_steps
 
 from amlocal.core.processes import marked

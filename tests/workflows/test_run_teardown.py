@@ -1,7 +1,7 @@
 """`teardown`, run here in front of the double: what is idle goes, what is used stays, what is gone can come again."""
 
 import pytest
-from tests.double import Refusal, Request
+from double import Refusal, Request
 from tests.workflows.conftest import run_steps
 
 LONG_AGO = "2026-01-01T00:00:00.000000+00:00"

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.double.jobs import Job
+from double.jobs import Job
 from tests.workflows.conftest import run_steps
 
 OUTPUT = {"jobOutputType": "uri_folder"}

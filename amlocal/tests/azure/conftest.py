@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.azure.support import client_of, started
-from tests.double import Double
+from azure_client import client_of, started
+from double import Double
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from tests.double import Double
-from tests.double.workspace import CONTAINER
+from double import Double
+from double.workspace import CONTAINER
 
 
 def test_compute(ml_client: Any, double: Double) -> None:

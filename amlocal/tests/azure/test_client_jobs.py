@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from tests.double import Double
+from double import Double
 
 COMMAND = """
     type: command

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from tests.double import Double
+from double import Double
 
 
 def test_a_workspace_is_found(ml_client: Any, double: Double) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.double import Double
+from double import Double
 
 from amlocal.azure import connection, prices
 from amlocal.cli import main

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from tests.double import SITE, Double
+from double import SITE, Double
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a process on the double sees: the client by az's own variables, names under .localhost, an unknown request.
@@ -35,7 +35,7 @@ print(steered["jobs"], steered["refuse"])
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ends the process with a signal")
 def test_another_process_takes_it_for_azure(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.double", "--folder", str(tmp_path), "--env", str(tmp_path / "env")]
+    command = [sys.executable, "-m", "double", "--folder", str(tmp_path), "--env", str(tmp_path / "env")]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
             while not (tmp_path / "env").is_file():

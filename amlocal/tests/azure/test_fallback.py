@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.double import Double
+from double import Double
 
 from amlocal.azure import connection, fallback
 from amlocal.cli import main

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.double import Double, identity
+from double import Double, identity
 
 PROBE = """
 import json, tempfile

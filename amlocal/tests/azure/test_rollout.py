@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.double import Double
+from double import Double
 
 from amlocal.azure import connection
 from amlocal.cli import main

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.double import Double
+from double import Double
 
 from amlocal.azure import connection
 from amlocal.cli import main

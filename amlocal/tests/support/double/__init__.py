@@ -4,7 +4,7 @@
         os.environ.update(double.environment)     # this process now takes it for Azure
         MLClient(EnvironmentCredential(), double.subscription, double.resource_group, double.workspace)
 
-    python -m tests.double --folder F --env FILE      # for other processes; see __main__.py
+    python -m double --folder F --env FILE      # for other processes; see __main__.py
 
 What it is not: a simulator of Azure. It answers what the clients of this repository ask, in Azure's shapes and with
 Azure's refusals, keeps what it was sent, and says 501 to the rest (`unknown`, empty at the end of every test).

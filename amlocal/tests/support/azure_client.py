@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.double import Double
-from tests.double.identity import token
+from double import Double
+from double.identity import token
 
 
 class Credential:

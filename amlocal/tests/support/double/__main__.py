@@ -1,6 +1,6 @@
 """Run a double for other processes, until it is ended.
 
-    python -m tests.double --folder F --env FILE [--job-script Queued,Running,Failed] [--refuse quota]
+    python -m double --folder F --env FILE [--job-script Queued,Running,Failed] [--refuse quota]
 
 FILE appears, whole, when it listens: KEY=VALUE lines, as `$GITHUB_ENV` takes them.
 """
@@ -14,7 +14,7 @@ from . import Double
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.double", description="A double of Azure on 127.0.0.1.")
+    parser = argparse.ArgumentParser(prog="python -m double", description="A double of Azure on 127.0.0.1.")
     parser.add_argument("--folder", type=Path, required=True, help="where the certificate lies")
     parser.add_argument("--env", type=Path, required=True, help="the file to write the environment to")
     parser.add_argument("--job-script", default="", metavar="STATUS,...", help="what a job goes through, in this order")
