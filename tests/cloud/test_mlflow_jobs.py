@@ -21,7 +21,7 @@ from double import Double
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
     "script": ROOT / "src" / "digits" / "score.py",
-    "no script": ROOT / "src" / "amlocal" / "endpoints" / "mlflow_score.py",
+    "no script": ROOT / "amlocal" / "src" / "amlocal" / "endpoints" / "worker" / "mlflow_score.py",
 }
 
 pytestmark = [pytest.mark.xdist_group("mlflow-jobs"), pytest.mark.timeout(600)]  # one worker runs the jobs, once
