@@ -40,7 +40,8 @@ lint: install tools ## style, types, workflows, infrastructure
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	$(VENV)/python infra/checker
+	$(VENV)/python -m tests.infra.checker
+	$(VENV)/python -m tests.infra.compile
 	PATH="$(CURDIR)/.tools/bin:$$PATH" .tools/bin/actionlint
 	.tools/bin/shellcheck .github/scripts/*.sh .ci/run
 	.tools/bin/zizmor --quiet --offline .github
