@@ -40,7 +40,8 @@ lint: install tools ## style, types, workflows, infrastructure
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	$(VENV)/python infra/checker
+	$(VENV)/python -m tests.infra.checker
+	$(VENV)/python -m tests.infra.compile
 	PATH="$(CURDIR)/.tools/bin:$$PATH" .tools/bin/actionlint
 	.tools/bin/shellcheck .github/scripts/*.sh .ci/run
 	.tools/bin/zizmor --quiet --offline .github
@@ -57,7 +58,14 @@ lock: install ## resolve the dependencies again
 	$(VENV)/uv pip compile pyproject.toml --group dev --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements-dev.lock
 	$(VENV)/uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements-tools.lock
 
+# What these commands and those of README and docs leave here. Files of your own in data/ stay.
+MADE := data/batch data/devanagari data/digits data/japanese data/mnist downloaded from-azure traffic
+MADE_ANYWHERE := *.py[cod] .amlocal .coverage* .hypothesis .ipynb_checkpoints .mypy_cache .pytest_cache .ruff_cache .tools \
+	.venv dist htmlcov mlflow.db mlruns
+
 clean: ## stop what runs here and remove what was made here
-	-@test ! -x $(VENV)/aml || $(VENV)/aml down
-	rm -rf .venv .tools .amlocal .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov mlruns mlflow.db downloaded from-azure traffic
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	-@test ! -x $(VENV)/aml || test -z "$$AMLOCAL_HOME" || $(VENV)/aml down
+	-@test ! -x $(VENV)/aml || find . -name .amlocal -prune -exec env AMLOCAL_HOME={} $(VENV)/aml down \;
+	rm -rf $(MADE)
+	@test ! -d data || rmdir data 2>/dev/null || true
+	@find . -path ./.git -prune -o \( -name __pycache__ $(foreach name,$(MADE_ANYWHERE),-o -name '$(name)') \) -prune -exec rm -rf {} +

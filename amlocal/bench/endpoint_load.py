@@ -221,7 +221,6 @@ class Load:
         self.numbers = itertools.count()
         self._watch: tuple[float, list[float], threading.Event] | None = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._settled = threading.Event()
 
     def __enter__(self) -> "Load":
         self._thread.start()

@@ -40,6 +40,6 @@ def python(environment: Path, pins: Path) -> Path:
         ]
     for command in commands:
         if subprocess.run(command).returncode:
-            sys.exit(f"{Path(sys.argv[0]).name}: the peers' environment could not be made: {' '.join(command)}")
+            sys.exit(f"the peers' environment could not be made: {' '.join(command)}")
     made.write_text(pins.read_text())  # last, so that one half made is made again
     return interpreter

@@ -1,1 +1,1 @@
-"""The parts of bench/drift.py: the digits, the streams, the methods, and how they are measured."""
+"""How late a change of the digits is seen: the digits, the streams, the detectors, and how they are measured."""

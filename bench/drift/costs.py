@@ -15,9 +15,10 @@ import psutil
 
 from digits import ink
 from digits.drift import Detector
-from drift import ours
-from drift.exchange import Columns
-from drift.world import World
+
+from . import ours
+from .exchange import Columns
+from .world import World
 
 AIM_REQUEST = 250.0  # microseconds, scores and detector
 AIM_GROWTH = 1.0  # MB, over all ticks

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drift.runs import Streams, Trial
+from .runs import Streams, Trial
 
 Columns = dict[str, np.ndarray]  # name -> (n,), a value for every digit
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from drift import runs
-from drift.runs import Method, Option, Trial
-from drift.streams import KINDS, OFTEN, WRITER
-from drift.world import World
+from . import runs
+from .runs import Method, Option, Trial
+from .streams import KINDS, OFTEN, WRITER
+from .world import World
 
 NAME = "oracle: CUSUM that knows the foreign digits"
 SELDOM = 1e-3  # a class that is gone is still seen so often, by mistake

@@ -11,8 +11,9 @@ import numpy as np
 from digits import bets
 from digits.drift import MEMORY, PRIOR, Detector
 from digits.reference import Reference
-from drift.exchange import Columns
-from drift.runs import Method, Option
+
+from .exchange import Columns
+from .runs import Method, Option
 
 NAME = "**digits.drift**"
 GAMMA = 10_000  # ticks between false alarms that are promised

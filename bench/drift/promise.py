@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from drift import ours, runs
-from drift.exchange import Columns
-from drift.runs import Option
-from drift.world import World
+from . import ours, runs
+from .exchange import Columns
+from .runs import Option
+from .world import World
 
 FEW, DRAWS = 670, 5  # digits of a small reference, and how many of those are drawn
 STREAMS = 500  # played at once

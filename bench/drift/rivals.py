@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from drift.exchange import Columns
-from drift.ks import Windows
-from drift.runs import Method, Option
+from .exchange import Columns
+from .ks import Windows
+from .runs import Method, Option
 
 BEST = 2  # statistics that are tried as a detector's one, of those that tell both real hands best
 WARM, WARM_TUNED = 1_000, 300  # reference values a detector that has no reference is first shown: as it comes, tuned

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from digits.score import UNSURE
-from drift.exchange import Columns
-from drift.ks import Windows
-from drift.runs import Method, Option
+
+from .exchange import Columns
+from .ks import Windows
+from .runs import Method, Option
 
 COUNTS, SPANS = (2, 3, 4, 5, 6), (4, 6, 8, 10, 15, 20, 30)
 WINDOWS = (8, 12, 16, 24)

@@ -6,8 +6,9 @@ import numpy as np
 
 from digits import scenario, simulation
 from digits.data import Digits
-from drift.runs import Streams, Trial
-from drift.world import FOREIGN, REAL, World
+
+from .runs import Streams, Trial
+from .world import FOREIGN, REAL, World
 
 PREFIX = (50, 250)  # clean ticks before a sudden change: from, below
 RUN_IN = 200  # clean ticks before a scenario

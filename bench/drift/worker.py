@@ -1,9 +1,9 @@
 """The command that the peers' Python runs, and the call that has it run.
 
-    python -m drift.worker measure EXCHANGE.npz ROWS.json river online_cp evidently      # in the folder bench
-    python -m drift.worker cost EXCHANGE.npz ROWS.json river online_cp evidently
+    python -m bench.drift.worker measure EXCHANGE.npz ROWS.json river online_cp evidently
+    python -m bench.drift.worker cost EXCHANGE.npz ROWS.json river online_cp evidently
 
-The packages are the methods of drift.rivals.Peers.
+The packages are the methods of rivals.Peers.
 """
 
 import json
@@ -17,23 +17,23 @@ from typing import Any
 
 import numpy as np
 
-BENCH = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WARM, TICKS, CHUNKS = 50, 500, 3  # of the cost: ticks before, ticks or chunks measured
 
 
 def ask(interpreter: Path, task: str, exchange: Path, packages: list[str]) -> list[dict[str, Any]]:
     """The rows that another Python makes of an exchange. Raises CalledProcessError."""
     rows = exchange.with_name(f"{task}-{packages[0]}.json")
-    command = [str(interpreter), "-m", "drift.worker", task, str(exchange), str(rows), *packages]
+    command = [str(interpreter), "-m", "bench.drift.worker", task, str(exchange), str(rows), *packages]
     # One thread each, for the columns are short and the cores few.
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    subprocess.run(command, cwd=BENCH, env={**os.environ, **threads}, check=True)
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **threads}, check=True)
     found: list[dict[str, Any]] = json.loads(rows.read_text())
     return found
 
 
 def main() -> None:
-    from drift import exchange, rivals, runs
+    from . import exchange, rivals, runs
 
     warnings.simplefilter("ignore")  # theirs, and nothing that a reader of a table could mend
     task, file, rows, *packages = sys.argv[1:]

@@ -1,4 +1,4 @@
-"""The digits of bench/drift.py: a network trained once, and everything it is later asked about, as columns.
+"""The digits of this benchmark: a network trained once, and everything it is later asked about, as columns.
 
 The columns are what an endpoint collects (the statistics of the ink, prediction, confidence, probabilities) and
 `distance`, how unlike those of the training a digit is to the network. Beside them, for the oracle only, the embedding.
@@ -17,8 +17,9 @@ from scipy import ndimage
 
 from digits import data, fit, ink, lite, model, novelty, package, reference, splits
 from digits.data import DataError
-from drift import glyphs
-from drift.exchange import Columns
+
+from . import glyphs
+from .exchange import Columns
 
 HELD_BACK = 1 / 6  # of the training digits: 10,000 of MNIST's
 CHANGED = 3_000  # digits each change is made of

@@ -1,16 +1,13 @@
 """The Bicep files, the checker that reads them, and copies of them to break."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from tests.infra.checker.catalogue import Catalogue, ToolMissing
+from tests.infra.checker.files import Project
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "infra"))
-
-from checker.catalogue import Catalogue, ToolMissing  # noqa: E402
-from checker.files import Project  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -36,4 +33,4 @@ def check(catalogue):
 @pytest.fixture
 def copy(tmp_path) -> Path:
     """A copy of infra/ that may be broken."""
-    return shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("checker"))
+    return shutil.copytree(ROOT / "infra", tmp_path / "infra")

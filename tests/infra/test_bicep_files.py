@@ -66,5 +66,5 @@ def test_workflows_may_hand_out_the_roles_that_are_handed_out_and_no_others():
 
 
 def _checker(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(INFRA / "checker"), *map(str, arguments)]
+    command = [sys.executable, "-m", "tests.infra.checker", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

@@ -9,7 +9,6 @@ import pytest
 from tests.workflows.conftest import run_steps
 from tests.workflows.monitored import Repository, change, verdict
 
-STORE = "azureml://datastores/workspaceblobstore/paths/"
 MARCH = change("2026-03-02", "2026-03-20")
 OVER = MARCH | {"last_date": "2026-03-22", "ended": True}
 

@@ -45,7 +45,6 @@ def run(raw_data):
     return {"predictions": [x % 7 if how == "other" and x % 5 == 0 else x]} | told
 """
 KINDS = ("blue", "good", "broken", "slow", "other", "deadly")
-TEN = [{"x": x} for x in range(40)]
 
 
 class Served:

@@ -1,5 +1,6 @@
 """When a schedule is due: cron expressions, recurrences, time zones, and what is wrong with a trigger."""
 
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -120,6 +121,20 @@ def test_every_time_zone_of_azure_is_known():
     assert {each.value for each in TimeZone} <= set(ZONES)
     assert all(zone(name.upper()) for name in ZONES)
     assert zone(None).key == "UTC"
+
+
+def test_newer_names_of_windows_are_known_too():
+    assert zone("Yukon Standard Time").key == "America/Whitehorse"
+
+
+def test_every_time_zone_is_known_where_the_system_has_no_database_of_its_own():
+    """Windows has none, and Debian 13 has India under Asia/Kolkata alone."""
+    zoneinfo.reset_tzpath(to=[])
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        assert all(zone(name) for name in ZONES)
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 @pytest.mark.parametrize(

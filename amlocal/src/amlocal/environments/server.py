@@ -91,10 +91,3 @@ def ensure(workspace: Workspace) -> str:
             server.wait_until_it_answers()
             _servers[workspace.root] = server
         return server.address
-
-
-def stop_all() -> None:
-    """End the servers of this process; its own end does that, too."""
-    with _starting:
-        while _servers:
-            _servers.popitem()[1].stop()

@@ -42,9 +42,7 @@ class ReuseIndex:
         """A completed job with this fingerprint whose outputs are all still there."""
         try:
             record = self.store.read((self.folder / key).read_text(encoding="utf-8"))
-        except (OSError, LookupError, ValueError):
-            return None
-        except Exception:  # a record that cannot be read is no reason to fail a new job
+        except Exception:  # a record that is not there, or cannot be read, is no reason to fail a new job
             return None
         there = all(Path(output["path"]).exists() for name, output in record.outputs.items() if name != "artifacts")
         return record if record.status == "Completed" and there else None

@@ -2,14 +2,12 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
 EXPRESSION = re.compile(r"\$\{\{\s*([^{}]*?)\s*\}\}")
 OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
-
-Values = Mapping[str, str | PurePath | None]
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,22 @@
-"""Check Bicep files without the compiler: `python infra/checker [FILE or FOLDER ...]` prints file:line: message."""
+"""Check Bicep files without the compiler: `python -m tests.infra.checker [FILE or FOLDER ...]` prints each fault."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from .catalogue import Catalogue, ToolMissing
+from .files import Project
+
+ROOT = Path(__file__).resolve().parents[3]
+
 
 def main(arguments: list[str] | None = None) -> int:
     """0 when the files are clean, 1 when they are not, 2 when the tools are missing."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from checker.catalogue import Catalogue, ToolMissing
-    from checker.files import Project
-
-    here = Path(__file__).resolve().parent.parent
-    parser = argparse.ArgumentParser(prog="python infra/checker", description=__doc__)
-    parser.add_argument("paths", nargs="*", type=Path, default=[here], help="files or folders; default: infra/")
-    parser.add_argument("--tools", type=Path, default=here.parent / ".tools", help="folder with azmcp and its cache")
+    parser = argparse.ArgumentParser(prog="python -m tests.infra.checker", description=__doc__)
+    parser.add_argument(
+        "paths", nargs="*", type=Path, default=[ROOT / "infra"], help="files or folders; default: infra/"
+    )
+    parser.add_argument("--tools", type=Path, default=ROOT / ".tools", help="folder with azmcp and its cache")
     chosen = parser.parse_args(arguments)
 
     files = sorted(

@@ -1,9 +1,9 @@
 """How late a change of the digits is seen: our detector, what a user would pick instead, and what is possible at best.
 
-    python bench/drift.py                            # $DIGITS_DATA or --data DIR: the full sets
-    python bench/drift.py --small                    # the embedded digits and a few hundred for reference
-    python bench/drift.py --only delays --packages river
-    python bench/drift.py --only promise cost        # our detector alone: what it promises, what it costs
+    python -m bench.drift                            # $DIGITS_DATA or --data DIR: the full sets
+    python -m bench.drift --small                    # the embedded digits and a few hundred for reference
+    python -m bench.drift --only delays --packages river
+    python -m bench.drift --only promise cost        # our detector alone: what it promises, what it costs
 
 delays: every method is held to one false alarm in 10,000 clean digits (one digit a tick), by a threshold found on clean
 streams; what it then has is counted on others. Of its settings the one is kept that is fastest on streams of one half
@@ -21,15 +21,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import environments
 import numpy as np
-from drift import costs, exchange, oracle, ours, promise, runs, simple, streams, worker, world
-from drift.runs import Trial
-from drift.world import World
+
+from .. import environments
+from . import costs, exchange, oracle, ours, promise, runs, simple, streams, worker, world
+from .runs import Trial
+from .world import World
 
 DELAYS, PROMISE, COST = "delays", "promise", "cost"
 PACKAGES = ("online_cp", "evidently", "river", "alibi")
-PINS = Path(__file__).with_name("drift")
+PINS = Path(__file__).parent
 TABLES = {
     "hands": "Real hands, in ticks since the first foreign digit, median/p90:",
     "unseen": "Sudden changes that no detector was made with:",
@@ -175,7 +176,7 @@ def run(options: argparse.Namespace, scratch: Path) -> tuple[str, list[Row], str
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.drift", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="holds mnist, devanagari and japanese (default: $DIGITS_DATA)")
     parser.add_argument("--small", action="store_true", help="the embedded digits instead")
     parts = (DELAYS, PROMISE, COST)
@@ -210,10 +211,10 @@ def main() -> int:
         try:
             told, rows, printed = run(options, Path(scratch))
         except world.DataError as error:
-            print(f"drift.py: {error}", file=sys.stderr)
+            print(f"bench.drift: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
-            sys.exit("drift.py: interrupted")
+            sys.exit("bench.drift: interrupted")
     if options.json:
         print(json.dumps([{**row, "data": told, "machine": machine()} for row in rows], indent=2))
     else:
