@@ -15,7 +15,7 @@ install: .venv/installed ## create .venv/ with everything the project needs
 # uv installs in seconds what takes pip two minutes; the lock files are pip's, and either reads them.
 .venv/installed: requirements-dev.lock pyproject.toml amlocal/pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(VENV)/python -m pip install --quiet --disable-pip-version-check \
+	$(VENV)/python -m pip install --quiet --quiet --disable-pip-version-check \
 		uv==$$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.lock)
 	$(VENV)/uv pip install --quiet --python .venv --require-hashes --requirement requirements-dev.lock
 	$(VENV)/uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable . --editable ./amlocal

@@ -8,13 +8,15 @@ it reuses the steps whose inputs have not changed, and the endpoint that is ther
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
+from contextlib import redirect_stdout
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -28,6 +30,17 @@ from amlocal.specs import load
 HERE = Path(__file__).resolve().parent
 AML = HERE / "aml"
 EXPERIMENT = "digits-production"
+# A step's line by which a library tells of itself, and not of the work: TensorFlow, absl, LiteRT, MLflow.
+NOTICE = re.compile(
+    r"""(\S+\ \|\ )?(
+        (INFO|WARNING):\                                    # LiteRT; absl, before it is set up
+        | [IWE]\d{4}\ [\d:.]+.*\.(cc|py):\d+\]              # absl
+        | \d{4}-\d\d-\d\d\ [\d:.]+:\ [IWE]\ .*\.cc:\d+\]    # TensorFlow
+        | To\ enable\ the\ following\ instructions:          # TensorFlow's second line
+        | \d{4}/\d\d/\d\d\ [\d:]+\ (INFO|WARNING)\ [\w.]+:  # MLflow
+    )""",
+    re.VERBOSE,
+)
 SCENARIOS = {"seasonal": "another hand that comes and goes", "external": "another hand that stays"}
 
 
@@ -64,11 +77,26 @@ def train(client: LocalMLClient) -> dict[str, Any]:
 def run(client: LocalMLClient, pipeline: str, *overrides: dict[str, str]) -> dict[str, Any]:
     """Run a pipeline of aml/pipelines to its end; the finished job."""
     job = client.jobs.create_or_update(load("job", AML / "pipelines" / pipeline, overrides))
-    client.jobs.stream(job.name)
+    with redirect_stdout(WithoutNotices(sys.stdout)):
+        client.jobs.stream(job.name)
     finished = client.jobs.describe(job.name)
     if finished["status"] != "Completed":
         raise UserError(f"job {job.name} ({pipeline}) is {finished['status']}; start anew to go on")
     return finished
+
+
+class WithoutNotices:
+    """An output that leaves out the lines that are a `NOTICE`; the log of the step keeps them."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Takes whole lines, as a job is streamed."""
+        return len(text) if NOTICE.match(text) else self._out.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
 
 
 def verdict_of(job: dict[str, Any]) -> dict[str, Any]:
