@@ -1,0 +1,1 @@
+"""The parts of bench/detection.py: the digits, the streams, the methods, and how they are measured."""

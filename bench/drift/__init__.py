@@ -1,1 +1,0 @@
-"""The parts of bench/drift.py: the digits, the streams, the methods, and how they are measured."""
