@@ -138,13 +138,13 @@ def simulate(client: LocalMLClient, endpoint: dict[str, Any], version: int, scen
     folder = client.workspace.root / "production" / run
     collected = client.workspace.datastore() / "modelDataCollector"
     key = client.online_endpoints.get_keys(endpoint["name"]).primary_key
-    traffic = ["digits.traffic", "--scenario", scenario, "--url", endpoint["scoring_uri"], "--run", run, *options]
+    traffic = ["drift.traffic", "--scenario", scenario, "--url", endpoint["scoring_uri"], "--run", run, *options]
     python([*traffic, "--output", str(folder)], DIGITS_KEY=key)
     Tracking(client.workspace).experiment(EXPERIMENT)
     labels = str(folder / "labels.jsonl")
     with tempfile.TemporaryDirectory() as model:
         client.models.download("digits", version=str(version), download_path=model)
-        monitor = ["digits.monitor", "--collected", str(collected), "--model", model]
+        monitor = ["drift.monitor", "--collected", str(collected), "--model", model]
         python(
             [*monitor, "--labels", labels, "--output", str(folder)],
             MLFLOW_TRACKING_URI=client.workspace.tracking_uri,

@@ -4,7 +4,8 @@
     python bench/monitors.py --data DIR --json        # all of MNIST
 
 A window is n clean digits that the reference does not hold; it raises an alarm when one of the eight statistics of
-digits.ink is beyond the threshold. Of the foreign digits the table says how many of the eight are, in windows of 500.
+digits.data.ink is beyond the threshold. Of the foreign digits the table says how many of the eight are, in windows of
+500.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from amlocal.monitors import drift
-from digits import data, ink
+from digits.data import ink, sets
 
 METRICS = ("jensen_shannon_distance", "normalized_wasserstein_distance")
 THRESHOLDS = (0.1, 0.2)  # Azure's default, and aml/monitoring/drift.yml's
@@ -47,7 +48,7 @@ def main() -> int:
 def measure(place: Path | None, windows: int) -> tuple[list[dict[str, Any]], str]:
     """The rows of the table, and where the clean digits are from."""
     random = np.random.default_rng(0)
-    clean = data.load("mnist", place, "train") if place else data.embedded("mnist")
+    clean = sets.load("mnist", place, "train") if place else sets.embedded("mnist")
     statistics = random.permutation(ink.statistics(clean.images).astype(float))
     held = min(10_000, len(statistics) // 2)
     reference, rest = statistics[:held], statistics[held:]
@@ -60,7 +61,7 @@ def measure(place: Path | None, windows: int) -> tuple[list[dict[str, Any]], str
             row |= {f"{metric} > {limit:g}": f"{(most > limit).mean():.0%}" for limit in THRESHOLDS}
         rows.append(row)
     for name in ("devanagari", "japanese"):
-        foreign = ink.statistics((data.load(name, place) if place else data.embedded(name)).images).astype(float)
+        foreign = ink.statistics((sets.load(name, place) if place else sets.embedded(name)).images).astype(float)
         each = distances(reference, foreign[random.choice(len(foreign), FOREIGN_ROWS, replace=False)])
         row = {"name": f"{name}: beyond, of 8"}
         for metric in METRICS:

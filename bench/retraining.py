@@ -25,8 +25,10 @@ from typing import Any
 import numpy as np
 from training import machine
 
-from digits import data, evaluate, gather, prepare, register, train
-from digits.lite import Lite
+from digits.data import sets
+from digits.jobs import evaluate, prepare, register, train
+from digits.network.lite import Lite
+from drift import gather
 
 NAMES = ("devanagari", "japanese")
 COUNTS = (50, 100, 300, 1000)
@@ -41,7 +43,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder with mnist, devanagari, japanese (default: $DIGITS_DATA)")
     parser.add_argument("--hands", nargs="+", choices=NAMES, default=NAMES, help="(default: both)")
     parser.add_argument("--labels", nargs="+", type=int, default=COUNTS, metavar="N", help="(default: 50 100 300 1000)")
-    parser.add_argument("--schedule", default="fast", help="of digits.train (default: %(default)s)")
+    parser.add_argument("--schedule", default="fast", help="of digits.jobs.train (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=1, help="champions, and samples of labelled images (default: 1)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args()
@@ -59,7 +61,7 @@ def main() -> int:
             for row in measure(Path(folder).absolute(), work / str(seed), seed, options):
                 rows.append(row)
                 print(line(row), file=sys.stderr, flush=True)
-    except data.DataError as error:
+    except sets.DataError as error:
         print(f"retraining.py: {error}", file=sys.stderr)
         return 1
     finally:
@@ -82,9 +84,9 @@ def measure(folder: Path, work: Path, seed: int, options: argparse.Namespace) ->
         train.train(work / "data", work / "champion", schedule=options.schedule, seed=seed)
         evaluate.evaluate(work / "data", work / "champion", work / "champion-evaluation")
     for name in options.hands:
-        sent = data.load(name, folder, "train")
+        sent = sets.load(name, folder, "train")
         order = np.random.default_rng(seed).permutation(len(sent))
-        sent = data.Digits(sent.images[order], sent.labels[order], sent.source)
+        sent = sets.Digits(sent.images[order], sent.labels[order], sent.source)
         ids = collect(work / name, sent)
         most = max(options.labels)
         wrong = {
@@ -98,11 +100,11 @@ def measure(folder: Path, work: Path, seed: int, options: argparse.Namespace) ->
             here.mkdir()
             lines = (json.dumps({"id": id, "label": int(label)}) for id, label in zip(ids, labels, strict=True))
             (here / "labels.jsonl").write_text("\n".join(lines))
-            yield retrain(work, name, count, poison, here, data.load(name, folder, "test"), seed, options.schedule)
+            yield retrain(work, name, count, poison, here, sets.load(name, folder, "test"), seed, options.schedule)
 
 
 def retrain(
-    work: Path, name: str, count: int, poison: str, here: Path, others: data.Digits, seed: int, schedule: str
+    work: Path, name: str, count: int, poison: str, here: Path, others: sets.Digits, seed: int, schedule: str
 ) -> Row:
     """One retraining, through all jobs; `others` are digits of the hand that nobody has sent."""
     model = f"{name}-{count}-{poison.replace(' ', '-')}{seed}"
@@ -134,7 +136,7 @@ def retrain(
     }
 
 
-def collect(folder: Path, sent: data.Digits) -> list[str]:
+def collect(folder: Path, sent: sets.Digits) -> list[str]:
     """Records of requests as the gateway writes them; the requests' ids."""
     file = folder / "digits" / "blue" / "request" / "2025" / "01" / "31" / "10" / "f3a1.jsonl"
     file.parent.mkdir(parents=True)

@@ -1,7 +1,7 @@
 """How fast the local endpoint answers, side by side with eight other ways to serve the same model.
 
     python bench/serving.py                          # twelve minutes on two cores, and once one more to make the peers
-    python bench/serving.py --model DIR              # a model that digits.train saved; default: an untrained one
+    python bench/serving.py --model DIR              # a model that digits.jobs.train saved; default: an untrained one
     python bench/serving.py --only endpoint fastapi --seconds 1 --rounds 1
     python bench/serving.py --only costs             # where the time of a request goes
 
@@ -191,7 +191,7 @@ def check_answers(running: dict[str, Server], model: Path) -> None:
     """Leave if one of the servers answers otherwise than LiteRT in this process."""
     import numpy as np
 
-    from digits.lite import Lite
+    from digits.network.lite import Lite
 
     expected = Lite(model / "model.tflite").probabilities(np.array([servers.IMAGE], np.float32))
     for name, server in running.items():
@@ -268,7 +268,7 @@ def say(text: str) -> None:
 
 def starters(scratch: Path, model: Path, interpreter: Path, onnx: Path) -> dict[str, Callable[[], Any]]:
     """How each server is started, by name."""
-    script = servers.ROOT / "src" / "digits" / "score.py"
+    script = servers.ROOT / "src" / "digits" / "serving" / "score.py"
     read = Server.read
     at = {name: scratch / name for name in ORDER}
     return {
@@ -290,7 +290,7 @@ def untrained(folder: Path) -> Path:
     """A model with the default network's weights as they are drawn; it answers as fast as a trained one."""
     import numpy as np
 
-    from digits import model, package
+    from digits.network import model, package
 
     package.save(model.build("default"), folder, np.zeros((2, 28, 28), np.uint8), {"network": "default"})
     return folder
@@ -331,7 +331,7 @@ def run(options: argparse.Namespace, scratch: Path) -> tuple[list[Row], list[Row
 def parse() -> argparse.Namespace:
     names = (*ORDER, SLEEP, COSTS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"names: {', '.join(names)}")
-    parser.add_argument("--model", type=Path, help="a model that digits.train saved (default: an untrained one)")
+    parser.add_argument("--model", type=Path, help="a model that digits.jobs.train saved (default: an untrained one)")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=names, help="only these")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64], help="connections (default: 1 8 64)")
     parser.add_argument("--seconds", type=int, default=3, help="for each measurement (default: 3)")
@@ -340,7 +340,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args()
     if options.model and not (options.model / "model.tflite").is_file():
-        parser.error(f"--model {options.model}: holds no model.tflite; name a folder that digits.train saved")
+        parser.error(f"--model {options.model}: holds no model.tflite; name a folder that digits.jobs.train saved")
     if min(options.seconds, options.rounds, *options.clients) < 1:
         parser.error("--seconds, --rounds and --clients must be at least 1")
     return options

@@ -19,7 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-from digits import data, fit, model
+from digits.data import sets
+from digits.network import fit, model
 
 Pair = tuple[str, str]  # network, schedule
 Times = dict[Pair, list[float]]  # seconds, a fit each
@@ -42,10 +43,10 @@ def main() -> int:
     folder = options.data or os.environ.get("DIGITS_DATA")
     try:
         train, test = (
-            data.load("mnist", folder, split) if folder else data.embedded("mnist", split)
+            sets.load("mnist", folder, split) if folder else sets.embedded("mnist", split)
             for split in ("train", "test")
         )
-    except data.DataError as error:
+    except sets.DataError as error:
         print(f"training.py: {error}", file=sys.stderr)
         return 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from digits.data import NAMES
+from digits.data.sets import NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("aml/**/*.yml")]

@@ -95,9 +95,9 @@ def typical_digits() -> tuple[list[list[int]], list[int]]:
     """Of each class the test digit that is most like all the others, which every usable model knows; with labels."""
     import numpy as np
 
-    from digits import data
+    from digits.data import sets
 
-    test = data.embedded("mnist", "test")
+    test = sets.embedded("mnist", "test")
     pixels = test.images.reshape(len(test), -1).astype(float)
     chosen = []
     for label in range(10):

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from drift import essence, figures
+from drift_issue import essence, figures
 
 KINDS = {"verdict": "Training", "monitoring": "Monitoring"}
 OVER = ("Completed", "Failed", "Canceled", "CancelRequested", "NotResponding")

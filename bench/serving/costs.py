@@ -15,7 +15,7 @@ from serving.servers import APPS, BODY, COLLECTIONS, ROOT, workspace
 STEPS = (
     ("refused", "client, kernel, HTTP read and written, key looked at (answered 401)"),
     ("constant", "a worker chosen, asked and heard; a run() that says the same each time"),
-    ("unrecorded", "digits/score.py: JSON read, LiteRT, JSON written"),
+    ("unrecorded", "digits/serving/score.py: JSON read, LiteRT, JSON written"),
     ("recorded", "request and response on record, with the operating system"),
     ("synced", "the same, on the disk (durability: fsync)"),
     ("collected", "instead of that, model_inputs and model_outputs through the Collector"),
@@ -70,7 +70,7 @@ def _direct(folder: Path, model: Path) -> list[dict[str, Any]]:
         env={
             **os.environ,
             "AML_APP_ROOT": str(ROOT / "src"),
-            "AZUREML_ENTRY_SCRIPT": "digits/score.py",
+            "AZUREML_ENTRY_SCRIPT": "digits/serving/score.py",
             "AZUREML_MODEL_DIR": str(model),
             "SCORING_TIMEOUT_MS": "5500",  # as a deployment's: an alarm is set for it
         },
@@ -81,7 +81,11 @@ def _direct(folder: Path, model: Path) -> list[dict[str, Any]]:
         raise SystemExit(f"serving.py: the worker cannot be called directly:\n{done.stderr[-2000:]}")
     told = json.loads(done.stdout.rpartition("COSTS ")[2].splitlines()[0])
     return [
-        {"name": "cost: run()", "what": "run() of digits/score.py alone, called in a process", "total_us": told["run"]},
+        {
+            "name": "cost: run()",
+            "what": "run() of digits/serving/score.py alone, called in a process",
+            "total_us": told["run"],
+        },
         {"name": "cost: worker", "what": "the same with the worker's code around it", "total_us": told["worker"]},
     ]
 

@@ -18,7 +18,7 @@ def python(folder: Path) -> Path:
 
 
 def write_onnx(model: Path, interpreter: Path, folder: Path) -> Path:
-    """The ONNX form of the Keras model in `model`, a folder that digits.train saved."""
+    """The ONNX form of the Keras model in `model`, a folder that digits.jobs.train saved."""
     import keras
 
     onnx_model.write_layers(keras.models.load_model(model / "data" / "model.keras"), folder / "layers.npz")

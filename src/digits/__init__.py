@@ -1,1 +1,1 @@
-"""Handwritten digits: data, network, jobs, scoring, drift. Runs in Azure ML jobs; never imports amlocal."""
+"""Handwritten digits: the model, and what is normal for it. Runs in Azure ML jobs and behind an endpoint."""

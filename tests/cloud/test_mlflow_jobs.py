@@ -20,7 +20,7 @@ from double import Double
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
-    "script": ROOT / "src" / "digits" / "score.py",
+    "script": ROOT / "src" / "digits" / "serving" / "score.py",
     "no script": ROOT / "amlocal" / "src" / "amlocal" / "endpoints" / "worker" / "mlflow_score.py",
 }
 
@@ -63,7 +63,7 @@ class Pipelines:
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipelines]:
-    from digits.data import embedded
+    from digits.data.sets import embedded
 
     folder = tmp_path_factory.mktemp("pipelines")
     train, test = embedded("mnist", "train"), embedded("mnist", "test")
@@ -183,7 +183,7 @@ def downloaded(pipelines: Pipelines) -> Path:
 
 
 def test_it_deploys_with_a_scoring_script_and_without(pipelines: Pipelines, downloaded: Path) -> None:
-    from digits.data import embedded
+    from digits.data.sets import embedded
 
     test = embedded("mnist", "test")
     request = {"input_data": test.images[::20].reshape(50, 784).tolist()}

@@ -177,7 +177,7 @@ def test_azure_receives_what_is_kept(received: dict[str, Any], name: str) -> Non
 def test_the_code_is_the_models_own(received: dict[str, Any]) -> None:
     """`digits` and nothing of `amlocal`, which Azure has no use for."""
     code = received["code"]
-    assert {"src/digits/train.py", "src/digits/score.py"} <= code
+    assert {"src/digits/jobs/train.py", "src/digits/serving/score.py"} <= code
     assert not [name for name in code if not name.startswith("src/digits/") and name != "src/.amlignore"]
 
 

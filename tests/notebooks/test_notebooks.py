@@ -15,7 +15,8 @@ from nbclient import NotebookClient
 
 from amlocal.core.workspace import Workspace
 from amlocal.down import down
-from digits import data, scenario
+from digits.data import sets
+from drift.traffic import scenario
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 DATA_SCIENCE = NOTEBOOKS / "1_data_science.ipynb"
@@ -194,7 +195,7 @@ def arrivals(story: str, hand: str) -> list[int]:
     """The ticks at which a hand begins to write, after ten at least in which it did not."""
     plan = scenario.read(story)
     wrote = [
-        source == hand for source in scenario.play(plan, {name: data.embedded(name) for name in plan.sets}).sources
+        source == hand for source in scenario.play(plan, {name: sets.embedded(name) for name in plan.sets}).sources
     ]
     return [tick for tick in range(len(wrote)) if wrote[tick] and not any(wrote[max(0, tick - 10) : tick])]
 

@@ -1,5 +1,6 @@
 """Every component runs where neither package is installed, as on Azure; its model, where no code of ours is."""
 
+import functools
 import json
 import os
 import re
@@ -10,15 +11,19 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from azure.ai.ml import load_component
 from azure.ai.ml._utils._asset_utils import get_ignore_file, get_upload_files_from_folder
-from tests.digits.support import collect, drift, label
+from tests.drift.support import collect, drift, label
+from tests.specs.environments import lacks
 
-from digits import hands
+from digits.data import hands
+from digits.data.sets import embedded
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +56,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Azure would receive as `code: ../../src`."""
+    """What Azure would receive as `code: ../../src`, of an endpoint or of a parallel component."""
     code = tmp_path_factory.mktemp("code")
     source = ROOT / "src"
     for path, name in get_upload_files_from_folder(str(source), ignore_file=get_ignore_file(source)):
@@ -62,10 +67,49 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder that Azure would receive for a command component, as the client itself puts it together."""
+
+    @functools.cache
+    def sent(step: str) -> Path:
+        folder = tmp_path_factory.mktemp(step) / "code"
+        with load_component(ROOT / "aml" / "components" / f"{step}.yml")._try_build_local_code() as built:
+            shutil.copytree(built.path, folder)
+        return folder
+
+    return sent
+
+
+# A Python that reads this as it starts has those packages only which an environment has.
+ONLY = """
+import importlib.machinery, json, os, sys
+
+class Only:
+    lacking = set(json.loads(os.environ["LACKING"]))
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.lacking:
+            raise ModuleNotFoundError(f"No module named {name!r} in this environment", name=name)
+
+sys.meta_path.insert(0, Only())
+"""
+
+
+@pytest.fixture(scope="module")
+def only(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
+    """Environment variables with which a Python finds no package that an environment under aml/ does not have."""
+    site = tmp_path_factory.mktemp("only")
+    (site / "sitecustomize.py").write_text(ONLY)
+
+    def only(environment: str) -> dict[str, str]:
+        lacking = sorted(module for module in packages_distributions() if lacks(environment, module))
+        return {"PYTHONPATH": str(site), "LACKING": json.dumps(lacking)}
+
+    return only
+
+
+@pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MNIST in small: 200 and 100 digits."""
-    from digits.data import embedded
-
     train, test = embedded("mnist", "train"), embedded("mnist", "test")
     folder = tmp_path_factory.mktemp("mnist")
     np.savez(
@@ -88,8 +132,11 @@ def with_options(command: str, given: dict[str, object]) -> str:
 
 
 @pytest.fixture(scope="module")
-def run_component(bare_python, environment, code, tmp_path_factory) -> Callable[..., Path]:
-    """Runs a component's command with these inputs (else its defaults, else earlier outputs); the folder of outputs."""
+def run_component(bare_python, environment, sent, only, tmp_path_factory) -> Callable[..., Path]:
+    """Runs a component's command with these inputs (else its defaults, else earlier outputs); the folder of outputs.
+
+    In the folder that Azure would receive, and with no package but those of its environment.
+    """
     out = tmp_path_factory.mktemp("a place with spaces")
 
     def run_component(step: str, **given: object) -> Path:
@@ -105,8 +152,9 @@ def run_component(bare_python, environment, code, tmp_path_factory) -> Callable[
             command = command.replace(f"${{{{outputs.{name}}}}}", (out / name).as_posix())
         program, *arguments = shlex.split(command)
         assert program == "python"
+        there = environment | only(Path(spec["environment"]).parent.name)
         done = subprocess.run(
-            [str(bare_python), *arguments], cwd=code, env=environment, capture_output=True, text=True, check=False
+            [str(bare_python), *arguments], cwd=sent(step), env=there, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return out
@@ -138,9 +186,23 @@ def outputs(run_component, small, tmp_path_factory) -> Path:
     return out
 
 
-def test_the_uploaded_code_is_digits_alone(code: Path) -> None:
-    assert (code / "digits" / "train.py").is_file()
-    assert not (code / "amlocal").exists() and not list(code.rglob("__pycache__"))
+def test_an_endpoint_is_sent_digits_and_its_page(code: Path) -> None:
+    assert (code / "digits" / "serving" / "score.py").is_file()
+    assert {path.name for path in code.iterdir()} == {"digits", "pages", ".amlignore"}
+    assert not list(code.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize(("step", "packages"), [("train", {"digits"}), ("monitor", {"digits", "drift"})])
+def test_a_component_is_sent_the_packages_it_needs(sent, step: str, packages: set[str]) -> None:
+    assert {path.name for path in sent(step).iterdir()} == packages
+    assert not list(sent(step).rglob("__pycache__"))
+
+
+@pytest.mark.parametrize("environment", ["monitoring", "scoring"])
+def test_there_is_no_tensorflow_where_nothing_is_trained(bare_python, only, environment: str) -> None:
+    words = [str(bare_python), "-c", "import tensorflow"]
+    done = subprocess.run(words, env=only(environment), capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "in this environment" in done.stderr
 
 
 def test_neither_package_is_installed_there(bare_python: Path, tmp_path: Path, environment: dict[str, str]) -> None:
@@ -163,11 +225,13 @@ def test_the_components_run(outputs: Path) -> None:
         assert told["total"] == total and told["accuracy"] == again[f"accuracy{name}"]
 
 
-# An endpoint of the model in its last argument, asked for sixty digits; records and labels go to the current folder.
+# An endpoint of the model in its last argument, asked for the digits of asked.npz; records and labels go to the current
+# folder.
 ENDPOINT = """
 import json, os, sys
 from pathlib import Path
-from digits import data, score
+import numpy as np
+from digits.serving import score
 
 class Collector:
     def __init__(self, collection):
@@ -183,19 +247,22 @@ class Collector:
 os.environ["AZUREML_MODEL_DIR"] = sys.argv[1]
 score.init()
 score.collect = {name: Collector(name) for name in ("model_inputs", "model_outputs")}
-request, labels, test = Collector("request"), open("labels.jsonl", "w"), data.embedded("mnist", "test")
-for tick in range(60):
-    body, id = {"input_data": [test.images[tick * 16].ravel().tolist()]}, f"run-{tick}"
+request, labels, asked = Collector("request"), open("labels.jsonl", "w"), np.load("asked.npz")
+for tick, (image, label) in enumerate(zip(asked["images"], asked["labels"])):
+    body, id = {"input_data": [image.ravel().tolist()]}, f"run-{tick}"
     score.run(json.dumps(body), {"X-Ms-Client-Request-Id": id})
     request.write(id, body)
     row = {"id": id, "tick": tick, "date": "2026-03-02", "source": "mnist", "weights": {"mnist": 1.0}}
-    labels.write(json.dumps(row | {"label": int(test.labels[tick * 16])}) + "\\n")
+    labels.write(json.dumps(row | {"label": int(label)}) + "\\n")
 """
 
 
-def test_monitoring_runs(bare_python, environment, code, outputs: Path, run_component, tmp_path: Path) -> None:
+def test_monitoring_runs(bare_python, environment, only, code, outputs: Path, run_component, tmp_path: Path) -> None:
+    test = embedded("mnist", "test")
+    np.savez(tmp_path / "asked.npz", images=test.images[:960:16], labels=test.labels[:960:16])
     words = [str(bare_python), "-c", ENDPOINT, str(outputs / "model")]
-    asked = {**environment, "PYTHONPATH": str(code)}
+    there = only("scoring")
+    asked = {**environment, **there, "PYTHONPATH": os.pathsep.join([there["PYTHONPATH"], str(code)])}
     done = subprocess.run(words, cwd=tmp_path, env=asked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     collected, labels = tmp_path / "collected", tmp_path / "labels.jsonl"
@@ -205,11 +272,11 @@ def test_monitoring_runs(bare_python, environment, code, outputs: Path, run_comp
     assert (out / "monitoring" / "report.html").is_file()
 
 
-def test_batch_scoring_runs(bare_python, environment, code, outputs: Path, tmp_path: Path) -> None:
+def test_batch_scoring_runs(bare_python, environment, only, code, outputs: Path) -> None:
     """As Azure's engine does it: the entry script by its path, in a process that knows no more."""
     script = """
 import importlib.util, sys
-spec = importlib.util.spec_from_file_location("score_batch", "digits/score_batch.py")
+spec = importlib.util.spec_from_file_location("score_batch", "digits/serving/score_batch.py")
 entry = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(entry)
 files, sys.argv[1:] = sys.argv[3:], sys.argv[1:3]
@@ -221,7 +288,7 @@ print(len(entry.run(files)))
     done = subprocess.run(
         [str(bare_python), "-P", "-c", script, *arguments],
         cwd=code,
-        env=environment,
+        env=environment | only("batch"),
         capture_output=True,
         text=True,
         check=False,

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.digits.support import collect, drift, label
+from tests.drift.support import collect, drift, label
 
 from amlocal.client import LocalMLClient
 from amlocal.jobs.stream import stream
 from amlocal.specs import load
-from digits import hands
-from digits.data import embedded
+from digits.data import hands
+from digits.data.sets import embedded
 
 PIPELINES = Path(__file__).parents[2] / "aml" / "pipelines"
 N = 200

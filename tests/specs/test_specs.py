@@ -33,11 +33,15 @@ def test_a_component_brings_code_and_environment_along(spec: Path) -> None:
     assert component.name == f"digits_{spec.stem}"
     if component.type == "parallel":
         task = component.task
-        assert task.entry_script == f"digits/{spec.stem}.py"
+        assert task.entry_script == f"digits/serving/{spec.stem}.py"
+        assert (spec.parent / str(task.code)).resolve() == AML.parent / "src"
     else:
         task = component
-        assert component.command.split()[:3] == ["python", "-m", f"digits.{spec.stem}"]
-    assert (spec.parent / str(task.code)).resolve() == AML.parent / "src"
+        watches = spec.stem in ("monitor", "gather")
+        assert component.command.split()[:3] == ["python", "-m", f"{'drift' if watches else 'digits.jobs'}.{spec.stem}"]
+        sent = [(spec.parent / include).resolve() for include in component.additional_includes]
+        packages = ("digits", "drift") if watches else ("digits",)
+        assert component.code is None and sent == [AML.parent / "src" / package for package in packages]
     assert task.environment.image.startswith("mcr.microsoft.com/")
     assert task.environment.conda_file["name"].startswith("digits-")
 
@@ -100,8 +104,8 @@ def test_labels_may_come_later() -> None:
 
 
 def test_the_choices_in_the_yaml_are_those_of_the_code() -> None:
-    from digits.fit import SCHEDULES
-    from digits.model import NETWORKS
+    from digits.network.fit import SCHEDULES
+    from digits.network.model import NETWORKS
 
     inputs = load_component(AML / "components" / "train.yml").inputs
     assert set(inputs["network"].enum) == set(NETWORKS)

@@ -1,4 +1,4 @@
-"""What the tests of `monitor` share: verdicts as digits.monitor writes them, and a repository that is told of them."""
+"""What the tests of `monitor` share: verdicts as drift.monitor writes them, and a repository that is told of them."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.workflows.conftest import ROOT
 
-SCRIPT = ROOT / ".github" / "scripts" / "drift.py"
+SCRIPT = ROOT / ".github" / "scripts" / "drift_issue.py"
 
 
 def change(first, last, ended=False, **more):

@@ -13,12 +13,12 @@ from double.workspace import CONTAINER
 from tests.workflows.conftest import ROOT, jobs, run_steps
 
 from amlocal.core.processes import marked
-from digits.data import embedded
+from digits.data.sets import embedded
 
 VERSION = "3"
 # What the copy's scoring script has in the place of LiteRT: to train a network takes longer than all of these tests.
 NEAREST = """
-from digits.lite import MODEL, ModelError, find, fingerprint
+from digits.network.lite import MODEL, find, fingerprint
 class Lite:
     \"\"\"Knows a digit by the average of its class that is nearest.\"\"\"
     def __init__(self, file):
@@ -46,7 +46,9 @@ def cloud(azure, averages):
     runner, double = azure
     (runner.copy / ".venv").symlink_to(sys.prefix)
     runner.environment |= {"AMLOCAL_HOME": str(runner.folder / "amlocal"), "STEP_SECONDS": "0"}
-    runner.replace("src/digits/score.py", "from digits.lite import MODEL, Lite, ModelError, find, fingerprint", NEAREST)
+    runner.replace(
+        "src/digits/serving/score.py", "from digits.network.lite import MODEL, Lite, find, fingerprint", NEAREST
+    )
     account = double.store.get(double.workspace_id)["properties"]["storageAccount"].rpartition("/")[2]
     content = io.BytesIO()
     np.save(content, averages)

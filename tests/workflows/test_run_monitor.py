@@ -159,7 +159,7 @@ def test_by_the_clock_nothing_is_looked_at_without_an_endpoint(cloud, gone):
     assert submitted(double) == [] and "Tell" not in ran.steps
 
 
-# Stands for digits.monitor: the same command line and the same files; a drift if anything was collected.
+# Stands for drift.monitor: the same command line and the same files; a drift if anything was collected.
 MONITOR = """
 import argparse, json
 from pathlib import Path
@@ -181,7 +181,8 @@ def test_it_looks_at_what_was_collected_on_this_machine(runner):
     runner.variables = {"AZURE_WORKSPACE": "local", "AZURE_RESOURCE_GROUP": "local"}
     home = runner.folder / "home"
     runner.environment = {"POLL_SECONDS": "1", "AMLOCAL_HOME": str(home)}
-    (runner.copy / "src" / "digits" / "monitor.py").write_text(MONITOR.format(found=json.dumps(verdict(MARCH))))
+    command = runner.copy / "src" / "drift" / "monitor" / "__main__.py"
+    command.write_text(MONITOR.format(found=json.dumps(verdict(MARCH))))
     store = home / "datastores" / "workspaceblobstore" / "modelDataCollector"
     for endpoint, count in (("digits", 4), ("another", 2)):
         folder = store / endpoint / "blue" / "model_outputs" / "2026" / "03" / "02" / "07"

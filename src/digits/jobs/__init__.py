@@ -1,0 +1,1 @@
+"""The jobs of the training pipeline, one a file, and what they share."""

@@ -1,0 +1,1 @@
+"""The network: built, trained, packed, and described by a reference that travels with it."""

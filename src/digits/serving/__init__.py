@@ -1,0 +1,1 @@
+"""The entry scripts of the endpoint and of batch scoring."""

@@ -1,0 +1,1 @@
+"""The detector of changes. Takes arrays, and imports neither digits nor Azure."""

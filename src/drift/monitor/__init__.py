@@ -1,0 +1,1 @@
+"""The monitor: one look at the records, or a watch over them."""

@@ -1,0 +1,143 @@
+"""What one look at the records and a watch over them share: the detector, the findings, and how they are told."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digits.errors import DataError
+from drift.detect.detector import Detector
+from drift.records import collected, reference
+from drift.records.memory import Memory
+from drift.report import page
+from drift.verdict import verdict
+from drift.verdict.findings import Look, most_unlike
+
+REPORT, VERDICT = "report.html", "verdict.json"
+FEW = 100  # digits of a hand, by which nothing can be said to be rarer than one in so many
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which records: those below a folder, of one endpoint or all, of one deployment or all."""
+
+    folder: Path
+    endpoint: str | None = None
+    deployment: str | None = None
+
+
+def labelled(labels: Path | None, problems: list[str]) -> dict[str, collected.Row]:
+    """What is known of requests, by id. Raises DataError if the file holds nothing."""
+    return {} if labels is None else {row["id"]: row for row in collected.truths(labels, problems)}
+
+
+def new_detector(model: Path, promise: Mapping[str, float] | None) -> Detector:
+    """A detector for a model's folder. Raises DataError for a promise that means nothing."""
+    known = reference.read(model)
+    try:
+        return Detector(known, **(promise or {}))
+    except ValueError as error:
+        raise DataError(f"--{error}") from error
+
+
+def looked(
+    seen: collected.Collected, detector: Detector, evidence: np.ndarray, numbers: np.ndarray | None = None
+) -> Look:
+    """What a person is shown of requests. numbers: (n,) the detector's of them, where they are not all it was given."""
+    if numbers is None:
+        numbers = np.arange(len(seen))
+    others = sum(detector.bets.reference.foreign(seen.columns))
+    if others:
+        told = f"{others:,} of {len(seen):,} requests were answered by another model than --model"
+        seen.problems.append(f"{told}: the detector looks at nothing but their ink")
+    fewest = min(map(len, detector.bets.reference.by_hand()))
+    if fewest < FEW:
+        told = f"the reference knows one of its hands by {fewest} digits only"
+        seen.problems.append(f"{told}: a change is noticed later, and a short one perhaps not")
+    found = verdict.judge(seen, detector.changes, numbers, detector.requests)
+    surprise = detector.bets.logarithms(seen.columns)[:, detector.bets.names.index("together")]
+    return Look(seen, found, evidence, surprise, detector, numbers)
+
+
+def look_back(
+    place: Place, detector: Detector, memory: Memory, truths: Mapping[str, collected.Row], problems: list[str]
+) -> Look:
+    """The same of what is remembered of the requests that were followed; truths: what is known of requests, by id."""
+    numbers, rows, evidence = memory.recall()
+    if missing := len(truths.keys() - {row["id"] for row in rows}):
+        problems = [*problems, f"{missing:,} of {len(truths):,} labels are of no request that was looked at"]
+    seen = collected.assemble(rows, numbers, truths, place.folder, problems)
+    return replace(looked(seen, detector, evidence, np.array(numbers)), dates=memory.dates)
+
+
+def write(look: Look, folder: Path) -> None:
+    """report.html and verdict.json."""
+    (folder / REPORT).write_text(page.page(look), encoding="utf-8")
+    (folder / VERDICT).write_text(json.dumps(summary(look), indent=2) + "\n", encoding="utf-8")
+
+
+def summary(look: Look) -> dict[str, Any]:
+    """The verdict as JSON: what the page says, with ticks and dates in place of indices."""
+    seen, found = look.seen, look.found
+    return _finite(
+        {
+            "run": str(seen["run"][0]),
+            "requests": look.requests,
+            "promise": look.detector.promise,
+            "reference": len(look.detector.bets.reference),
+            "drifted": bool(found.changes),
+            "standing": found.standing,
+            "headline": found.headline,
+            "advice": found.advice,
+            "accuracy": found.accuracy,
+            "accuracy_outside_changes": found.calm_accuracy,
+            "accuracy_in_changes": found.changed_accuracy,
+            "anomalies": int(page.unsure(seen).sum()),
+            "changes": [
+                asdict(change)
+                | _when(look, change)
+                | {
+                    "evidence": math.exp(min(change.evidence, 700)),
+                    "rarity": verdict.rarity(change.evidence, look.detector.certified is not None),
+                }
+                for change in found.changes
+            ],
+            "most_unlike": [str(seen["id"][index]) for index in most_unlike(look, page.UNLIKE)],
+            "problems": seen.problems,
+        }
+    )
+
+
+def _when(look: Look, change: verdict.Change) -> dict[str, Any]:
+    """Ticks and dates of a change; of one that lasts, the last request is the last of all."""
+    first, seen, last = change.numbers
+    numbers = {"first": first, "seen": seen, "last": look.requests - 1 if last is None else last}
+    when = {key: look.when(number) for key, number in numbers.items()}
+    return {key: tick for key, (tick, _) in when.items()} | {f"{key}_date": date for key, (_, date) in when.items()}
+
+
+def tell(look: Look) -> None:
+    """Print the verdict as one would say it."""
+    seen, found = look.seen, look.found
+    known = int(seen.labelled.sum())
+    right = f" {found.accuracy:.1%} of {known:,} digits were read right." if known else f" {look.requests:,} requests."
+    print(f"{found.headline}.{right}")
+    for change in found.changes:
+        print(f"  {' '.join(page.describe(look, change))}")
+    print(found.advice)
+    for problem in seen.problems:
+        print(f"note: {problem}", file=sys.stderr)
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

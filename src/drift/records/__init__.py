@@ -1,0 +1,1 @@
+"""What an endpoint collected, read back."""

@@ -1,0 +1,267 @@
+"""The parts of the report that are words and tables: fragments of HTML, with everything escaped."""
+
+import math
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from digits.data import ink
+from drift.records.collected import Collected
+from drift.records.memory import LAST, OF_A_CHANGE
+from drift.verdict.verdict import SCORES, TITLES, Change, Verdict, hand, title
+
+if TYPE_CHECKING:
+    from drift.verdict.findings import Look
+
+TOLD = 6  # changes told of in full, the last ones
+BARS = 5  # scores shown of a change
+_SIZES = ((15, "a thousand trillion"), (12, "a trillion"), (9, "a billion"), (6, "a million"))
+_SHAPES = {
+    "mnist": '<circle r="4"/>',
+    "japanese": '<path d="M0,-5L5,4H-5Z"/>',
+    "devanagari": '<path d="M-4,-4H4V4H-4Z"/>',
+}
+_SHAPE = '<path d="M0,-5L5,0L0,5L-5,0Z"/>'
+
+
+def outside(look: "Look") -> np.ndarray:
+    """Which requests are in no change: bool (n,)."""
+    calm = np.ones(len(look.seen), bool)
+    for change in look.found.changes:
+        calm[change.first : change.last + 1] = False
+    return calm
+
+
+def changes(look: "Look", told: list[tuple[str, str]]) -> str:
+    """What happened, a paragraph for each change: the last TOLD, the others behind a click."""
+    several = len(told) > 1
+    items = [
+        f'<li class="{style(look.seen, change.source or "")}">{f"<i>{number}</i>" if several else ""}'
+        f"<b>{escape(when)}</b> {escape(what)}</li>"
+        for number, (change, (when, what)) in enumerate(zip(look.found.changes, told, strict=True), 1)
+    ]
+    if not items:
+        return ""
+    earlier = "".join(items[:-TOLD])
+    if earlier:
+        count = len(items) - TOLD
+        earlier = f'<details><summary>{count} earlier</summary><ol class="changes">{earlier}</ol></details>'
+    return f'{earlier}<ol class="changes">{"".join(items[-TOLD:])}</ol>'
+
+
+def tiles(look: "Look", anomalous: np.ndarray) -> str:
+    """The few numbers that are worth a large type."""
+    found, known = look.found, int(look.seen.labelled.sum())
+    rows = []
+    if known:
+        of = f" <small>of {known:,}</small>" if known < len(look.seen) else ""
+        rows.append(("read right", f"{found.accuracy:.0%}{of}"))
+    for name, value in zip(periods(found), (found.calm_accuracy, found.changed_accuracy), strict=True):
+        if found.changes and not math.isnan(value):
+            rows.append((f"{name}", f"{value:.0%}"))
+    rows.append(("unsure answers", f"{anomalous.sum():,} <small>of {len(anomalous):,}</small>"))
+    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+
+
+def periods(found: Verdict) -> tuple[str, str]:
+    """What the requests outside the changes, and those inside, are called."""
+    if len(found.changes) == 1 and not found.standing:
+        return "before and after the change", "during the change"
+    return (
+        ("before the change", "since the change")
+        if found.standing and len(found.changes) == 1
+        else (
+            "outside the changes",
+            "during the changes",
+        )
+    )
+
+
+def timeline(look: "Look") -> str:
+    """How the first chart is to be read."""
+    if look.detector.certified is not None:
+        told = "How unlikely it is, after each request, that normal digits ever look as unusual as these."
+    else:
+        told = "How rarely, after each request, normal digits look as unusual as these."
+    if not look.found.changes:
+        return f"{told} Had the line passed the dashed one, that would have been an alarm."
+    told = f"{told} Where the line passes the dashed one is an alarm; shaded is what the monitor says has changed."
+    return f"{told} It begins anew once it is certain that a change is over." if look.found.changes[0].ended else told
+
+
+def others(look: "Look") -> list[str]:
+    """That there are requests which are not shown, if so."""
+    shown = len(look.seen)
+    if shown == look.requests:
+        return []
+    kept = f"the last {LAST:,}, the first {OF_A_CHANGE} of every change, and what is labelled"
+    since = "of those that a watch has seen since it was last started"
+    return [f"Shown are {shown:,} of the {look.requests:,} requests, all of which were looked at: {kept}, {since}"]
+
+
+def scores(look: "Look") -> str:
+    """A figure for each change, the last TOLD: which scores tell of it, and what moved."""
+    found = list(enumerate(look.found.changes, 1))[-TOLD:]
+    several = len(look.found.changes) > 1
+    # Two side by side, and what is left over as wide as two.
+    return "".join(
+        _scores(look, number if several else 0, change, wide=len(found) % 2 == 1 and number == found[-1][0])
+        for number, change in found
+    )
+
+
+def _scores(look: "Look", number: int, change: Change, wide: bool) -> str:
+    certified = look.detector.certified is not None
+    best = list(change.scores.items())[:BARS]
+    most = max([value for _, value in best], default=1.0)
+    bars = "".join(
+        f"<li><span>{escape(SCORES.get(name, name))}</span><span>{odds(value, certified)}</span>"
+        f'<div class="bar"><i style="width:{max(value / most, 0.01):.1%}"></i></div></li>'
+        for name, value in best
+    )
+    moved = "".join(
+        f"<tr><th>{escape(name)}</th><td>{before}</td><td>{during}</td></tr>"
+        for name, before, during in _moved(look, change)
+    )
+    before, during = periods(look.found) if not number else ("outside the changes", "in this one")
+    heading = f"Change {number}: what gave it away" if number else "What gave it away"
+    chance = (
+        "the chance that normal digits ever show the like" if certified else "how rarely normal digits show the like"
+    )
+    table = (
+        f'<table class="moved"><thead><tr><th>On average</th><td>{before}</td><td>{during}</td></tr></thead>'
+        f"<tbody>{moved}</tbody></table>"
+    )
+    shown = change.last >= change.first  # of one that is not there is no average
+    return (
+        f'<figure class="{"wide split" if wide and shown else ""}"><figcaption><h2>{heading}</h2>'
+        f"<p>The clearest signs, each on its own: {chance}.</p></figcaption>"
+        f'<ul class="bars">{bars}</ul>{table if shown else ""}</figure>'
+    )
+
+
+def _moved(look: "Look", change: Change) -> list[tuple[str, str, str]]:
+    """What moved, before and during: the statistics that are told of, and how sure the model was."""
+    rows = [(ink.STATISTICS[name], _number(before), _number(during)) for name, (before, during) in change.what.items()]
+    sure = look.seen.columns.get("confidence")
+    if sure is not None:
+        before, during = (
+            f"{np.nanmean(part):.0%}" if not np.isnan(part).all() else "–"
+            for part in (sure[outside(look)], sure[change.first : change.last + 1])
+        )
+        rows.append(("how sure the model was of its answer", before, during))
+    return rows
+
+
+def odds(evidence: float, certified: bool) -> str:
+    """Evidence, a natural logarithm, as a few words: "once in 40,000", or certified, "1 in 40,000"."""
+    decades = evidence / math.log(10)
+    once = "1 in" if certified else "once in"
+    if decades < 1:
+        return "nothing unusual"
+    if decades < 6:
+        value = 10**decades
+        return f"{once} {round(value, 1 - int(decades)):,.0f}"
+    if decades < 15:
+        power, name = next((power, name) for power, name in _SIZES if decades >= power)
+        times = int(10 ** (decades - power))
+        return f"{once} {name if times < 2 else f'{times} {name[2:]}'}"
+    return f"{once} 10<sup>{decades:,.0f}</sup>"
+
+
+def confusion(look: "Look") -> str:
+    """What was taken for what, outside the changes and in them, as far as labels tell."""
+    seen, calm = look.seen, outside(look)
+    parts = (
+        [("", np.ones(len(seen), bool))]
+        if not look.found.changes
+        else list(zip(periods(look.found), (calm, ~calm), strict=True))
+    )
+    return "".join(
+        _matrix(name, seen["label"][known], seen["prediction"][known].astype(int))
+        for name, part in parts
+        if (known := part & seen.labelled & (seen["prediction"] >= 0)).any()
+    )
+
+
+def _matrix(name: str, label: np.ndarray, read: np.ndarray) -> str:
+    counts = np.zeros((10, 10), int)
+    np.add.at(counts, (label, read), 1)
+    right = f"{np.trace(counts)} of {len(label):,} read right"
+    head = "".join(f'<th scope="col">{digit}</th>' for digit in range(10))
+    rows = "".join(
+        f'<tr><th scope="row">{digit}</th>{"".join(_cell(digit, other, counts) for other in range(10))}</tr>'
+        for digit in range(10)
+    )
+    caption = f"<b>{name.capitalize()}</b> {right}" if name else right
+    return f'<table class="confusion"><caption>{caption}</caption><tr><td></td>{head}</tr>{rows}</table>'
+
+
+def _cell(digit: int, read: int, counts: np.ndarray) -> str:
+    count = counts[digit, read]
+    if not count:
+        return f"<td{' class=right' * (digit == read)}></td>"
+    kind, share = "right" if digit == read else "wrong", count / counts[digit].sum()
+    times = "once" if count == 1 else f"{count} times"
+    return f'<td class="{kind}" style="--share:{share:.0%}" title="{digit} read as {read}: {times}">{count}</td>'
+
+
+def hands(seen: Collected) -> str:
+    """A row for each hand: how many of its digits were read right."""
+    right = seen["prediction"] == seen["label"]
+    return "".join(_hand(seen, name, right[(seen["source"] == name) & seen.labelled]) for name in seen.sources)
+
+
+def _hand(seen: Collected, name: str, right: np.ndarray) -> str:
+    row = f'<tr class="{style(seen, name)}"><th>{escape(title(name))}</th>'
+    if not len(right):
+        return f'{row}<td colspan="2" class="muted">wrote none</td></tr>'
+    bar = f'<td class="share"><div class="bar"><i style="width:{right.mean():.1%}"></i></div></td>'
+    return f'{row}{bar}<td class="n">{right.mean():.0%} <small>of {len(right):,}</small></td></tr>'
+
+
+def legend(seen: Collected) -> str:
+    """The colours and shapes of the hands."""
+    return "".join(
+        f'<span class="{style(seen, name)}">'
+        f'<svg viewBox="-7 -7 14 14" aria-hidden="true" fill="var(--hand)">'
+        f"{_SHAPES.get(hand(name), _SHAPE)}</svg>"
+        f"{escape(title(name))}</span>"
+        for name in seen.sources
+    )
+
+
+def style(seen: Collected, source: str) -> str:
+    """A source's class in the page, its colour and shape: its hand's, or as one of those that a scenario named."""
+    if not source:
+        return "unknown"
+    if hand(source) in TITLES:
+        return hand(source)
+    others = [name for name in seen.sources if hand(name) not in TITLES]
+    return f"other-{others.index(source) + 1}" if source in others else "other"
+
+
+def promise(look: "Look") -> list[str]:
+    """What the detector promises, and what not."""
+    size, detector = f"{len(look.detector.bets.reference):,}", look.detector
+    if detector.certified is not None:
+        kept = (
+            f"the chance that there is ever a false alarm is at most {detector.certified:.3g}, "
+            f"by a reference of {size} digits, the luck of which is included."
+        )
+    else:
+        kept = (
+            f"there is a false alarm at most once in {detector.gamma:,.0f} requests on average, "
+            f"by a reference of {size} digits that the model was not trained on."
+        )
+    return [
+        f"What is promised: while the digits are as they were, {kept}",
+        "What is not promised: that every change is seen, nor how soon; that a change does harm, which only labels "
+        "tell; and nothing at all where requests hang together, as when one person writes many in a row. "
+        "Where a change begins and ends is an estimate.",
+    ]
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

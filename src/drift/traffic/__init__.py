@@ -1,0 +1,1 @@
+"""Traffic for an endpoint, played from a scenario."""
