@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from digits.data import hands
+from digits.data import drawing
 
 # Letters of about the size, the pen and the ink that MNIST's digits have, so that only their shapes are foreign.
-LETTERS = hands.Hand(
+LETTERS = drawing.Style(
     glyphs=(
         "0,100 38,0 76,100 | 16,62 60,62",
         "6,0 4,50 2,100 | 6,0 50,6 48,40 8,48 | 8,48 58,56 54,92 2,100",
@@ -27,7 +27,7 @@ LETTERS = hands.Hand(
     slant=(0.1, 0.16),
 )
 
-SIGNS = hands.Hand(
+SIGNS = drawing.Style(
     glyphs=(
         "50,0 50,100 | 10,30 50,10 90,30",
         "0,50 100,50 | 20,10 80,90",
@@ -50,6 +50,6 @@ SIGNS = hands.Hand(
 )
 
 
-def draw(hand: hands.Hand, count: int, seed: int) -> np.ndarray:
+def draw(hand: drawing.Style, count: int, seed: int) -> np.ndarray:
     """`count` pictures uint8 (count, 28, 28) of the hand's ten glyphs in turn."""
-    return hands.draw(hand, np.arange(count) % 10, seed)
+    return drawing.draw(hand, np.arange(count) % 10, seed)

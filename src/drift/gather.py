@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def split(new: Digits, seed: int) -> dict[str, Digits]:
         parts["validation"] += mine[test : test + validation]
         parts["train"] += mine[test + validation :]
         done += len(mine)
-    return {name: Digits(new.images[places], new.labels[places], new.source) for name, places in parts.items()}
+    return {name: replace(new, images=new.images[places], labels=new.labels[places]) for name, places in parts.items()}
 
 
 def _in_change(found: collected.Labelled, drift: Path, notes: list[str]) -> np.ndarray:

@@ -58,6 +58,8 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     project = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "aml", project / "aml")
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "src" / "digits" / "data" / "__pycache__").mkdir()
+    (project / "src" / "digits" / "data" / "__pycache__" / "sets.cpython-311.pyc").write_bytes(b"left by Python")
     for name in ("mnist", "devanagari", "japanese", "batch"):
         (project / "data" / name).mkdir(parents=True)
         (project / "data" / name / f"{name}.npz").write_bytes(b"digits")
@@ -174,11 +176,15 @@ def test_azure_receives_what_is_kept(received: dict[str, Any], name: str) -> Non
     assert kept.read_text(encoding="utf-8") == text, hint
 
 
-def test_the_code_is_the_models_own(received: dict[str, Any]) -> None:
-    """`digits` and nothing of `amlocal`, which Azure has no use for."""
+def test_the_code_is_what_is_named(received: dict[str, Any]) -> None:
+    """The packages that components include, and of src/ what an endpoint needs; nothing that Python left there."""
     code = received["code"]
-    assert {"src/digits/jobs/train.py", "src/digits/serving/score.py"} <= code
-    assert not [name for name in code if not name.startswith("src/digits/") and name != "src/.amlignore"]
+    included = "code_with_additional_includes"
+    assert {f"{included}/digits/jobs/train.py", f"{included}/drift/monitor/core.py"} <= code
+    assert {"src/digits/serving/score.py", "src/pages/draw.html"} <= code
+    folders = {"/".join(name.split("/")[:2]) for name in code}
+    assert folders == {f"{included}/digits", f"{included}/drift", "src/digits", "src/pages", "src/.amlignore"}
+    assert not [name for name in code if "__pycache__" in name]
 
 
 def test_nothing_is_kept_of_specs_that_are_gone() -> None:

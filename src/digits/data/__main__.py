@@ -14,6 +14,7 @@ from PIL import Image
 
 from digits import command, output
 from digits.data import download, sets
+from digits.data.hands import HANDS
 from digits.errors import DataError
 from digits.shape import SIZE
 
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command `python -m digits.data`; returns its exit code."""
     parser = argparse.ArgumentParser(prog="digits.data", description="Fetch or show the digits.")
     names = argparse.ArgumentParser(add_help=False)
-    names.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(sets.NAMES)} (default: all)")
+    names.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(HANDS)} (default: all)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{fetch,show}")
     fetch = commands.add_parser("fetch", parents=[names], help="fetch the full sets (uses the network)")
     fetch.add_argument("--to", type=Path, default=Path("data"), help="folder to put them in (default: %(default)s)")
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             sets.check(name)
         if args.command == "show" and args.picture and len(args.names) != 1:
             raise DataError(f"{args.picture}: a picture shows one set; name it, such as `show mnist --picture`")
-        for name in args.names or sets.NAMES:
+        for name in args.names or HANDS:
             args.work(args, name)
 
     return command.run(parser, work, argv)

@@ -10,25 +10,19 @@ from typing import TypeVar
 import numpy as np
 
 from digits.data.formats import Parts, read
+from digits.data.hands import HANDS
 from digits.errors import DataError
 
-MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"  # what keras.datasets.mnist loads
-MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # as keras checks it
-KAGGLE = {
-    "mnist": "hojjatk/mnist-dataset",
-    "devanagari": "anurags397/hindi-mnist-data",
-    "japanese": "anwarzalek/japanese-handwritten-digits",
-}
 ATTEMPTS = 4
 
 T = TypeVar("T")
 
 
 def fetch(name: str, folder: Path) -> Path:
-    """The full set `name` as `folder`/`name`.npz, fetched unless it is there already; returns that file.
+    """The full set of the hand `name` as `folder`/`name`.npz, fetched unless it is there already; returns that file.
 
-    MNIST comes from where keras.datasets has it, else from Kaggle; the others come from Kaggle, through kagglehub and
-    its own cache. Raises DataError when no source can be reached, or what arrived is wrong; OSError for a full disk.
+    It comes from the hand's own address if it has one, else from Kaggle, through kagglehub and its own cache.
+    Raises DataError when no source can be reached, or what arrived is wrong; OSError for a full disk.
     """
     from filelock import FileLock, Timeout
 
@@ -40,7 +34,7 @@ def fetch(name: str, folder: Path) -> Path:
                 read(target)  # raises, naming the file, if it is damaged
                 return target
             problems = []
-            for source in (_from_keras, from_kaggle) if name == "mnist" else (from_kaggle,):
+            for source in (_from_url, from_kaggle) if HANDS[name].url else (from_kaggle,):
                 try:
                     return source(name, target)
                 except DataError as error:
@@ -51,8 +45,8 @@ def fetch(name: str, folder: Path) -> Path:
         raise DataError(f"{target}: another fetch is writing it; wait for that one") from None
 
 
-def _from_keras(name: str, target: Path) -> Path:
-    return download(MNIST_URL, target, MNIST_SHA256)  # keras would do the same, after importing TensorFlow
+def _from_url(name: str, target: Path) -> Path:
+    return download(HANDS[name].url, target, HANDS[name].sha256)
 
 
 def download(url: str, target: Path, sha256: str) -> Path:
@@ -94,9 +88,9 @@ def from_kaggle(name: str, target: Path) -> Path:
     """A set as Kaggle has it, saved as one .npz; kagglehub shows the progress and resumes. Raises DataError."""
     import kagglehub
 
-    place = f"kaggle.com/datasets/{KAGGLE[name]}"
+    place = f"kaggle.com/datasets/{HANDS[name].kaggle}"
     try:
-        folder = _retried(place, lambda: kagglehub.dataset_download(KAGGLE[name]))
+        folder = _retried(place, lambda: kagglehub.dataset_download(HANDS[name].kaggle))
     except (DataError, OSError):
         raise
     except Exception as error:  # kagglehub has a dozen of its own, without a common ancestor

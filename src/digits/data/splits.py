@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def write(folder: Path, splits: dict[str, Digits], seed: int) -> None:
     about = {
         "counts": {name: len(digits) for name, digits in splits.items()},
         "sources": {name: digits.source for name, digits in splits.items()},
+        "synthetic": [name for name, digits in splits.items() if digits.synthetic],
         "seed": seed,
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -46,7 +48,7 @@ def read(folder: Path, name: str) -> Digits:
         with np.load(file) as arrays:
             images, labels = arrays["images"], arrays["labels"]
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        source = str(about["sources"][name])
+        source, synthetic = str(about["sources"][name]), name in about.get("synthetic", [])
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{file}: cannot be read ({error}); run digits.jobs.prepare again") from error
     if (
@@ -61,7 +63,7 @@ def read(folder: Path, name: str) -> Digits:
             f"{file}: holds images {images.dtype} {images.shape} and labels {labels.dtype} {labels.shape}, "
             f"not uint8 (n, {SIZE}, {SIZE}) and uint8 (n,) from 0 to 9; run digits.jobs.prepare again"
         )
-    return Digits(images, labels, source)
+    return Digits(images, labels, source, synthetic)
 
 
 def fingerprint(digits: Digits) -> str:
@@ -75,6 +77,7 @@ def joined(first: Digits, second: Digits) -> Digits:
         np.concatenate([first.images, second.images]),
         np.concatenate([first.labels, second.labels]),
         f"{first.source} and {second.source}",
+        first.synthetic or second.synthetic,
     )
 
 
@@ -82,8 +85,8 @@ def mix(known: Digits, new: Digits, share: float) -> Digits:
     """`known` and `new` together, the new ones repeated until they are at least `share` of the whole."""
     wanted = max(len(new), round(len(known) * share / (1 - share)))
     places = np.resize(np.arange(len(new)), wanted)
-    return joined(known, Digits(new.images[places], new.labels[places], new.source))
+    return joined(known, _part(new, places))
 
 
 def _part(digits: Digits, chosen: np.ndarray) -> Digits:
-    return Digits(digits.images[chosen], digits.labels[chosen], digits.source)
+    return replace(digits, images=digits.images[chosen], labels=digits.labels[chosen])

@@ -10,6 +10,7 @@ drift.records.reference reads it back.
 """
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,18 +52,18 @@ def write(folder: Path, model: Lite, training: Digits, *held: Digits) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tables = []
     for hand, digits in enumerate(held):
-        columns = describe(model, Digits(*_some(digits, LARGEST), digits.source))
+        columns = describe(model, _some(digits, LARGEST))
         tables.append(np.column_stack([*(columns[name] for name in COLUMNS), np.full(len(columns["ink"]), hand)]))
     _write_table(folder / TABLE, (*COLUMNS, HAND), np.concatenate(tables))
-    images, _ = _some(training, NEAREST)
+    images = _some(training, NEAREST).images
     _write_table(folder / NEIGHBOURS, tuple(ink.STATISTICS), ink.statistics(images))
     (folder / "MLTable").write_text(_MLTABLE, encoding="utf-8")
 
 
-def _some(digits: Digits, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most so many images and labels, evenly out of all, for digits may come sorted."""
+def _some(digits: Digits, most: int) -> Digits:
+    """At most so many of them, evenly out of all, for digits may come sorted."""
     chosen = np.linspace(0, len(digits) - 1, min(most, len(digits))).astype(int)
-    return digits.images[chosen], digits.labels[chosen]
+    return replace(digits, images=digits.images[chosen], labels=digits.labels[chosen])
 
 
 def _write_table(file: Path, names: tuple[str, ...], table: np.ndarray) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 from digits.errors import DataError
 from drift.detect.detector import Detector
 from drift.records import collected, reference
+from drift.records.labels import truths as truths_of
 from drift.records.memory import Memory
+from drift.records.reader import Row
 from drift.report import page
 from drift.verdict import verdict
 from drift.verdict.findings import Look, most_unlike
@@ -31,9 +33,9 @@ class Place:
     deployment: str | None = None
 
 
-def labelled(labels: Path | None, problems: list[str]) -> dict[str, collected.Row]:
+def labelled(labels: Path | None, problems: list[str]) -> dict[str, Row]:
     """What is known of requests, by id. Raises DataError if the file holds nothing."""
-    return {} if labels is None else {row["id"]: row for row in collected.truths(labels, problems)}
+    return {} if labels is None else {row["id"]: row for row in truths_of(labels, problems)}
 
 
 def new_detector(model: Path, promise: Mapping[str, float] | None) -> Detector:
@@ -64,9 +66,7 @@ def looked(
     return Look(seen, found, evidence, surprise, detector, numbers)
 
 
-def look_back(
-    place: Place, detector: Detector, memory: Memory, truths: Mapping[str, collected.Row], problems: list[str]
-) -> Look:
+def look_back(place: Place, detector: Detector, memory: Memory, truths: Mapping[str, Row], problems: list[str]) -> Look:
     """The same of what is remembered of the requests that were followed; truths: what is known of requests, by id."""
     numbers, rows, evidence = memory.recall()
     if missing := len(truths.keys() - {row["id"] for row in rows}):

@@ -28,7 +28,7 @@ from digits.errors import DataError
 from digits.jobs import tracking
 from drift.detect.detector import GAMMA, Detector
 from drift.monitor import core, runs, watch
-from drift.records import collected
+from drift.records import collected, reader
 from drift.records.follow import Follower
 from drift.records.memory import Memory
 from drift.verdict import verdict
@@ -108,14 +108,14 @@ def monitor(
     return look.found
 
 
-def _follow(place: core.Place, detector: Detector, truths: Mapping[str, collected.Row], problems: list[str]) -> Memory:
+def _follow(place: core.Place, detector: Detector, truths: Mapping[str, reader.Row], problems: list[str]) -> Memory:
     """All that was collected, given to the detector; what is remembered of it. Raises DataError."""
     follower, memory = Follower(place.folder, place.endpoint, place.deployment), Memory(truths)
     while rows := follower.read(patience=0):
         memory.add(rows, detector.update(collected.columns(rows)), detector)
     if not detector.requests:
-        of = collected.named(place.endpoint, place.deployment)
-        raise DataError(f"{place.folder}: holds no {collected.OUTPUTS}{of}; check that the deployment collects data")
+        of = reader.named(place.endpoint, place.deployment)
+        raise DataError(f"{place.folder}: holds no {reader.OUTPUTS}{of}; check that the deployment collects data")
     problems += follower.problems
     return memory
 

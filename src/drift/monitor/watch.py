@@ -20,7 +20,7 @@ from digits.jobs import tracking
 from digits.network import lite
 from drift.detect.detector import Detector
 from drift.monitor import core, runs
-from drift.records import collected
+from drift.records import collected, reader
 from drift.records.follow import Follower
 from drift.records.memory import Memory
 from drift.report import page
@@ -47,7 +47,7 @@ def watch(
     before the watch began the report has no images.
     """
     detector = core.new_detector(model, promise)
-    collected.files(place.folder, collected.OUTPUTS)  # if there is no such folder, that is better known at once
+    reader.files(place.folder, reader.OUTPUTS)  # if there is no such folder, that is better known at once
     state = _State(out / STATE, place, lite.fingerprint(lite.find(model)), detector)
     out.mkdir(parents=True, exist_ok=True)
     print(

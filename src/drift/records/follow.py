@@ -7,7 +7,6 @@ twice, whenever it is killed.
 """
 
 import heapq
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from digits.data import ink
-from drift.records.collected import INPUTS, OUTPUTS, Row, files
+from drift.records import reader
+from drift.records.reader import INPUTS, OUTPUTS, Row
 
 MOST = 5_000  # requests at once
 PATIENCE = 5.0  # seconds that each row of model_outputs waits for its other half
@@ -106,9 +106,8 @@ class Follower:
         before: only what is older than that.
         """
         rows: list[Row] = []
-        every = files(self.folder, collection, self.endpoint)
-        mine = [(file, deployment) for file, deployment in every if self.deployment in (None, deployment)]
-        for _, same in groupby(mine, lambda found: [part for part in found[0].parent.parts if part.isdigit()]):
+        mine = reader.files(self.folder, collection, self.endpoint, self.deployment)
+        for _, same in groupby(mine, lambda found: reader.dates(found[0])):
             lines = heapq.merge(*(self._lines(*found) for found in same), key=itemgetter(0))
             while len(rows) < most and (line := next(lines, None)):
                 moment, name, end, more = line
@@ -128,32 +127,17 @@ class Follower:
         end = self.offsets.get(name, 0)
         if file.stat().st_size <= end:
             return
-        with file.open("rb") as source:
-            source.seek(end)
-            while (text := source.readline()).endswith(b"\n"):
-                end += len(text)
-                yield _line(text, name, end, deployment)
+        for line in reader.lines(file, end, growing=True):
+            record = line.object or {}
+            rows = reader.rows(record, deployment)  # None of a line that cannot be read, too
+            if rows is None:
+                yield "", name, line.end, None
+            else:
+                yield str(record.get("time", "")), name, line.end, [row for row in rows if not _is_probe(row)]
 
 
-def _line(text: bytes, name: str, end: int, deployment: str) -> _Line:
-    try:
-        record = json.loads(text.decode())  # of bytes, json would look for UTF-16 first
-        data = record["data"]
-        rows = [row for row in data if isinstance(row, dict)]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return "", name, end, None
-    moment = str(record.get("time", ""))
-    found: list[Row] = []
-    for row in rows:
-        id = str(row.get("correlationid") or record.get("correlationid") or record.get("xrequestid") or "")
-        # Of a request with several images the first row of one collection goes with the first of the other.
-        number = sum(other["id"] == id for other in found) if found else 0
-        if id.startswith(PROBES):
-            continue
-        request = str(row.get("xrequestid") or record.get("xrequestid") or "")
-        row.update(id=id, key=f"{id} {number}", time=moment, deployment=deployment, xrequestid=request)
-        found.append(row)
-    return moment, name, end, found
+def _is_probe(row: Row) -> bool:
+    return row["id"].startswith(PROBES)
 
 
 def _half(row: Row) -> _Half:

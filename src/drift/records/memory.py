@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from drift.detect.detector import Detector
-from drift.records.collected import Row
+from drift.records.reader import Row
 
 LAST = 2_000  # the last requests
 OF_A_CHANGE = 200  # the first requests of every change

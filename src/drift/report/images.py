@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digits.data.hands import source_title
 from drift.records.collected import Collected
 from drift.report.parts import outside, style
-from drift.verdict.verdict import title
 
 if TYPE_CHECKING:
     from drift.verdict.findings import Look
@@ -39,7 +39,7 @@ class Pictures:
         if label >= 0:
             said = f"{label}, read right" if label == read else f"{label}, {said}"
         source, id = str(seen["source"][index]), escape(str(seen["id"][index]))
-        what = f"{title(source)} {label}" if label >= 0 else "not labelled"
+        what = f"{source_title(source)} {label}" if label >= 0 else "not labelled"
         sure = seen.columns["confidence"][index] if "confidence" in seen.columns else math.nan
         sure = "" if math.isnan(sure) else f"{sure:.0%} sure<br>"
         button = (

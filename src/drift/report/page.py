@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from digits.data.hands import source_title
 from drift.records.collected import Collected
 from drift.report import images as images
-from drift.report import parts as parts
+from drift.report import marks, parts
 from drift.verdict.findings import Look, most_unlike
-from drift.verdict.verdict import Change, rarity, title
+from drift.verdict.verdict import Change, rarity
 
 TEMPLATE = Path(__file__).with_name("report.html")
 ROLLING = 10  # digits over which accuracy is averaged
@@ -41,6 +42,9 @@ def page(look: Look) -> str:
     notes = [*seen.problems, *parts.others(look)]
     words = {
         "run": escape(_run(seen)),
+        "colours": marks.colours(dark=False),
+        "colours_dark": marks.colours(dark=True),
+        "classes": marks.classes(),
         "headline": escape(found.headline),
         "advice": escape(found.advice),
         "requests": f"{look.requests:,} {unit(seen)}{'s' * (look.requests > 1)}",
@@ -111,7 +115,7 @@ def describe(look: Look, change: Change) -> tuple[str, str]:
     when = span(since, until if change.ended else None)
     who = ""
     if change.source:
-        who = (": all" if change.share == 1 else f": {change.share:.0%}") + f" of them {title(change.source)}"
+        who = (": all" if change.share == 1 else f": {change.share:.0%}") + f" of them {source_title(change.source)}"
     right = "" if math.isnan(change.accuracy) else f" {change.accuracy:.0%} were read right."
     which = f"s {first:,} to {last:,}" if last > first else f" {first:,}"
     together = rarity(change.evidence, certified)
@@ -186,7 +190,8 @@ def _data(look: Look, drawn: np.ndarray, pictures: images.Pictures, anomalous: n
         "ticks": seen["tick"][drawn].tolist(),
         "dates": [str(date)[:19] for date in seen["date"][drawn]],
         "sources": known,
-        "titles": dict(zip(known, map(title, seen.sources), strict=True)),
+        "shapes": {name: mark.shape for name, mark in marks.marks().items()} | {"other": marks.OTHER},
+        "titles": dict(zip(known, map(source_title, seen.sources), strict=True)),
         "served": [parts.style(seen, name) for name in seen["source"][drawn].tolist()],
         "weights": np.round(seen.weights[drawn], 4).tolist() if _weighed(seen) else [],
         "label": seen["label"][drawn].tolist(),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digits.data import ink
+from digits.data.hands import HANDS, of_source, source_title
 from drift.records.collected import Collected
 from drift.records.memory import LAST, OF_A_CHANGE
-from drift.verdict.verdict import SCORES, TITLES, Change, Verdict, hand, title
+from drift.report.marks import OTHER, marks
+from drift.verdict.verdict import SCORES, Change, Verdict
 
 if TYPE_CHECKING:
     from drift.verdict.findings import Look
@@ -17,12 +19,6 @@ if TYPE_CHECKING:
 TOLD = 6  # changes told of in full, the last ones
 BARS = 5  # scores shown of a change
 _SIZES = ((15, "a thousand trillion"), (12, "a trillion"), (9, "a billion"), (6, "a million"))
-_SHAPES = {
-    "mnist": '<circle r="4"/>',
-    "japanese": '<path d="M0,-5L5,4H-5Z"/>',
-    "devanagari": '<path d="M-4,-4H4V4H-4Z"/>',
-}
-_SHAPE = '<path d="M0,-5L5,0L0,5L-5,0Z"/>'
 
 
 def outside(look: "Look") -> np.ndarray:
@@ -214,7 +210,7 @@ def hands(seen: Collected) -> str:
 
 
 def _hand(seen: Collected, name: str, right: np.ndarray) -> str:
-    row = f'<tr class="{style(seen, name)}"><th>{escape(title(name))}</th>'
+    row = f'<tr class="{style(seen, name)}"><th>{escape(source_title(name))}</th>'
     if not len(right):
         return f'{row}<td colspan="2" class="muted">wrote none</td></tr>'
     bar = f'<td class="share"><div class="bar"><i style="width:{right.mean():.1%}"></i></div></td>'
@@ -223,11 +219,12 @@ def _hand(seen: Collected, name: str, right: np.ndarray) -> str:
 
 def legend(seen: Collected) -> str:
     """The colours and shapes of the hands."""
+    shapes = {name: mark.shape for name, mark in marks().items()}
     return "".join(
         f'<span class="{style(seen, name)}">'
         f'<svg viewBox="-7 -7 14 14" aria-hidden="true" fill="var(--hand)">'
-        f"{_SHAPES.get(hand(name), _SHAPE)}</svg>"
-        f"{escape(title(name))}</span>"
+        f'<path d="{shapes.get(of_source(name), OTHER)}"/></svg>'
+        f"{escape(source_title(name))}</span>"
         for name in seen.sources
     )
 
@@ -236,9 +233,9 @@ def style(seen: Collected, source: str) -> str:
     """A source's class in the page, its colour and shape: its hand's, or as one of those that a scenario named."""
     if not source:
         return "unknown"
-    if hand(source) in TITLES:
-        return hand(source)
-    others = [name for name in seen.sources if hand(name) not in TITLES]
+    if of_source(source) in HANDS:
+        return of_source(source)
+    others = [name for name in seen.sources if of_source(name) not in HANDS]
     return f"other-{others.index(source) + 1}" if source in others else "other"
 
 

@@ -26,7 +26,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from digits.data.sets import NAMES
+from digits.data.hands import HANDS, SYNTHETIC
 from drift.traffic import effects, formulas, simulation
 from drift.traffic.simulation import Scenario, ScenarioError, Simulation, Source, play, stream
 
@@ -38,7 +38,7 @@ MOST_SOURCES = 20
 _FIELDS = ("description", "seed", "ticks", "start", "step", "sources")
 _OF_SOURCE = ("weight", "digits", "effects", "classes")
 _FORMULA_NAMES = ("t", "x", "rand")
-_NAME = re.compile(r"(?!synthetic-)[A-Za-z][A-Za-z0-9_-]{0,29}")
+_NAME = re.compile(rf"(?!{SYNTHETIC})[A-Za-z][A-Za-z0-9_-]{{0,29}}")
 
 
 class _Wrong(Exception):
@@ -109,7 +109,7 @@ def _scenario(document: dict[Any, Any], file: Path) -> Scenario:
         raise _Wrong(f"description: {_shown(description)} is not a text; put it in quotes")
     sources = document.get("sources")
     if not isinstance(sources, dict) or not sources:
-        raise _Wrong(f"sources: name at least one of {', '.join(NAMES)}, with a formula for its weight")
+        raise _Wrong(f"sources: name at least one of {', '.join(HANDS)}, with a formula for its weight")
     if len(sources) > MOST_SOURCES:
         raise _Wrong(f"sources: are {len(sources)}; there may be {MOST_SOURCES}")
     start, step = _start(document.get("start", "2025-01-01")), _step(document.get("step", "1 day"))
@@ -133,9 +133,9 @@ def _scenario(document: dict[Any, Any], file: Path) -> Scenario:
 def _source(name: Any, said: Any) -> Source:
     field = f"sources.{_key(name)}"
     if not isinstance(said, dict):
-        if name not in NAMES:
+        if name not in HANDS:
             raise _Wrong(
-                f"{field}: is not a source; choose from {', '.join(NAMES)}, or say with `weight` and `digits` "
+                f"{field}: is not a source; choose from {', '.join(HANDS)}, or say with `weight` and `digits` "
                 "which of them it is made of"
             )
         return Source(_formula(said, field), name, {}, {})
@@ -145,10 +145,10 @@ def _source(name: Any, said: Any) -> Source:
     if "weight" not in said:
         raise _Wrong(f"{field}.weight: is missing; give it a formula, such as 0.1 + 0.1 * rand")
     digits = said.get("digits", name)
-    if not isinstance(digits, str) or digits not in NAMES:
+    if not isinstance(digits, str) or digits not in HANDS:
         told = f"{_shown(digits)} is no set of digits" if "digits" in said else "is missing"
-        raise _Wrong(f"{field}.digits: {told}; choose from {', '.join(NAMES)}")
-    if name in NAMES and digits != name:
+        raise _Wrong(f"{field}.digits: {told}; choose from {', '.join(HANDS)}")
+    if name in HANDS and digits != name:
         raise _Wrong(f"{field}.digits: are those of {digits}; call the source by another name than a set's")
     return Source(
         _formula(said["weight"], f"{field}.weight"),

@@ -33,6 +33,7 @@ import numpy as np
 
 from digits import command
 from digits.data import sets
+from digits.data.hands import source_name
 from digits.errors import DataError
 from digits.shape import SIZE
 from drift.traffic import scenario
@@ -120,9 +121,7 @@ def send(plan: scenario.Scenario, url: str, key: str | None, output: Path, run: 
         raise TrafficError(f"{file}: exists, and a run needs a file of its own; name another --output")
 
     digits = _load(plan, path)
-    called = {
-        name: f"synthetic-{name}" if digits[source.digits].synthetic else name for name, source in plan.sources.items()
-    }
+    called = {name: source_name(name, digits[source.digits].synthetic) for name, source in plan.sources.items()}
     for name, source in plan.sources.items():
         changed = f", with {', '.join(source.effects)}" if source.effects else ""
         print(f"{name}: {digits[source.digits].source}{changed}")

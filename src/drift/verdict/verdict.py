@@ -11,15 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from digits.data import ink
+from digits.data.hands import source_title
 from drift.detect import detector
 from drift.records.collected import Collected
 
 WORSE = 0.02  # so much less accurate during a change is worth retraining
 GOOD = 0.9  # ... and so accurate is not bad by itself, where nothing is known to compare it with
 CLEARLY = math.log(20)  # a statistic is named that alone is as rare as this, the two clearest at most
-
-TITLES = {"mnist": "MNIST", "devanagari": "Devanagari", "japanese": "Japanese"}
-SYNTHETIC = "synthetic-"  # how drift.traffic begins the name of a source that nobody wrote
 
 # What a person says of a statistic that fell or rose.
 STATISTICS = {
@@ -204,7 +202,8 @@ def _headline(changes: list[Change]) -> str:
     if not changes:
         return "Nothing changed"
     sources = {change.source for change in changes}
-    named = [f"{title(source)} digits" for source in dict.fromkeys(change.source for change in changes) if source]
+    known = dict.fromkeys(change.source for change in changes if change.source)
+    named = [f"{source_title(source)} digits" for source in known]
     times = {1: "", 2: " twice"}.get(len(changes), f" {len(changes)} times")
     if len(named) > 1:  # it is not told which came how often
         times = ""
@@ -214,7 +213,7 @@ def _headline(changes: list[Change]) -> str:
             return "The digits have changed"
         return f"The digits changed{times}, and are as before again" if ended else f"The digits changed{times}"
     if not ended and len(named) > 1:
-        stay = f"{title(changes[-1].source or '')} digits"
+        stay = f"{source_title(changes[-1].source or '')} digits"
         named.remove(stay)
         return _sentence(f"{' and '.join(named)} came and went, {stay} came and stayed")
     who = _sentence(" and ".join(named))
@@ -272,17 +271,6 @@ def _chance(evidence: float) -> str:
         return "less than 1 in a million"
     times = math.exp(max(evidence, 0.0))
     return f"1 in {round(times, 1 - int(math.log10(times))):,.0f}"
-
-
-def title(source: str) -> str:
-    """A source's name as it stands in a sentence: "MNIST", "synthetic Devanagari", or a scenario's "blurred"."""
-    synthetic, name = source.startswith(SYNTHETIC), hand(source)
-    return ("synthetic " if synthetic else "") + TITLES.get(name, name)
-
-
-def hand(source: str) -> str:
-    """Whose digits a source's are or imitate: "devanagari" for "synthetic-devanagari"."""
-    return source.removeprefix(SYNTHETIC)
 
 
 def _mean(values: np.ndarray) -> float:

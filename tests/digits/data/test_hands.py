@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from digits.data.hands import synthesise
-from digits.data.sets import NAMES, embedded
+from digits.data.hands import HANDS, of_source, source_title, synthesise
+from digits.data.sets import embedded
 from digits.errors import DataError
 
-HANDS = ("devanagari", "japanese")
+DRAWN = ("devanagari", "japanese")
 # Mean grey value of the real sets and the median height and width of their ink, measured above a grey of 50.
 REAL = {"devanagari": (61, 25, 26), "japanese": (14, 19, 12)}
 
@@ -19,7 +19,7 @@ def extents(images):
     return tuple(np.median([np.ptp(np.flatnonzero(a.any(axis))) + 1 for a in lit]) for axis in (1, 0))
 
 
-@pytest.mark.parametrize("hand", HANDS)
+@pytest.mark.parametrize("hand", DRAWN)
 def test_images_are_white_on_black_and_every_one_has_ink(hand):
     images = synthesise(hand, np.arange(200) % 10, seed=1)
     assert images.shape == (200, 28, 28) and images.dtype == np.uint8
@@ -28,7 +28,7 @@ def test_images_are_white_on_black_and_every_one_has_ink(hand):
     assert images.max(axis=(1, 2)).min() > 80
 
 
-@pytest.mark.parametrize("hand", HANDS)
+@pytest.mark.parametrize("hand", DRAWN)
 def test_size_and_ink_resemble_the_real_hand(hand):
     images = embedded(hand).images
     ink, height, width = REAL[hand]
@@ -36,7 +36,7 @@ def test_size_and_ink_resemble_the_real_hand(hand):
     assert extents(images) == pytest.approx((height, width), abs=1.5)
 
 
-@pytest.mark.parametrize("hand", HANDS)
+@pytest.mark.parametrize("hand", DRAWN)
 def test_the_same_seed_draws_the_same_digits_and_another_draws_others(hand):
     labels = np.arange(50) % 10
     first = synthesise(hand, labels, seed=1)
@@ -44,13 +44,13 @@ def test_the_same_seed_draws_the_same_digits_and_another_draws_others(hand):
     assert not np.array_equal(first, synthesise(hand, labels, seed=2))
 
 
-@pytest.mark.parametrize("hand", HANDS)
+@pytest.mark.parametrize("hand", DRAWN)
 def test_no_two_digits_are_alike(hand):
     images = synthesise(hand, np.full(100, 3), seed=0).reshape(100, -1)
     assert len(np.unique(images, axis=0)) == 100
 
 
-@pytest.mark.parametrize("hand", HANDS)
+@pytest.mark.parametrize("hand", DRAWN)
 def test_the_ten_glyphs_can_be_told_apart(hand):
     labels = np.arange(1000) % 10
     known, new = (synthesise(hand, labels, seed).reshape(1000, -1).astype(np.float32) for seed in (0, 1))
@@ -91,4 +91,9 @@ def test_an_unknown_hand_or_label_is_refused(hand, labels):
 
 
 def test_the_hands_have_the_names_of_the_sets():
-    assert {"mnist", *HANDS} == set(NAMES)
+    assert {"mnist", *HANDS} == set(HANDS)
+
+
+def test_titles() -> None:
+    assert source_title("synthetic-devanagari") == "synthetic Devanagari" and source_title("mnist") == "MNIST"
+    assert source_title("blurred") == "blurred" and of_source("synthetic-japanese") == "japanese"

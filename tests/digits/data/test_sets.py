@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from PIL import Image
 
 from digits.data import download, images, sets
 from digits.data.__main__ import main
-from digits.data.hands import synthesise
-from digits.data.sets import NAMES, cache_dir, embedded, load, stratify
+from digits.data.hands import HANDS, synthesise
+from digits.data.sets import cache_dir, embedded, load, stratify
 from digits.errors import DataError
 
 FULL = os.environ.get("DIGITS_DATA")  # read before the fixture hides it
@@ -54,7 +55,7 @@ def put(path: Path, content: bytes) -> Path:
 # --- what is embedded ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HANDS)
 def test_embedded_digits_come_in_two_balanced_parts_that_make_the_whole(name):
     whole, train, test = (embedded(name, split) for split in (None, "train", "test"))
     assert (len(whole), len(train), len(test)) == ((5000, 4000, 1000) if name == "mnist" else (2000, 1600, 400))
@@ -67,7 +68,7 @@ def test_embedded_digits_come_in_two_balanced_parts_that_make_the_whole(name):
 
 
 def test_embedded_digits_are_always_the_same():
-    for name in NAMES:
+    for name in HANDS:
         first, second = embedded(name, "test"), embedded(name, "test")
         assert np.array_equal(first.images, second.images) and np.array_equal(first.labels, second.labels)
 
@@ -131,9 +132,9 @@ def test_a_path_that_cannot_be_used_is_never_replaced_by_another_source(tmp_path
 
 
 def test_a_folder_that_holds_several_sets_gives_the_one_asked_for(tmp_path):
-    for name, n in zip(NAMES, (10, 20, 30), strict=True):
+    for name, n in zip(HANDS, (10, 20, 30), strict=True):
         put(tmp_path / "sets" / name / f"{name}.npz", npz(n))
-    assert [len(load(name, tmp_path / "sets")) for name in NAMES] == [10, 20, 30]
+    assert [len(load(name, tmp_path / "sets")) for name in HANDS] == [10, 20, 30]
 
 
 def test_a_source_with_both_splits_keeps_them_and_one_without_is_cut_in_five(tmp_path):
@@ -220,6 +221,11 @@ class Stand(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
 
+def mnist(monkeypatch, **changed: str) -> None:
+    """Another address or checksum of MNIST in the table of hands."""
+    monkeypatch.setitem(HANDS, "mnist", replace(HANDS["mnist"], **changed))
+
+
 @pytest.fixture
 def stand(monkeypatch, tmp_path):
     """The public sources, on the loopback: keras' file of MNIST and Kaggle, spoken to by the real kagglehub."""
@@ -229,8 +235,7 @@ def stand(monkeypatch, tmp_path):
     server.content, server.breaks, server.failing, server.asked = npz(100, split=True), 0, 0, []
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setattr(download, "MNIST_URL", f"{address}/mnist.npz")
-    monkeypatch.setattr(download, "MNIST_SHA256", hashlib.sha256(server.content).hexdigest())
+    mnist(monkeypatch, url=f"{address}/mnist.npz", sha256=hashlib.sha256(server.content).hexdigest())
     monkeypatch.setitem(kaggle._env_to_endpoint, kaggle.KaggleEnv.PROD, address)
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
     for name in ("KAGGLE_API_ENVIRONMENT", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
@@ -267,7 +272,7 @@ def test_what_is_cached_is_not_fetched_again(stand, tmp_path):
 
 def test_a_broken_download_goes_on_where_it_stopped(stand, monkeypatch):
     stand.content, stand.breaks = npz(1000, split=True), 2
-    monkeypatch.setattr(download, "MNIST_SHA256", hashlib.sha256(stand.content).hexdigest())
+    mnist(monkeypatch, sha256=hashlib.sha256(stand.content).hexdigest())
     assert main(["fetch", "mnist"]) == 0
     first, second, third = (int((asked or "bytes=0-")[6:-1]) for asked in stand.asked)
     assert 0 == first < second < third < len(stand.content)
@@ -288,7 +293,7 @@ def test_a_download_that_only_lacks_its_name_is_completed(stand):
 
 
 def test_a_wrong_checksum_leaves_nothing_behind(stand, monkeypatch, capsys):
-    monkeypatch.setattr(download, "MNIST_SHA256", "0" * 64)
+    mnist(monkeypatch, sha256="0" * 64)
     monkeypatch.setattr(download, "from_kaggle", lambda *_: (_ for _ in ()).throw(DataError("kaggle is away")))
     assert main(["fetch", "mnist"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
@@ -309,7 +314,7 @@ def test_a_server_that_fails_is_asked_again_and_one_that_refuses_is_not(stand, s
 def test_without_a_network_one_line_says_so(stand, monkeypatch, capsys):
     stand.shutdown()
     stand.server_close()
-    for name in NAMES:
+    for name in HANDS:
         assert main(["fetch", name]) == 1
         said = capsys.readouterr()
         assert said.out == "" and said.err.count("digits.data: ") == 1
@@ -323,7 +328,7 @@ def test_without_a_network_one_line_says_so(stand, monkeypatch, capsys):
 def test_the_foreign_sets_come_from_kaggle_as_one_file(stand, name, tmp_path):
     stand.content = kaggle_zip()
     assert main(["fetch", name]) == 0
-    assert stand.asked == [download.KAGGLE[name]] * 2
+    assert stand.asked == [HANDS[name].kaggle] * 2
     assert [path.name for path in (tmp_path / "data" / name).iterdir()] == [f"{name}.npz"]
     digits = load(name)
     assert len(digits) == 30 and "synthetic" not in digits.source and digits.source.endswith("(cache)")
@@ -336,7 +341,7 @@ def test_the_splits_of_kaggle_survive(stand):
 
 
 def test_kaggle_stands_in_for_keras(stand, monkeypatch):
-    monkeypatch.setattr(download, "MNIST_SHA256", "0" * 64)
+    mnist(monkeypatch, sha256="0" * 64)
     stand.content = kaggle_zip()
     assert main(["fetch", "mnist"]) == 0
     assert stand.asked == [None, *["hojjatk/mnist-dataset"] * 2]
@@ -376,7 +381,7 @@ def test_show_tells_source_and_counts_and_draws(capsys, tmp_path):
 def test_show_without_names_shows_all(capsys):
     assert main(["show"]) == 0
     assert [line for line in capsys.readouterr().out.splitlines() if "digits" in line] == [
-        embedded(name).source for name in NAMES
+        embedded(name).source for name in HANDS
     ]
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from digits.data import sets
+from digits.data.hands import HANDS
 from digits.errors import DataError
 from digits.serving import score
 from drift.monitor import core, monitor, runs
@@ -47,7 +48,7 @@ Simulate = Callable[..., tuple[Path, Path]]
 @pytest.fixture(scope="module")
 def simulate(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Simulate:
     """Plays a scenario through digits.serving.score; gives the folder of records, and labels.jsonl."""
-    embedded = {name: sets.embedded(name, "test") for name in sets.NAMES}
+    embedded = {name: sets.embedded(name, "test") for name in HANDS}
 
     def simulate(
         name: str, ticks: int = TICKS, run: str = "run", digits: dict[str, sets.Digits] = embedded
@@ -229,7 +230,7 @@ def test_a_broken_camera_is_seen(headline: Callable[..., str]) -> None:
 
 @pytest.mark.skipif("DIGITS_DATA" not in os.environ, reason="needs the full sets; DIGITS_DATA names their folder")
 def test_real_hands_are_seen(headline: Callable[..., str]) -> None:
-    digits = {name: sets.load(name, split="test") for name in sets.NAMES}
+    digits = {name: sets.load(name, split="test") for name in HANDS}
     assert headline("seasonal", digits=digits) == "Japanese digits came and went twice"
     assert headline("external", digits=digits) == "Devanagari digits came and stayed"
     assert headline("steady", digits=digits) == "Nothing changed"

@@ -141,11 +141,6 @@ def test_evidence_in_words(evidence: float, told: str) -> None:
     assert told in verdict.rarity(evidence)
 
 
-def test_titles() -> None:
-    assert verdict.title("synthetic-devanagari") == "synthetic Devanagari" and verdict.title("mnist") == "MNIST"
-    assert verdict.title("blurred") == "blurred" and verdict.hand("synthetic-japanese") == "japanese"
-
-
 def test_of_several_hands_only_the_last_stays() -> None:
     source = ["mnist"] * 20 + ["children"] * 20 + ["mnist"] * 20 + ["synthetic-japanese"] * 40
     said = judge(seen(source), [change(20, 22, 39), change(60, 62)])
