@@ -36,7 +36,7 @@ print(steered["jobs"], steered["refuse"])
 @pytest.mark.skipif(sys.platform == "win32", reason="ends the process with a signal")
 def test_another_process_takes_it_for_azure(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "double", "--folder", str(tmp_path), "--env", str(tmp_path / "env")]
-    with subprocess.Popen(command, cwd=ROOT) as process:
+    with subprocess.Popen(command, cwd=ROOT / "tests" / "support") as process:
         try:
             while not (tmp_path / "env").is_file():
                 assert process.poll() is None

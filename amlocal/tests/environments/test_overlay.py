@@ -46,7 +46,8 @@ class Job:
         environment = {**os.environ, **self.runtime.variables}
         program = shutil.which(str(command[0]), path=environment["PATH"])
         assert program
-        done = subprocess.run([program, *command[1:]], env=environment, capture_output=True, text=True, check=False)
+        words = [program, *command[1:]]
+        done = subprocess.run(words, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
