@@ -1,6 +1,6 @@
 """The rollout itself: step after step, and back when the new deployment is worse.
 
-    rollout = Rollout(client, "digits", "green", Options(), say=print)
+    rollout = Rollout(client, "my-endpoint", "green", Options(), say=print)
     rollout.run(probes.from_files(["requests/"]))
 
 It uses what LocalMLClient and azure-ai-ml's MLClient share, so it is the same here and in Azure.
