@@ -252,9 +252,9 @@ def test_the_time_and_the_name_are_inputs(schedules, clock, started):
 
 
 def test_a_job_of_the_workspace_by_its_name(schedules, client, clock, started):
-    from amlocal.jobs.submit import prepare
+    from amlocal.jobs.submit import prepare_job
 
-    record, plan = prepare(job("kept"), client.workspace)
+    record, plan = prepare_job(job("kept"), client.workspace)
     store = JobStore(client.workspace)
     store.create(replace(record, name="before"))
     write_json(store.folder("before") / "plan.json", plan.to_json())

@@ -1,1 +1,1 @@
-"""A local Azure ML workspace with the interface of azure-ai-ml, and the command `aml`. Never imports digits."""
+"""A local Azure ML workspace with the interface of azure-ai-ml, and the command `aml`."""

@@ -15,13 +15,16 @@ from typing import Any
 
 from amlocal.core.errors import NotEmulated
 from amlocal.core.workspace import NOBODY, Workspace
-from amlocal.operations.assets import ComponentOperations, DataOperations, EnvironmentOperations
 from amlocal.operations.common import Poller
+from amlocal.operations.components import ComponentOperations
 from amlocal.operations.compute import ComputeOperations
+from amlocal.operations.data import DataOperations
 from amlocal.operations.datastores import DatastoreOperations
+from amlocal.operations.environments import EnvironmentOperations
 from amlocal.operations.jobs import JobOperations
 from amlocal.operations.models import ModelOperations
-from amlocal.operations.online_endpoints import OnlineDeploymentOperations, OnlineEndpointOperations
+from amlocal.operations.online_deployments import OnlineDeploymentOperations
+from amlocal.operations.online_endpoints import OnlineEndpointOperations
 from amlocal.operations.schedules import ScheduleOperations
 from amlocal.operations.workspaces import WorkspaceOperations
 

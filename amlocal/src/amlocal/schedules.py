@@ -32,8 +32,8 @@ JOB_NAME = re.compile(r"\$\{\{\s*name\s*\}\}")
 class Schedule:
     """A schedule as it stands on disk.
 
-    job: {"record", "plan"}, what `jobs.submit.prepare` made of it; None for a monitor, whose definition is `monitor`:
-    of that a job is made when it is due.
+    job: {"record", "plan"}, what `jobs.submit.prepare_job` made of it; None for a monitor, whose definition is
+    `monitor`: of that a job is made when it is due.
     looked: the time (UTC, ISO 8601) up to which everything that was due has been started.
     """
 
@@ -173,9 +173,9 @@ class Schedules:
     def _prepared(self, schedule: Schedule, name: str, due: datetime) -> tuple[JobRecord, Any]:
         """The job of one time: record and plan. Raises UserError for a monitor that cannot be computed."""
         if schedule.job is None:
-            from amlocal.monitors.job import prepare
+            from amlocal.monitors.job import prepare_run
 
-            return prepare(schedule.name, name, schedule.monitor or {}, schedule.trigger, due, self.workspace)
+            return prepare_run(schedule.name, name, schedule.monitor or {}, schedule.trigger, due, self.workspace)
         from amlocal.specs.plan import Plan
 
         job = _filled(schedule.job, name, due)

@@ -18,9 +18,10 @@ from amlocal.core.errors import UserError
 from amlocal.core.files import write_json
 from amlocal.core.names import creation_context
 from amlocal.core.workspace import Workspace
+from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.literals import suggestion
 from amlocal.specs.load import at, load, read_document, relative
-from amlocal.specs.nodes import BROKEN, Faults, Node, source_of
+from amlocal.specs.placed import BROKEN, Faults, source_of
 from amlocal.specs.plan import Step
 from amlocal.specs.planner import Level, plan
 from amlocal.specs.settings import environment_of
@@ -210,7 +211,7 @@ def _component(component: Any, spec: Spec, draft: Draft) -> None:
             level.owners()
     else:
         node = component()
-        made = Node(node, "", "", source_of(component), base, draft, component)
+        made = NODE_KINDS[node.type](node, "", "", source_of(component), base, draft, component)
         steps = [made.step(dict.fromkeys(component.inputs, BROKEN), {}, faults)]
     for step in filter(None, steps):
         with faults.gathering():

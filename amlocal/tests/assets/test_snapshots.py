@@ -13,7 +13,7 @@ from amlocal.client import LocalMLClient
 from amlocal.core.errors import UserError
 from amlocal.endpoints.plan import resolve
 from amlocal.endpoints.store import EndpointStore
-from amlocal.jobs.submit import prepare
+from amlocal.jobs.submit import prepare_job
 from amlocal.operations.common import entity
 from amlocal.specs import load
 
@@ -43,9 +43,9 @@ def home(client: LocalMLClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_of_a_job(client: LocalMLClient, home: Path, spec: Callable[..., Path], code: str) -> None:
     path = home / "job.yml"
     path.write_text(f"command: python main.py\ncode: {code.format(home=home)}\nenvironment: {{image: a}}\n")
-    _, plan = prepare(load("job", path), client.workspace)
+    _, plan = prepare_job(load("job", path), client.workspace)
     assert names(plan.steps[""].code) == ["deep/more.py", "job.yml", "main.py"]
-    again, _ = prepare(load("job", path), client.workspace)
+    again, _ = prepare_job(load("job", path), client.workspace)
     assert Path(again.spec["code"]) == Path(str(plan.steps[""].code)), "what the first has put there is not in the way"
 
 

@@ -84,13 +84,21 @@ def test_down_takes_what_carries_the_tag_and_nothing_else(aml: Callable[..., tup
     double.jobs.script = ["Running"]
     aml("job create -f aml/pipelines/training.yml --set name=mine")
     aml("job create -f aml/pipelines/training.yml --set name=other tags.project=another")
-    _, err = aml("down", code=1)  # nobody is there to be asked
+    _, err = aml("down --tag project=digits", code=1)  # nobody is there to be asked
     assert "endpoint digits  (no deployments, costs nothing)" in err and "job mine  (Running)" in err
     assert "other" not in err and "add --yes" in err
     assert "cluster kept  (keeps 1 nodes)" in err
-    assert aml("down --yes")[0] == ["endpoint digits", "job mine", "cluster kept"]
+    assert aml("down --yes --tag project=digits")[0] == ["endpoint digits", "job mine", "cluster kept"]
     assert aml("compute show -n kept --query min_instances")[0] == 0
     assert [each["name"] for each in aml("online-endpoint list")[0]] == ["somebody-elses"]
     assert aml("job show -n mine --query status")[0] == "Canceled"
     assert aml("job show -n other --query status")[0] == "Running"
-    assert aml("down --yes")[0] == []
+    assert aml("down --yes --tag project=digits")[0] == []
+
+
+@pytest.mark.parametrize("tag", ["", " --tag project", " --tag project= --yes"])
+def test_down_in_azure_wants_a_tag(aml: Callable[..., tuple[Any, str]], tag: str) -> None:
+    aml("online-endpoint create --name somebody-elses")
+    _, err = aml(f"down{tag}", code=1)
+    assert "--tag KEY=VALUE is required with --target azure" in err
+    assert [each["name"] for each in aml("online-endpoint list")[0]] == ["somebody-elses"]

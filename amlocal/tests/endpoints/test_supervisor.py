@@ -21,9 +21,9 @@ from amlocal.core.workspace import Workspace
 from amlocal.endpoints import supervisor
 from amlocal.endpoints.health import deployment_health, endpoint_health, failure
 from amlocal.endpoints.plan import _environment
-from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, Plan
+from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, ServingPlan
 from amlocal.endpoints.supervisor import ANOTHER_RUNS, Child, Launch, Supervisor, ensure, running
-from amlocal.operations.online_endpoints import OnlineDeploymentOperations
+from amlocal.operations.online_deployments import OnlineDeploymentOperations
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
 STUBBORN = """
@@ -168,7 +168,7 @@ def test_a_broken_mark_of_a_process_is_none(watched: Watched, record: str) -> No
     for process in ("gateway", "blue-1-0"):
         (watched.store.run("digits") / f"{process}.json").write_text(record)
     (watched.store.run("digits") / "blue-1-0.failed").write_bytes(b"\xff no words")
-    plan = Plan(1, sys.executable, ".", "score.py", 1, 1, 1000, {}, {})
+    plan = ServingPlan(1, sys.executable, ".", "score.py", 1, 1, 1000, {}, {})
     deployment = Deployment({}, "Succeeded", [plan])
     endpoint = watched.store.get("digits")
     assert deployment_health(watched.store, endpoint, "blue", deployment)["status"] == "Unhealthy"
@@ -269,7 +269,7 @@ def test_a_deployment_is_not_deleted_under_the_hands_of_who_makes_it(watched: Wa
 
 
 def test_workers_of_one_instance_do_not_raise_the_limit() -> None:
-    plan = Plan(1, sys.executable, ".", "score.py", 6, 5, 1000, {"WORKER_COUNT": "3"}, {}, workers=3)
+    plan = ServingPlan(1, sys.executable, ".", "score.py", 6, 5, 1000, {"WORKER_COUNT": "3"}, {}, workers=3)
     assert plan.most_in_flight == 2 * 5 * 2 and len(plan.processes("blue")) == 6
 
 

@@ -9,7 +9,7 @@ import pytest
 from amlocal.rollout import compare
 from amlocal.rollout.answers import decode, difference, selector
 from amlocal.rollout.compare import Answer, Limits, Names, Pair
-from amlocal.rollout.steps import Step, parse_steps
+from amlocal.rollout.steps import TrafficStep, parse_steps
 from amlocal.rollout.traffic import Rules, mirrored, shifted
 
 NAMES = Names("blue", "green")
@@ -257,6 +257,11 @@ def test_the_others_keep_their_proportions_in_whole_numbers():
 
 
 def test_steps_are_read():
-    assert parse_steps(["mirror", "10", "50%", "100"]) == [Step(10, True), Step(10), Step(50), Step(100)]
-    assert parse_steps(["mirror=20,30"]) == [Step(20, True), Step(30)]
+    assert parse_steps(["mirror", "10", "50%", "100"]) == [
+        TrafficStep(10, True),
+        TrafficStep(10),
+        TrafficStep(50),
+        TrafficStep(100),
+    ]
+    assert parse_steps(["mirror=20,30"]) == [TrafficStep(20, True), TrafficStep(30)]
     assert all(a.share < b.share for a, b in pairwise(parse_steps(["1 2 3"])))

@@ -1,4 +1,4 @@
-"""What costs money in Azure and is this project's: found by its tag, ended on request."""
+"""What costs money in Azure and carries a tag: listed, and ended on request."""
 
 from dataclasses import dataclass
 from typing import Any

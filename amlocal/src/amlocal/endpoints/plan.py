@@ -12,7 +12,7 @@ from amlocal.assets import uris
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, write_json
 from amlocal.core.workspace import Workspace
-from amlocal.endpoints.store import Collection, EndpointStore, Plan
+from amlocal.endpoints.store import Collection, EndpointStore, ServingPlan
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 SERVER = "azureml-inference-server-http"
@@ -34,7 +34,7 @@ def check_name(kind: str, name: Any) -> str:
     return name
 
 
-def resolve(deployment: Any, revision: int, workspace: Workspace) -> Plan:
+def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan:
     """Check a deployment and put what it runs from into place. Raises UserError naming field and remedy."""
     store = EndpointStore(workspace)
     endpoint, name = deployment.endpoint_name, deployment.name
@@ -81,7 +81,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> Plan:
             (folder / "code").mkdir()
             shutil.copy2(MLFLOW_SCRIPT, folder / "code" / "score.py")
     _write_collector_config(folder, collections)
-    return Plan(
+    return ServingPlan(
         revision=revision,
         python=str(python),
         folder=str(folder),

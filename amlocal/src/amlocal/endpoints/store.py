@@ -39,7 +39,7 @@ class Collection:
 
 
 @dataclass
-class Plan:
+class ServingPlan:
     """A revision of a deployment, resolved to what is on this disk: all that is needed to run it."""
 
     revision: int
@@ -71,7 +71,7 @@ class Deployment:
 
     spec: dict[str, Any]
     state: str
-    plans: list[Plan]
+    plans: list[ServingPlan]
     error: str | None = None
 
 
@@ -110,7 +110,9 @@ class Endpoint:
         deployments = {}
         for name, item in value.pop("deployments").items():
             plans = [
-                Plan(**{**plan, "collections": {key: Collection(**one) for key, one in plan["collections"].items()}})
+                ServingPlan(
+                    **{**plan, "collections": {key: Collection(**one) for key, one in plan["collections"].items()}}
+                )
                 for plan in item.pop("plans")
             ]
             deployments[name] = Deployment(plans=plans, **item)

@@ -24,7 +24,7 @@ from amlocal.core.files import write_json, write_text
 from amlocal.core.processes import end, find, lives, marked, spawn, spawn_orphan, tell, with_children, write_process
 from amlocal.core.workspace import Workspace
 from amlocal.endpoints.logs import keep_short, say
-from amlocal.endpoints.store import Endpoint, EndpointStore, Plan
+from amlocal.endpoints.store import Endpoint, EndpointStore, ServingPlan
 
 LOOK_SECONDS = 0.1
 START_SECONDS = 30.0
@@ -292,7 +292,7 @@ class Supervisor:
         """By these `aml down` knows whose a process is, whoever started it."""
         return {"AMLOCAL_HOME": str(self.workspace.root), "AMLOCAL_ENDPOINT": endpoint.name}
 
-    def _environment(self, endpoint: Endpoint, deployment: str, plan: Plan) -> dict[str, str]:
+    def _environment(self, endpoint: Endpoint, deployment: str, plan: ServingPlan) -> dict[str, str]:
         """What Azure's container has in its environment, as far as it means something here."""
         inherited = {
             key: value

@@ -201,7 +201,7 @@ def bicep_version() -> None:
 
 def bicep_build(file: str, outfile: str | None = None, outdir: str | None = None, stdout: bool = False) -> None:
     existing(file)
-    note(f"{file} was not compiled; `make lint` checks it without a compiler.")
+    note(f"{file} was not compiled: there is no Bicep compiler here.")
 
 
 def bicep_build_params(file: str, outfile: str | None = None, stdout: bool = False) -> None:

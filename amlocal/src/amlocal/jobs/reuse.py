@@ -19,7 +19,8 @@ def fingerprint(step: Step, inputs: Mapping[str, str | Path | None]) -> str:
     environment = {key: value for key, value in (step.environment or {}).items() if key != "source"}
     depends = {
         "command": step.command,
-        "parallel": asdict(step.parallel) if step.parallel else None,
+        "type": step.type,
+        "settings": step.settings,
         "distribution": asdict(step.distribution) if step.distribution else None,
         # a snapshot's folder is named after its content
         "code": Path(step.code).name if step.code else None,

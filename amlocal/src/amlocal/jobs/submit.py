@@ -18,6 +18,7 @@ from amlocal.core.names import NAME, creation_context
 from amlocal.core.processes import spawn
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
+from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.plan import Plan
 from amlocal.specs.planner import plan
 
@@ -33,7 +34,7 @@ def submit(job: Any, workspace: Workspace, runner: Runner | None = None) -> JobR
     runner: one that `get_ready` has started. Returns when the runner has taken over. Raises UserError, having left
     nothing behind, when the job is not sound.
     """
-    return start(*prepare(job, workspace), workspace, runner)
+    return start(*prepare_job(job, workspace), workspace, runner)
 
 
 def get_ready(workspace: Workspace) -> Runner:
@@ -44,7 +45,7 @@ def get_ready(workspace: Workspace) -> Runner:
     return _spawn(workspace, [], Path(os.devnull), subprocess.PIPE)
 
 
-def prepare(job: Any, workspace: Workspace) -> tuple[JobRecord, Plan]:
+def prepare_job(job: Any, workspace: Workspace) -> tuple[JobRecord, Plan]:
     """A job checked and its code kept: all that `start` needs, today or when a schedule says so. Raises UserError."""
     checked = plan(job, workspace, strict=False)
     for notice in checked.notices:
@@ -97,10 +98,10 @@ def _record(job: Any, frozen: Plan) -> JobRecord:
 def _spec(job: Any, frozen: Plan) -> dict[str, Any]:
     """The job as `show` prints it: azure-ai-ml's own dictionary, with the paths that it leaves relative made whole."""
     spec: dict[str, Any] = (job._to_job() if hasattr(job, "_to_job") else job)._to_dict()
-    runs = spec.get("trial") if job.type == "sweep" else spec if job.type == "command" else None
-    if isinstance(runs, dict) and runs.get("code"):
-        runs["code"] = frozen.steps[""].code
-    _mend_parallel(spec, frozen)
+    if job.type == "pipeline":
+        _complete_nodes(spec, frozen)
+    else:
+        NODE_KINDS[job.type].complete(spec, frozen.steps[""], as_job=True)
     for name, value in (spec.get("inputs") or {}).items():
         binding = frozen.inputs.get(name)
         if isinstance(value, dict) and binding and binding.path:
@@ -108,13 +109,13 @@ def _spec(job: Any, frozen: Plan) -> dict[str, Any]:
     return spec
 
 
-def _mend_parallel(spec: dict[str, Any], frozen: Plan, outer: str = "") -> None:
-    """azure-ai-ml writes the code folder of a parallel step as `azureml:./folder`, which it cannot read again."""
+def _complete_nodes(spec: dict[str, Any], frozen: Plan, outer: str = "") -> None:
+    """Correct what azure-ai-ml's dictionary of a pipeline gets wrong about its nodes."""
     for name, node in (spec.get("jobs") or {}).items():
-        if node.get("type") == "parallel" and node.get("task"):
-            node["task"]["code"] = frozen.steps[outer + name].code
-        elif node.get("type") == "pipeline" and isinstance(node.get("component"), dict):
-            _mend_parallel(node["component"], frozen, f"{outer}{name}.")
+        if node.get("type") in NODE_KINDS:
+            NODE_KINDS[node["type"]].complete(node, frozen.steps[outer + name], as_job=False)
+        elif isinstance(node.get("component"), dict):
+            _complete_nodes(node["component"], frozen, f"{outer}{name}.")
 
 
 def _freeze(checked: Plan, workspace: Workspace) -> Plan:

@@ -18,7 +18,7 @@ FILE, OUTPUT = "monitor.json", "signals"
 COMMAND = f"python -m amlocal.monitors {FILE} ${{{{outputs.{OUTPUT}}}}}"
 
 
-def prepare(
+def prepare_run(
     schedule: str, name: str, monitor: dict[str, Any], trigger: dict[str, Any], due: datetime, workspace: Workspace
 ) -> tuple[JobRecord, Plan]:
     """The job called `name` that computes a schedule's monitor as of `due`. Raises UserError for a bad definition."""

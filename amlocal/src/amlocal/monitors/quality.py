@@ -17,7 +17,7 @@ import numpy as np
 from amlocal.monitors import features
 from amlocal.monitors.tables import Column, Table
 
-DIGITS = 5  # to which the rates are rounded
+DECIMALS = 5  # to which the rates are rounded
 WHOLE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 TRUTHS = ("t", "true", "y", "yes", "1", "f", "false", "n", "no", "0")
 
@@ -69,7 +69,7 @@ def _rates(name: str, column: Column, known: Bounds, overrides: dict[str, str]) 
             counted["out_of_bounds_rate"] = int(((numbers < known.low) | (numbers > known.high)).sum())
     elif known.texts is not None and column.kind == "string":
         counted["out_of_bounds_rate"] = sum(value not in known.texts for value in values)
-    return {metric: round(count / rows, DIGITS) for metric, count in counted.items()}
+    return {metric: round(count / rows, DECIMALS) for metric, count in counted.items()}
 
 
 def _without_nulls(column: Column, numerical: bool) -> np.ndarray:

@@ -1,15 +1,15 @@
-"""`client.online_endpoints` and `client.online_deployments`: MLClient's operations on the endpoints of a workspace."""
+"""`client.online_endpoints`: MLClient's operations on the endpoints of a workspace."""
 
 import errno
 import json
-import re
+import shutil
 import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors
@@ -19,20 +19,12 @@ from amlocal.core.workspace import Workspace
 from amlocal.endpoints import supervisor
 from amlocal.endpoints.gateway.auth import KEY, MODES, token
 from amlocal.endpoints.health import (
-    deployment_health,
     endpoint_health,
-    failure,
-    last_exit,
-    process_state,
-    restarts,
     wait_for_gateway,
 )
-from amlocal.endpoints.logs import tail
-from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, Plan
-from amlocal.operations.common import Operations
-
-if TYPE_CHECKING:
-    from amlocal.operations.common import Poller
+from amlocal.endpoints.plan import check_name, check_traffic
+from amlocal.endpoints.store import Endpoint, EndpointStore
+from amlocal.operations.common import Operations, Poller, missing
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
 ANSWER_SECONDS = 30.0  # a gateway that has not answered so long after its deployment's time was up never will
@@ -47,14 +39,11 @@ class OnlineEndpointOperations(Operations):
         self.workspace = workspace
         self.store = EndpointStore(workspace)
 
-    def begin_create_or_update(self, endpoint: Any, *, local: bool | None = None, **_: Any) -> "Poller":
+    def begin_create_or_update(self, endpoint: Any, *, local: bool | None = None, **_: Any) -> Poller:
         """Create an endpoint, or change all of it but its name; returns when it serves.
 
         local: it asks for no key, and its deployment needs no traffic rule; None: as it was, at first False.
         """
-        from amlocal.endpoints.plan import check_name
-        from amlocal.operations.common import Poller
-
         name = check_name("endpoint", endpoint.name)
         if _auth_mode(endpoint) not in MODES:
             raise UserError(f"endpoint {name}: auth_mode: {endpoint.auth_mode} is none of {', '.join(MODES)}")
@@ -67,8 +56,6 @@ class OnlineEndpointOperations(Operations):
         return Poller(self.get(name))
 
     def _create(self, entity: Any, local: bool) -> None:
-        from amlocal.endpoints.plan import check_traffic
-
         name = entity.name
         traffic, mirror = _shares(entity.traffic), _shares(entity.mirror_traffic)
         check_traffic(name, traffic, mirror, ())
@@ -93,8 +80,6 @@ class OnlineEndpointOperations(Operations):
             raise
 
     def _update(self, entity: Any, local: bool | None) -> None:
-        from amlocal.endpoints.plan import check_traffic
-
         before = self.store.get(entity.name)
         port = self._port(entity, entity.name, before.port)
 
@@ -133,8 +118,6 @@ class OnlineEndpointOperations(Operations):
         return int(wanted)
 
     def get(self, name: str, *, local: bool = False) -> Any:
-        from amlocal.operations.common import missing
-
         try:
             return self._entity(self.store.get(name))
         except NotFound as error:
@@ -150,10 +133,8 @@ class OnlineEndpointOperations(Operations):
     def describe_all(self) -> Sequence[dict[str, Any]]:
         return [self._describe(endpoint) for endpoint in self.store.all()]
 
-    def begin_delete(self, name: str | None = None, *, local: bool = False) -> "Poller":
+    def begin_delete(self, name: str | None = None, *, local: bool = False) -> Poller:
         """End and remove an endpoint with its deployments and keys; what it collected stays."""
-        from amlocal.operations.common import Poller, missing
-
         try:
             endpoint = self.store.get(str(name))
         except NotFound as error:
@@ -187,9 +168,7 @@ class OnlineEndpointOperations(Operations):
         mode = self.store.get(name).auth_mode
         return self.store.keys(name) if mode == KEY else token(name, mode, self.store.token_secret(name))
 
-    def begin_regenerate_keys(self, name: str, *, key_type: str = "primary") -> "Poller":
-        from amlocal.operations.common import Poller
-
+    def begin_regenerate_keys(self, name: str, *, key_type: str = "primary") -> Poller:
         self.store.regenerate(name, key_type)
         return Poller(None)
 
@@ -245,8 +224,6 @@ class OnlineEndpointOperations(Operations):
 
     def _remove(self, name: str) -> None:
         """End what runs and remove the folder. The supervisor tidies up there too: files go before us, or come."""
-        import shutil
-
         folder = self.store.folder(name)
         deadline = time.monotonic() + supervisor.GRACE_SECONDS
         while folder.exists():
@@ -299,183 +276,6 @@ class OnlineEndpointOperations(Operations):
         return ManagedOnlineEndpoint(**{key: told[key] for key in (*wanted, *more)})
 
 
-class OnlineDeploymentOperations(Operations):
-    """`client.online_deployments`"""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self.store = EndpointStore(workspace)
-
-    def begin_create_or_update(self, deployment: Any, *, local: bool = False, **_: Any) -> "Poller":
-        """Create a deployment or replace it; returns when all its instances are ready.
-
-        A replaced deployment serves until the new one is ready, and goes on serving if that fails.
-        Raises UserError when the deployment is not sound or its script does not load.
-        """
-        from amlocal.endpoints.plan import check_name, resolve
-        from amlocal.operations.common import Poller
-
-        name = check_name("deployment", deployment.name)
-        endpoint = self.store.get(check_name("endpoint", deployment.endpoint_name))
-        before = endpoint.deployments.get(name)
-        if before is None and len(endpoint.deployments) >= MOST_DEPLOYMENTS:
-            raise UserError(
-                f"endpoint {endpoint.name}: it has {MOST_DEPLOYMENTS} deployments, the most that Azure allows"
-            )
-        with self.workspace.lock(f"deployment-{endpoint.name}-{name}", timeout=START_SECONDS):
-            revision = self._last_revision(self.store.get(endpoint.name), name) + 1
-            plan = resolve(deployment, revision, self.workspace)
-            self._roll_out(endpoint.name, name, _deployment_spec(deployment), plan)
-        return Poller(self.get(name, endpoint.name))
-
-    def _last_revision(self, endpoint: Endpoint, name: str) -> int:
-        folder = self.store.folder(endpoint.name) / "deployments" / name
-        return max(endpoint.revisions.get(name, 0), *(int(path.name) for path in folder.glob("[0-9]*")), 0)
-
-    def _roll_out(self, endpoint: str, name: str, spec: dict[str, Any], plan: Plan) -> None:
-        """Run `plan` beside what runs; when it is ready it alone, and when it fails what ran before."""
-        old = self.store.get(endpoint).deployments.get(name)
-        serving = old.plans[:1] if old else []  # a second is what an update left that did not come to its end
-        self._put(endpoint, name, Deployment(spec, "Updating" if serving else "Creating", [*serving, plan]))
-        try:
-            supervisor.ensure(self.workspace)
-            self._wait_until_ready(endpoint, name, plan)
-        except BaseException as error:
-            if old is None or not serving:
-                self._put(endpoint, name, Deployment(spec, "Failed", [], str(error) or type(error).__name__))
-                raise
-            self._put(endpoint, name, Deployment(old.spec, "Succeeded", serving))
-            if isinstance(error, UserError):
-                raise UserError(f"{error}; the deployment serves on as it was") from error
-            raise
-        self._put(endpoint, name, Deployment(spec, "Succeeded", [plan]))
-        self._forget_revisions(endpoint, name, plan.revision)
-
-    def _put(self, endpoint: str, name: str, deployment: Deployment) -> None:
-        self.store.change(endpoint, lambda record: record.deployments.update({name: deployment}))
-
-    def _wait_until_ready(self, endpoint: str, name: str, plan: Plan) -> None:
-        run = self.store.run(endpoint)
-        logs = f"aml online-deployment get-logs --name {name} --endpoint-name {endpoint}"
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            states = [process_state(run, process) for process in plan.processes(name)]
-            if all(state == "running" for state in states) and process_state(run, "gateway") == "running":
-                return
-            if reason := failure(run, "gateway"):
-                raise UserError(f"endpoint {endpoint}: {reason}")
-            for process in plan.processes(name):
-                if reason := failure(run, process):
-                    script = Path(plan.folder, "code", plan.entry_script).name
-                    raise UserError(f"deployment {name}: scoring script {script}: {_one_line(reason)}; see `{logs}`")
-                if restarts(run, process) >= TOO_MANY_DEATHS:
-                    raise UserError(
-                        f"deployment {name}: its process dies again and again while it starts:"
-                        f" {process} {last_exit(run, process)}; see `{logs}`"
-                    )
-            if time.monotonic() > deadline:
-                raise UserError(f"deployment {name}: not ready after {START_SECONDS:.0f} s; see `{logs}`")
-            time.sleep(0.02)
-
-    def _forget_revisions(self, endpoint: str, name: str, latest: int) -> None:
-        """Remove the files of revisions that nobody runs any more; the one before may be at its last requests."""
-        import shutil
-
-        for folder in (self.store.folder(endpoint) / "deployments" / name).glob("[0-9]*"):
-            if int(folder.name) < latest - 1:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def get(self, name: str, endpoint_name: str, *, local: bool | None = False) -> Any:
-        from amlocal.operations.common import entity, missing
-
-        try:
-            deployment = self.store.deployment(name, endpoint_name)
-        except NotFound as error:
-            raise missing(error) from error
-        made = entity("online-deployment", deployment.spec)
-        made._provisioning_state = deployment.state
-        return made
-
-    def list(self, endpoint_name: str, *, local: bool = False) -> Iterator[Any]:
-        for name in self.store.get(endpoint_name).deployments:
-            yield self.get(name, endpoint_name)
-
-    def describe(self, name: str, endpoint_name: str) -> dict[str, Any]:
-        deployment = self.store.deployment(name, endpoint_name)
-        return self._describe(self.store.get(endpoint_name), name, deployment)
-
-    def describe_all(self, endpoint_name: str) -> Sequence[dict[str, Any]]:
-        endpoint = self.store.get(endpoint_name)
-        return [self._describe(endpoint, name, deployment) for name, deployment in endpoint.deployments.items()]
-
-    def begin_delete(self, name: str, endpoint_name: str, *, local: bool | None = False) -> "Poller":
-        """End and remove a deployment. Raises UserError while it has traffic, as on Azure."""
-        from amlocal.operations.common import Poller, missing
-
-        def apply(endpoint: Endpoint) -> None:
-            for kind in ("traffic", "mirror_traffic"):
-                if share := endpoint.spec[kind].pop(name, 0):
-                    raise UserError(
-                        f"deployment {name}: it gets {share} % of the {kind.replace('_', ' ')} of {endpoint_name};"
-                        f" first send that elsewhere: aml online-endpoint update -n {endpoint_name} --traffic NAME=100"
-                    )
-            endpoint.revisions[name] = self._last_revision(endpoint, name)
-            del endpoint.deployments[name]
-
-        try:
-            self.store.deployment(name, endpoint_name)
-            with self.workspace.lock(f"deployment-{endpoint_name}-{name}", timeout=START_SECONDS):
-                plans = self.store.deployment(name, endpoint_name).plans
-                self.store.change(endpoint_name, apply)
-                self._remove(endpoint_name, name, plans)
-        except NotFound as error:
-            raise missing(error) from error
-        return Poller(None)
-
-    def _remove(self, endpoint: str, name: str, plans: Sequence[Plan]) -> None:
-        """Wait until nothing of a deployment runs any more, also of revisions that failed, and remove its files."""
-        import shutil
-
-        deadline = time.monotonic()
-        if plans:  # their last requests may be under way
-            deadline += max(plan.timeout_ms for plan in plans) / 1000 + supervisor.GRACE_SECONDS
-        while processes := [process for mark in self._marks(endpoint, name) if (process := find(mark))]:
-            if time.monotonic() > deadline or not supervisor.running(self.workspace):
-                end(processes)
-            time.sleep(0.02)
-        for mark in self._marks(endpoint, name):
-            mark.unlink(missing_ok=True)
-        shutil.rmtree(self.store.folder(endpoint) / "deployments" / name, ignore_errors=True)
-
-    def _marks(self, endpoint: str, name: str) -> Sequence[Path]:
-        """What the processes of all of a deployment's revisions have left in the run folder."""
-        process = re.compile(re.escape(name) + r"-\d+-\d+")
-        return [path for path in self.store.run(endpoint).glob("*") if process.fullmatch(path.stem)]
-
-    def get_logs(
-        self,
-        name: str,
-        endpoint_name: str,
-        lines: int = 5000,
-        *,
-        container_type: str | None = None,
-        local: bool = False,
-    ) -> str:
-        """The last `lines` lines of what the deployment's processes have printed, and what they were built with."""
-        self.store.deployment(name, endpoint_name)
-        return tail(self.store.log(endpoint_name, name), lines)
-
-    def _describe(self, endpoint: Endpoint, name: str, deployment: Deployment) -> dict[str, Any]:
-        return {
-            **deployment.spec,
-            "endpoint_name": endpoint.name,
-            "health": deployment_health(self.store, endpoint, name, deployment),
-            "id": f"azureml:{endpoint.name}:{name}",
-            "name": name,
-            "provisioning_state": deployment.state,
-        }
-
-
 def _spec(entity: Any, traffic: dict[str, int], mirror: dict[str, int]) -> dict[str, Any]:
     properties = {
         key: str(value) for key, value in (entity.properties or {}).items() if key != "port" or str(value) != "0"
@@ -498,23 +298,3 @@ def _shares(traffic: Any) -> dict[str, int]:
     """Traffic without the deployments that get none; whole numbers may come as text from --set."""
     shares = {name: int(share) if str(share).isdecimal() else share for name, share in (traffic or {}).items()}
     return {name: share for name, share in shares.items() if share != 0}
-
-
-def _deployment_spec(deployment: Any) -> dict[str, Any]:
-    """The spec as `az ml` shows it, with absolute paths, so that it can be loaded again from anywhere."""
-    spec = deployment._to_dict()
-    base = Path(deployment.base_path or ".")
-    spec.pop("$schema", None)
-    if isinstance(deployment.model, str):
-        spec["model"] = f"azureml:{deployment.model.removeprefix('azureml:')}"
-    elif deployment.model is not None:
-        spec["model"] = {"path": str(deployment.model.path), "type": deployment.model.type}
-    if isinstance(deployment.environment, str):
-        spec["environment"] = f"azureml:{deployment.environment.removeprefix('azureml:')}"
-    if code := spec.get("code_configuration", {}).get("code"):
-        spec["code_configuration"]["code"] = str((base / code).resolve())
-    return spec
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -121,7 +121,7 @@ class ScheduleOperations(Operations):
 
     def _job(self, schedule: Any) -> dict[str, Any]:
         """{"record", "plan"} of the job that the schedule creates: that of a job of the workspace, or one made anew."""
-        from amlocal.jobs.submit import prepare
+        from amlocal.jobs.submit import prepare_job
 
         job = schedule.create_job
         if isinstance(job, str):
@@ -139,7 +139,7 @@ class ScheduleOperations(Operations):
                 f'schedule "{schedule.name}": create_job.job: {job.id}: other settings for a job of the workspace are '
                 "not applied here; name the job's file instead"
             )
-        record, plan = prepare(job, self.workspace)
+        record, plan = prepare_job(job, self.workspace)
         return _kept(record, plan.to_json())
 
     def _monitor(self, schedule: Any, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The rollout itself: step after step, and back when the new deployment is worse.
 
-    rollout = Rollout(client, "digits", "green", Options(), say=print)
+    rollout = Rollout(client, "my-endpoint", "green", Options(), say=print)
     rollout.run(probes.from_files(["requests/"]))
 
 It uses what LocalMLClient and azure-ai-ml's MLClient share, so it is the same here and in Azure.
@@ -17,7 +17,7 @@ from amlocal.core.errors import UserError
 from amlocal.rollout import answers, compare
 from amlocal.rollout.compare import Answer, Limits, Names, Pair, percent
 from amlocal.rollout.probes import Asker, Request
-from amlocal.rollout.steps import DEFAULT_STEPS, Step
+from amlocal.rollout.steps import DEFAULT_STEPS, TrafficStep
 from amlocal.rollout.traffic import ChangedByOthers, NotRestored, Rules, Traffic, mirrored, shifted, uninterrupted
 
 LOOK_SECONDS = 2.0  # how often we see whether the traffic is still ours and the new deployment still lives
@@ -33,7 +33,7 @@ class Options:
     spread over it. expression: in JMESPath, what of an answer is compared; None: all of it.
     """
 
-    steps: Sequence[Step] = DEFAULT_STEPS
+    steps: Sequence[TrafficStep] = DEFAULT_STEPS
     probes: int = 100
     seconds: float = 5.0
     limits: Limits = field(default_factory=Limits)
@@ -174,7 +174,7 @@ class Rollout:
         """The steps that make sense: what each is called, and the rules it begins with."""
         before, new = self.traffic.before, self.names.new
         if self.names.now is None:
-            whole = [("100 %", shifted(before, new, 100))] if self.options.steps[-1] == Step(100) else []
+            whole = [("100 %", shifted(before, new, 100))] if self.options.steps[-1] == TrafficStep(100) else []
             return [("0 %", before), *whole]
         has = before.live.get(new, 0)
         plan = []

@@ -10,7 +10,7 @@ MIRROR_SHARE, MOST_MIRRORED = 10, 50  # percent; Azure mirrors at most half
 
 
 @dataclass(frozen=True)
-class Step:
+class TrafficStep:
     """share: percent of the live traffic for the new deployment; of a mirror, percent copied to it."""
 
     share: int
@@ -20,16 +20,16 @@ class Step:
         return f"mirror {self.share} %" if self.mirror else f"{self.share} %"
 
 
-DEFAULT_STEPS = (Step(MIRROR_SHARE, mirror=True), Step(10), Step(50), Step(100))
+DEFAULT_STEPS = (TrafficStep(MIRROR_SHARE, mirror=True), TrafficStep(10), TrafficStep(50), TrafficStep(100))
 
 
-def parse_steps(texts: Sequence[str]) -> list[Step]:
+def parse_steps(texts: Sequence[str]) -> list[TrafficStep]:
     """`["mirror", "10", "50", "100"]`, `"mirror=20"`. Raises UserError."""
-    steps: list[Step] = []
+    steps: list[TrafficStep] = []
     for text in " ".join(texts).replace(",", " ").split():
         match = re.fullmatch(r"(mirror)(?:=(\d{1,3})%?)?|(\d{1,3})%?", text)
         share = int(match[2] or match[3] or MIRROR_SHARE) if match else 0
-        step = Step(share, mirror=bool(match and match[1]))
+        step = TrafficStep(share, mirror=bool(match and match[1]))
         if not 1 <= share <= (MOST_MIRRORED if step.mirror else 100):
             raise UserError(
                 f"--steps {text}: a step is a percentage from 1 to 100, or mirror or mirror=N with N from 1 to"

@@ -40,31 +40,6 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """A search for the best values: which, how, how many times, and when a trial is given up."""
-
-    space: dict[str, dict[str, Any]]
-    algorithm: dict[str, Any]
-    goal: str
-    metric: str
-    total: int
-    concurrent: int
-    timeout: float | None = None
-    termination: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Parallel:
-    """A script that is called for one mini batch of its input after the other. settings: those of `jobs.parallel`."""
-
-    entry_script: str
-    arguments: str
-    input: str
-    append_row_to: str | None
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Distribution:
     """One command as several processes. kind: tensorflow, pytorch or mpi; spec: its own fields."""
 
@@ -75,17 +50,18 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to run: a command; with `sweep` the trial of one, with `parallel` a script and no command.
+    """One thing to run.
 
+    type: its kind, which decides how it is run; settings: what is of this kind alone (`specs.kinds`), as plain data.
     name: unique in the plan; a step inside pipeline components carries their names, `outer.inner.step`.
     code: its folder; includes: what else goes into a copy of it.
     timeout: seconds, after which it is canceled.
     """
 
     name: str
-    command: str
-    code: str | None
-    environment: dict[str, Any] | None
+    command: str = ""
+    code: str | None = None
+    environment: dict[str, Any] | None = None
     includes: tuple[str, ...] = ()
     inputs: dict[str, Binding] = field(default_factory=dict)
     outputs: dict[str, Output] = field(default_factory=dict)
@@ -96,12 +72,8 @@ class Step:
     timeout: float | None = None
     notices: tuple[str, ...] = ()
     distribution: Distribution | None = None
-    sweep: Sweep | None = None
-    parallel: Parallel | None = None
-
-    @property
-    def type(self) -> str:
-        return "sweep" if self.sweep else "parallel" if self.parallel else "command"
+    type: str = "command"
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def needs(self) -> set[str]:
@@ -155,9 +127,12 @@ class Plan:
                 "notices": tuple(values["notices"]),
                 "includes": tuple(values["includes"]),
             }
-            for name, kind in {"distribution": Distribution, "sweep": Sweep, "parallel": Parallel}.items():
-                if values[name]:
-                    whole[name] = kind(**values[name])
+            if values["distribution"]:
+                whole["distribution"] = Distribution(**values["distribution"])
+            for kind in ("sweep", "parallel"):  # plans of amlocal 0.1 had a field for each kind
+                settings = whole.pop(kind, None)
+                if settings:
+                    whole |= {"type": kind, "settings": settings}
             return Step(**whole)
 
         return cls(

@@ -5,18 +5,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from amlocal.core.errors import UserError
 from amlocal.core.workspace import Workspace
 from amlocal.specs.expressions import EXPRESSION, Reference
+from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.literals import suggestion
-from amlocal.specs.nodes import (
-    ANONYMOUS,
+from amlocal.specs.nodes import Node
+from amlocal.specs.placed import (
     BROKEN,
     Faults,
-    Node,
     Placed,
     called,
     component_of,
@@ -29,9 +28,6 @@ from amlocal.specs.nodes import (
     written_inputs,
 )
 from amlocal.specs.plan import Binding, Group, Owners, Plan, Step
-
-NODES = ("command", "sweep", "parallel")
-TRIAL_FIELDS = ("command", "code", "environment", "environment_variables", "distribution", "resources")
 
 
 def plan(job: Any, workspace: Workspace, strict: bool = True) -> Plan:
@@ -46,11 +42,12 @@ def plan(job: Any, workspace: Workspace, strict: bool = True) -> Plan:
     faults = Faults()
     if job.type == "pipeline":
         made = _pipeline(job, workspace, faults)
-    elif job.type in ("command", "sweep"):
+    elif job.type in NODE_KINDS and NODE_KINDS[job.type].alone:
         made = _single(job, workspace, faults)
     else:
+        known = ", ".join(name for name, kind in NODE_KINDS.items() if kind.alone)
         raise UserError(
-            f'{source_of(job)}: type: a job of type "{job.type}" is not emulated here; command, sweep and pipeline are'
+            f'{source_of(job)}: type: a job of type "{job.type}" is not emulated here; {known} and pipeline are'
         )
     if strict:
         faults.each += faults.forgiven
@@ -60,12 +57,13 @@ def plan(job: Any, workspace: Workspace, strict: bool = True) -> Plan:
 
 
 def _single(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
-    """A command or a sweep by itself."""
+    """A job that is no pipeline."""
     source, base = source_of(job), Path(job.base_path or ".")
-    component = job.component if job.type == "command" else _trial(job)
+    kind = NODE_KINDS[job.type]
+    component = kind.component_of_job(job)
     if isinstance(component, str):
         component = component_of(component, workspace)
-    node = Node(job, "", "", source, base, workspace, component)
+    node = kind(job, "", "", source, base, workspace, component)
     given: dict[str, Binding] = {}
     for name, data in written_inputs(job, component.inputs):
         with faults.gathering():
@@ -84,20 +82,6 @@ def _single(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
             outputs[name] = node.output(name, type_of(data) or declared_type(declared), data)
     step = node.step(given, outputs, faults)
     return Plan(job.type, {"": step}, inputs=step.inputs) if step else None
-
-
-def _trial(job: Any) -> Any:
-    """What a sweep runs, as a component: in a file, a trial declares no inputs of its own; they are the job's."""
-    trial = job._component if hasattr(job, "_component") else job.trial
-    if isinstance(trial, str) or hasattr(trial, "inputs"):
-        return trial
-    return SimpleNamespace(
-        **{field: getattr(trial, field, None) for field in TRIAL_FIELDS},
-        name=ANONYMOUS,
-        base_path=job.base_path,
-        inputs={name: {"type": type_of(data_of(value)) or "string"} for name, value in (job.inputs or {}).items()},
-        outputs={name: {"type": type_of(data_of(value))} for name, value in (job.outputs or {}).items()},
-    )
 
 
 def _pipeline(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
@@ -171,8 +155,8 @@ class Level(Placed):
     def _child(self, key: str, node: Any) -> "Node | Level":
         prefix = f"jobs.{key}."
         path = f"{self.name}.{key}" if self.name else key
-        if node.type not in (*NODES, "pipeline"):
-            known = ", ".join((*NODES, "pipeline"))
+        if node.type not in (*NODE_KINDS, "pipeline"):
+            known = ", ".join((*NODE_KINDS, "pipeline"))
             raise self.error(f"{prefix}type", f'a step of type "{node.type}" is not emulated here; {known} are')
         component = node._component
         if isinstance(component, str):
@@ -181,7 +165,7 @@ class Level(Placed):
             except UserError as error:
                 raise self.error(f"{prefix}component", str(error)) from error
         if node.type != "pipeline":
-            return Node(node, path, prefix, self.source, self.base, self.workspace, component)
+            return NODE_KINDS[node.type](node, path, prefix, self.source, self.base, self.workspace, component)
         base = Path(getattr(component, "base_path", None) or self.base)
         level = Level(component, path, source_of(component, self.source), base, self.workspace, self.faults)
         level.node, level.place = node, Placed(prefix, self.source, self.base, self.workspace)

@@ -17,7 +17,7 @@ import pytest
 from amlocal.client import LocalMLClient
 from amlocal.down import down
 from amlocal.endpoints.gateway import console
-from amlocal.endpoints.store import Deployment, Endpoint, Plan
+from amlocal.endpoints.store import Deployment, Endpoint, ServingPlan
 from amlocal.operations.common import entity
 
 SCRIPT = """
@@ -203,8 +203,8 @@ def test_a_browser_at_the_endpoints_address_is_shown_the_way(served: Served) -> 
 
 
 def endpoint_with(folder: Path, tag: str | None, traffic: dict[str, int] | None = None) -> Endpoint:
-    def plan(name: str) -> Plan:
-        return Plan(1, "python", str(folder / name), "score.py", 1, 1, 1000, {}, {})
+    def plan(name: str) -> ServingPlan:
+        return ServingPlan(1, "python", str(folder / name), "score.py", 1, 1, 1000, {}, {})
 
     deployments = {name: Deployment({}, "Succeeded", [plan(name)]) for name in ("blue", "green")}
     spec = {"tags": {"console": tag} if tag else {}, "traffic": traffic or {}, "mirror_traffic": {}}

@@ -137,7 +137,7 @@ def test_a_page_that_cannot_be_written_is_a_500(
     def fail() -> None:
         raise ImportError("prometheus_client is not there")
 
-    monkeypatch.setattr("amlocal.endpoints.gateway.server.prepare", fail)
+    monkeypatch.setattr("amlocal.endpoints.gateway.server.preload", fail)
     request = Mock(method="GET")
 
     async def measure() -> None:

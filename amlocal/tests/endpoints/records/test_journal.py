@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from amlocal.endpoints.records import journal as journals
-from amlocal.endpoints.records import records
+from amlocal.endpoints.records import recorder as recorders
 from amlocal.endpoints.records.journal import Journal
 
 LINES = [b'{"n":%d}\n' % number for number in range(20)]
@@ -15,10 +15,10 @@ LINES = [b'{"n":%d}\n' % number for number in range(20)]
 
 def record(folder: Path, lines: list[bytes]) -> Path:
     """Have a recorder put lines of a durable collection on record, a group each; returns their file."""
-    one = records.Collected(str(folder / "data"), "request", "/the/endpoint", "instance", "day", durable=True)
+    one = recorders.Collected(str(folder / "data"), "request", "/the/endpoint", "instance", "day", durable=True)
 
     async def run() -> None:
-        recorder = records.Recorder(folder / "journal")
+        recorder = recorders.Recorder(folder / "journal")
         for line in lines:
             told: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
             recorder.add([(one, line)], told.set_result)
@@ -95,7 +95,7 @@ def test_where_it_cannot_be_the_files_are_synchronised(tmp_path: Path, monkeypat
 
     synced: list[int] = []
     monkeypatch.setattr(Journal, "__init__", no_room)
-    monkeypatch.setattr(records, "to_disk", synced.append)
+    monkeypatch.setattr(recorders, "to_disk", synced.append)
     assert record(tmp_path, LINES[:3]).read_bytes() == b"".join(LINES[:3])
     assert len(synced) == 3
 

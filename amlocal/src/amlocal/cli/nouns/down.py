@@ -12,7 +12,7 @@ from amlocal.core.errors import UserError
 from amlocal.core.workspace import Workspace
 
 
-def down(cmd: CLICommand, tag: str = "project=digits", yes: bool = False) -> list[str]:
+def down(cmd: CLICommand, tag: str | None = None, yes: bool = False) -> list[str]:
     if target.is_azure():
         return _down_in_azure(cmd, tag, yes)
     target.local_only("down")
@@ -24,12 +24,14 @@ def down(cmd: CLICommand, tag: str = "project=digits", yes: bool = False) -> lis
     return stopped
 
 
-def _down_in_azure(cmd: CLICommand, tag: str, yes: bool) -> list[str]:
+def _down_in_azure(cmd: CLICommand, tag: str | None, yes: bool) -> list[str]:
     from knack.prompting import NoTTYException, prompt_y_n
 
     from amlocal.azure.down import running, stop
 
-    key, _, value = tag.partition("=")
+    key, _, value = (tag or "").partition("=")
+    if not key or not value:
+        raise UserError("--tag KEY=VALUE is required with --target azure; only what carries this tag is stopped")
     azure = target.client()
     found = running(azure, key, value)
     for each in found:
@@ -66,7 +68,7 @@ def commands(loader: CLICommandsLoader) -> None:
 
 def arguments(loader: CLICommandsLoader) -> None:
     with ArgumentsContext(loader, "down") as c:
-        c.argument("tag", help="With --target azure: the tag of what is meant. Default: project=digits.")
+        c.argument("tag", help="With --target azure: what carries this tag is stopped, as KEY=VALUE. Required there.")
         c.argument("yes", options_list=["--yes", "-y"], help="With --target azure: do not ask.")
 
 
@@ -76,13 +78,13 @@ short-summary: Stop everything that runs of this workspace (an addition to `az m
 long-summary: >
   Its endpoints and what watches over them, and its running jobs, which are canceled. Prints what was stopped.
   Endpoints are not deleted: `aml up` starts them again, at the same addresses with the same keys.
-  With --target azure, where an endpoint is paid for as long as it exists: what carries this project's tag is listed
+  With --target azure, where an endpoint is paid for as long as it exists: what carries the tag is listed
   and, after a question, its endpoints are deleted, its jobs canceled, and its clusters may shrink to nothing.
 examples:
   - name: Stop everything
     text: aml down
   - name: Stop what is paid for in Azure
-    text: aml down --target azure
+    text: aml down --target azure --tag project=my-project
 """
 helps["up"] = """
 type: command

@@ -167,7 +167,7 @@ short-summary: Tell whether a deployment, a cluster or a job fits, and what woul
 long-summary: Exit code 0 if it fits, 3 if not, 1 if that could not be found out.
 examples:
   - name: Before deploying
-    text: aml quota check -f aml/endpoints/digits/blue.yml
+    text: aml quota check -f deployment.yml
   - name: Would two larger machines fit?
     text: aml quota check --instance-type Standard_F4s_v2 --instance-count 2
   - name: For a script

@@ -165,7 +165,7 @@ short-summary: Update a workspace.
 long-summary: What can be updated here is its description, display name and tags.
 examples:
   - name: Describe the workspace of this folder
-    text: aml workspace update --name my-workspace --description "Digits, trained here"
+    text: aml workspace update --name my-workspace --description "Models of the north, trained here"
 """
 helps["workspace sync-keys"] = """
 type: command

@@ -9,7 +9,7 @@ import orjson
 from amlocal.endpoints.gateway.connection import REASONS, Request
 from amlocal.endpoints.gateway.metrics import Counts
 from amlocal.endpoints.gateway.pool import Pool
-from amlocal.endpoints.records.records import Collected, Line, Recorder, new_id
+from amlocal.endpoints.records.recorder import Collected, Line, Recorder, new_id
 from amlocal.endpoints.worker.instance import GUNICORN_ERROR, pack
 
 # These speak of one connection, not of the request; the key is nobody's business but ours.

@@ -36,7 +36,7 @@ class Deployed:
     instances: int
 
 
-def prepare() -> None:
+def preload() -> None:
     """Import what writes the page, which takes a moment."""
     import prometheus_client  # noqa: F401
 

@@ -26,10 +26,10 @@ from amlocal.endpoints.gateway import console
 from amlocal.endpoints.gateway.auth import KEY, Guard, foreign
 from amlocal.endpoints.gateway.connection import Clients, Refusal, Request, most_connections
 from amlocal.endpoints.gateway.exchange import Exchange, Target, not_recorded
-from amlocal.endpoints.gateway.metrics import CONTENT_TYPE, Deployed, Snapshot, prepare
+from amlocal.endpoints.gateway.metrics import CONTENT_TYPE, Deployed, Snapshot, preload
 from amlocal.endpoints.gateway.pool import Pool, WorkerLine
 from amlocal.endpoints.logs import say
-from amlocal.endpoints.records.records import Collected, Recorder
+from amlocal.endpoints.records.recorder import Collected, Recorder
 from amlocal.endpoints.store import LOOK_SECONDS, Endpoint, EndpointStore
 from amlocal.endpoints.worker.instance import SOCKET, unix_sockets
 
@@ -186,7 +186,7 @@ class Gateway:
             else:
                 request.respond(200, [(b"content-type", CONTENT_TYPE)], page)
 
-        asyncio.get_running_loop().run_in_executor(None, prepare).add_done_callback(answer)
+        asyncio.get_running_loop().run_in_executor(None, preload).add_done_callback(answer)
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(

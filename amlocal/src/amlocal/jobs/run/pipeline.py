@@ -3,32 +3,35 @@
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amlocal.assets import uris
 from amlocal.jobs.record import JobRecord
-from amlocal.jobs.run.step import Value
+from amlocal.jobs.run.context import Context, Value
 from amlocal.specs.plan import Owners, Step
 
-if TYPE_CHECKING:
-    from amlocal.jobs.run.runner import Runner
-
 POLL_SECONDS = 0.1
-# Waiting costs nothing: what a step may use of the machine is for the runner's slots to say.
+# Waiting costs nothing: what a step may use of the machine is for the context's slots to say.
 THREADS = 16
+
+
+def run(context: Context, step: Step, record: JobRecord, values: dict[str, Value]) -> None:
+    """Run the pipeline that the whole job is; those inside it are flattened into its plan."""
+    assert record is context.record
+    PipelineRun(context).run()
 
 
 class PipelineRun:
     """The pipeline, the pipelines inside it, and their steps; `records` by their names in the plan, "" its own."""
 
-    def __init__(self, runner: "Runner") -> None:
-        self.runner, self.plan = runner, runner.plan
-        self.store, self.journal = runner.store, runner.journal
-        self.records: dict[str, JobRecord] = {"": runner.record}
+    def __init__(self, context: Context) -> None:
+        self.context, self.plan = context, context.plan
+        self.store, self.progress = context.store, context.progress
+        self.records: dict[str, JobRecord] = {"": context.record}
         self.finished: set[str] = set()
 
     def run(self) -> None:
-        self.journal.status(self.records[""], "Running")
+        self.progress.status(self.records[""], "Running")
         for name, group in self.plan.groups.items():
             self._create(name, "pipeline", group.display_name)
         for name, step in self.plan.steps.items():
@@ -37,7 +40,7 @@ class PipelineRun:
             try:
                 self._run_steps(threads)
             except BaseException:
-                self.runner.stopping.set()  # or the threads would be waited for to the end of their steps
+                self.context.stopping.set()  # or the threads would be waited for to the end of their steps
                 raise
         self._close()
 
@@ -45,14 +48,14 @@ class PipelineRun:
         outer, _, own = name.rpartition(".")
         parent = self.records[outer]
         spec = (_dig(parent.spec, "jobs") or _dig(parent.spec, "component", "jobs") or {}).get(own) or {}
-        self.records[name] = self.runner.child(parent, own, kind, display_name or own, spec)
+        self.records[name] = self.context.child(parent, own, kind, display_name or own, spec)
 
     def _run_steps(self, threads: ThreadPoolExecutor) -> None:
         running: dict[Future[None], Step] = {}
         waiting = dict(self.plan.steps)
         while True:
             if self.store.canceled(self.records[""]):
-                self.runner.stopping.set()
+                self.context.stopping.set()
             for step in self._ready(waiting):
                 del waiting[step.name]
                 self._begin_groups(step)
@@ -66,7 +69,7 @@ class PipelineRun:
 
     def _ready(self, waiting: dict[str, Step]) -> list[Step]:
         """The steps that can start now."""
-        if self.runner.stopping.is_set():
+        if self.context.stopping.is_set():
             return []
         return [step for step in waiting.values() if all(self._completed(need) for need in step.needs)]
 
@@ -78,29 +81,29 @@ class PipelineRun:
         for name in _outer(step.name):
             record = self.records[name]
             if record.status == "NotStarted":
-                self.journal.open(record, self.runner.parent(record))
-                self.journal.status(record, "Running")
+                self.progress.open(record, self.context.parent(record))
+                self.progress.status(record, "Running")
 
     def _run_step(self, step: Step) -> None:
         values: dict[str, Value] = {}
         for name, binding in step.inputs.items():
             if binding.step and binding.output:
                 written = self.records[binding.step].outputs[binding.output]["path"]
-                values[name] = uris.output_path(self.runner.workspace, written)
+                values[name] = uris.output_path(self.context.workspace, written)
             else:
-                values[name] = self.runner.given(step, name)
-        self.runner.run_step(step, self.records[step.name], values)
+                values[name] = self.context.given(step, name)
+        self.context.run_step(step, self.records[step.name], values)
 
     def _finish(self, step: Step, future: Future[None]) -> None:
         record = self.records[step.name]
         self.finished.add(step.name)
         error = future.exception()
         if error:
-            self.journal.fail(record, error)
+            self.progress.fail(record, error)
         reused = f" (reused from {record.reused_from})" if record.reused_from else ""
         self._say(f"Completing processing run id {record.name}: {record.status}{reused}")
         if record.status == "Failed" and not self.plan.continue_on_step_failure:
-            self.runner.stopping.set()
+            self.context.stopping.set()
         for name in reversed(list(_outer(step.name))):
             members = [member for member in self.plan.steps if member.startswith(f"{name}.")]
             if all(self.records[member].final for member in members):
@@ -111,7 +114,7 @@ class PipelineRun:
             record = self.records[name]
             if not record.final:
                 record.error = "not started: a step before it did not complete"
-                self.journal.end(record, "Canceled")
+                self.progress.end(record, "Canceled")
         for name in reversed(self.plan.groups):  # the inner ones stand behind those they are in
             if not self.records[name].final:
                 self._end(name, self.plan.groups[name].outputs)
@@ -127,10 +130,10 @@ class PipelineRun:
         failed = {step: child for step, child in steps.items() if child.status == "Failed"}
         if failed:
             record.error = "; ".join(f'step "{step}" failed: {child.error}' for step, child in failed.items())
-            self.journal.end(record, "Failed", self.store.folder(record.name))
+            self.progress.end(record, "Failed", self.store.folder(record.name))
         else:
             completed = all(child.status == "Completed" for child in steps.values())
-            self.journal.end(record, "Completed" if completed else "Canceled", self.store.folder(record.name))
+            self.progress.end(record, "Completed" if completed else "Canceled", self.store.folder(record.name))
 
     def _say(self, line: str) -> None:
         time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,57 +1,55 @@
-"""One run of a step: what it reads is fetched, its environment made, its processes started and waited for."""
+"""A command's run: what it reads is fetched, its environment made, its processes started and waited for."""
 
 import json
 import os
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amlocal import environments
 from amlocal.assets import remote, uris
 from amlocal.assets.outputs import register_output
 from amlocal.core.errors import UserError
-from amlocal.core.files import disk_errors, write_json
+from amlocal.core.files import disk_errors
 from amlocal.core.mlflow_store import artifact_root
 from amlocal.core.workspace import DEFAULT_DATASTORE, NOBODY
-from amlocal.jobs.parallel.packages import relieved
 from amlocal.jobs.record import LOG, JobRecord, kill_leftovers
 from amlocal.jobs.reuse import fingerprint
+from amlocal.jobs.run.context import Context, Value
 from amlocal.jobs.run.process import Process, wait
 from amlocal.specs import distribution as distributed
-from amlocal.specs.expressions import Reference, render, words
+from amlocal.specs.expressions import Reference, render
 from amlocal.specs.plan import FILE_TYPES, Step
 
-if TYPE_CHECKING:
-    from amlocal.jobs.run.runner import Runner
 
-Value = str | Path | None
-PARALLEL = Path(__file__).parents[1] / "parallel" / "driver.py"
+def run(context: Context, step: Step, record: JobRecord, values: dict[str, Value]) -> None:
+    """Run a command as soon as a core is free."""
+    with context.slot(record):
+        CommandRun(context, step, record, values).run()
 
 
-class StepRun:
-    """A step's run as the job `record`.
+class CommandRun:
+    """A step's run as the job `record`. Kinds of jobs that end in a command override what differs.
 
     values: its inputs by name: literals, paths, or None. sampled: what the sweep that it is a trial of has drawn.
     """
 
     def __init__(
         self,
-        runner: "Runner",
+        context: Context,
         step: Step,
         record: JobRecord,
         values: Mapping[str, Value],
         sampled: Mapping[str, str] | None = None,
     ) -> None:
-        self.runner, self.step, self.record = runner, step, record
-        self.workspace, self.journal = runner.workspace, runner.journal
+        self.context, self.step, self.record = context, step, record
+        self.workspace, self.progress = context.workspace, context.progress
         self.values, self.sampled = dict(values), dict(sampled or {})
-        self.folder = runner.store.folder(record.name)
+        self.folder = context.store.folder(record.name)
         self.log = self.folder / LOG
         self.outputs: dict[str, Path] = {}
 
@@ -59,41 +57,41 @@ class StepRun:
         """To the end, whatever it is: the record tells."""
         if self._asked_to_end():
             self.record.error = "not started: the job was ended before"
-            self.journal.end(self.record, "Canceled")
+            self.progress.end(self.record, "Canceled")
             return
-        self.journal.open(self.record, self.runner.parent(self.record))
-        self.journal.status(self.record, "Preparing")
+        self.progress.open(self.record, self.context.parent(self.record))
+        self.progress.status(self.record, "Preparing")
         with disk_errors(self.folder):
             self._fetch()
             if self._reusable():
                 self.record.fingerprint = fingerprint(self.step, self.values)
-                if not self.runner.plan.force_rerun and self._reuse():
+                if not self.context.plan.force_rerun and self._reuse():
                     return
             self._place_outputs()
             for notice in self.step.notices:
-                self._say(notice)
+                self.say(notice)
             try:
                 runtime = environments.prepare(
-                    self._environment(), self.workspace, self.log, self.folder, self.step.command, self._asked_to_end
+                    self.environment(), self.workspace, self.log, self.folder, self.step.command, self._asked_to_end
                 )
             except UserError:
                 if not self._asked_to_end():
                     raise
-                self.journal.end(self.record, "Canceled", self.folder)
+                self.progress.end(self.record, "Canceled", self.folder)
                 return
             try:
                 if self.step.code:
                     shutil.copytree(self.step.code, self.folder / "code")
                 for name in ("", "outputs", "logs"):  # which Azure makes too
                     (self.folder / "code" / name).mkdir(exist_ok=True)
-                ending = self._run_processes(self._rendered(runtime.python), runtime)
+                ending = self._run_processes(self.command(runtime.python), runtime)
             finally:
                 environments.release(runtime)
         if ending == "Completed":
             self._register_outputs()
-        self.journal.end(self.record, ending, self.folder)
+        self.progress.end(self.record, ending, self.folder)
         if ending == "Completed" and self.record.fingerprint:
-            self.runner.reuse.add(self.record.fingerprint, self.record)
+            self.context.reuse.add(self.record.fingerprint, self.record)
 
     # -- before
 
@@ -102,22 +100,22 @@ class StepRun:
         for name, binding in self.step.inputs.items():
             value = self.values.get(name)
             if binding.path and isinstance(value, str):
-                self.values[name] = remote.fetch(self.workspace, value, self._say)
+                self.values[name] = remote.fetch(self.workspace, value, self.say)
 
     def _reusable(self) -> bool:
         """As on Azure, a job by itself always runs; so does what writes where the next run may write over it."""
         placed = any(output.path or output.name for output in self.step.outputs.values())
-        pipeline = self.runner.plan.type == "pipeline" and not self.step.sweep
+        pipeline = self.context.plan.type == "pipeline"
         return self.step.deterministic and pipeline and not placed
 
     def _reuse(self) -> bool:
         assert self.record.fingerprint
-        earlier = self.runner.reuse.find(self.record.fingerprint)
+        earlier = self.context.reuse.find(self.record.fingerprint)
         if not earlier:
             return False
         self.record.reused_from = earlier.name
         self.record.outputs = earlier.outputs
-        self.journal.end(self.record, "Completed")
+        self.progress.end(self.record, "Completed")
         return True
 
     def _place_outputs(self) -> None:
@@ -138,37 +136,18 @@ class StepRun:
             self.record.outputs[name] = {"type": output.type, "path": str(place)}
             self.outputs[name] = place
 
-    def _environment(self) -> dict[str, Any] | None:
-        if not self.step.parallel:
-            return self.step.environment
-        environment, gone = relieved(self.step.environment, Path(self.step.code) if self.step.code else None)
-        if gone:
-            self._say(f"Environment: {', '.join(gone)}: for Azure's parallel engine, not needed here")
-        return environment
+    def environment(self) -> dict[str, Any] | None:
+        """What the step asks to run in."""
+        return self.step.environment
 
     # -- running
 
-    def _rendered(self, python: Path) -> str:
-        """What bash is given."""
-        parallel = self.step.parallel
-        if parallel is None:
-            return render(self.step.command, self._value)
-        source = self.values[parallel.input]
-        config = {
-            **parallel.settings,
-            "python": str(python),
-            "code": str(self.folder / "code"),
-            "entry_script": parallel.entry_script,
-            "arguments": words(parallel.arguments, self._value),
-            "input": {"path": str(source), "type": self.step.inputs[parallel.input].type},
-            "append_row_to": str(self.outputs[parallel.append_row_to]) if parallel.append_row_to else None,
-        }
-        write_json(self.folder / "parallel.json", config)
-        return shlex.join(
-            [Path(sys.executable).as_posix(), PARALLEL.as_posix(), (self.folder / "parallel.json").as_posix()]
-        )
+    def command(self, python: Path) -> str:
+        """What bash is given. python: of the step's environment."""
+        return render(self.step.command, self.value)
 
-    def _value(self, reference: Reference) -> Value:
+    def value(self, reference: Reference) -> Value:
+        """What an expression stands for."""
         group, name = reference.parts[0], ".".join(reference.parts[1:])
         if group == "outputs":
             return self.outputs[name]
@@ -188,10 +167,10 @@ class StepRun:
         processes = [
             Process(command, self.folder / "code", common | own, log) for own, log in zip(each, logs, strict=True)
         ]
-        self.journal.status(self.record, "Running")
+        self.progress.status(self.record, "Running")
         servers = [process for process, own in zip(processes, each, strict=True) if _serves(own)]
         codes = wait(processes, self._stopped(), servers)
-        self.journal.status(self.record, "Finalizing")
+        self.progress.status(self.record, "Finalizing")
         # what has made a session of its own, or has lost its lifeline; a container would take it along
         kill_leftovers({self.record.name}, self.workspace)
         if codes is None:
@@ -204,7 +183,7 @@ class StepRun:
         return "Failed"
 
     def _asked_to_end(self) -> bool:
-        return self.runner.stopping.is_set() or self.runner.store.canceled(self.record)
+        return self.context.asked_to_end(self.record)
 
     def _stopped(self) -> Callable[[], bool]:
         """Whether to end before the command does: asked to, or out of the time that begins now."""
@@ -213,7 +192,7 @@ class StepRun:
         def stopped() -> bool:
             if deadline and time.monotonic() > deadline:
                 self.record.error = f"canceled: it ran longer than its limits.timeout of {self.step.timeout:.0f} s"
-                self._say(self.record.error)
+                self.say(self.record.error)
                 return True
             return self._asked_to_end()
 
@@ -238,7 +217,7 @@ class StepRun:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             **artifact_root(self.workspace),
             "AZUREML_RUN_ID": record.name,
-            "AZUREML_ROOT_RUN_ID": self.runner.record.name,
+            "AZUREML_ROOT_RUN_ID": self.context.record.name,
             "AZUREML_ARM_SUBSCRIPTION": NOBODY,
             "AZUREML_ARM_RESOURCEGROUP": "local",
             "AZUREML_ARM_WORKSPACE_NAME": self.workspace.name,
@@ -265,7 +244,8 @@ class StepRun:
                     self.record.run_id,
                 )
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Write a line into the job's log."""
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from amlocal.endpoints.records import records
+from amlocal.endpoints.records import recorder as recorders
 
 
-def collected(folder: Path, rolling_rate: str = "hour") -> records.Collected:
-    return records.Collected(str(folder), "request", "/the/endpoint", "instance", rolling_rate)
+def collected(folder: Path, rolling_rate: str = "hour") -> recorders.Collected:
+    return recorders.Collected(str(folder), "request", "/the/endpoint", "instance", rolling_rate)
 
 
 def write(*lines: tuple) -> list[OSError | None]:
@@ -22,7 +22,7 @@ def write(*lines: tuple) -> list[OSError | None]:
     told: list[OSError | None] = []
 
     async def run() -> None:
-        recorder = records.Recorder()
+        recorder = recorders.Recorder()
         for line in lines:
             recorder.add([line], told.append)
         await asyncio.sleep(0)
@@ -118,7 +118,7 @@ def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
     one = collected(tmp_path / "data")
 
     async def run() -> None:
-        recorder = records.Recorder()
+        recorder = recorders.Recorder()
         recorder.add([(one, b"1\n")], lambda _: shutil.rmtree(tmp_path / "data"))
         await asyncio.sleep(0.01)
         recorder.add([(one, b"2\n")], lambda _: None)
@@ -141,7 +141,7 @@ def test_what_cannot_be_written_is_told_and_leaves_no_half_line(
             return real(file, bytes(block)[:3])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records.os, "write", full_disk)
+    monkeypatch.setattr(recorders.os, "write", full_disk)
     (told,) = write((one, b'{"n":2}\n'))
     monkeypatch.undo()
     assert told is not None and told.errno == 28
@@ -160,12 +160,12 @@ def test_half_a_line_that_could_not_be_taken_back_is_cut_before_more_is_written(
         raise OSError(5, "Input/output error")
 
     async def run() -> None:
-        recorder = records.Recorder()
+        recorder = recorders.Recorder()
         recorder.add([(one, b'{"n":1}\n')], told.append)
         await asyncio.sleep(0.001)
-        monkeypatch.setattr(records.os, "ftruncate", broken)
+        monkeypatch.setattr(recorders.os, "ftruncate", broken)
         monkeypatch.setattr(
-            records.os, "write", lambda file, block: real(file, block[:3]) if len(block) == 8 else broken()
+            recorders.os, "write", lambda file, block: real(file, block[:3]) if len(block) == 8 else broken()
         )
         recorder.add([(one, b'{"n":2}\n')], told.append)
         await asyncio.sleep(0.001)
@@ -182,7 +182,7 @@ def test_the_files_of_a_deleted_deployment_are_closed(tmp_path: Path) -> None:
     one, two = collected(tmp_path / "one"), collected(tmp_path / "two")
 
     async def run() -> None:
-        recorder = records.Recorder()
+        recorder = recorders.Recorder()
         recorder.add([(one, b"1\n"), (two, b"2\n")], lambda _: None)
         while not recorder.written or recorder.lag():
             await asyncio.sleep(0.001)
@@ -199,7 +199,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> None:
         self.events: list[str] = []
         self.fails = fails
-        monkeypatch.setattr(records, "to_disk", self)
+        monkeypatch.setattr(recorders, "to_disk", self)
 
     def __call__(self, file: int) -> None:
         self.events.append("disk")
@@ -209,10 +209,10 @@ class Disk:
 
 def test_a_durable_answer_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(monkeypatch)
-    one = records.Collected(str(tmp_path), "request", "/the/endpoint", "instance", "hour", durable=True)
+    one = recorders.Collected(str(tmp_path), "request", "/the/endpoint", "instance", "hour", durable=True)
 
     async def run() -> None:
-        recorder = records.Recorder()
+        recorder = recorders.Recorder()
         done = asyncio.Event()
         recorder.add([(one, b"1\n")], lambda error: (disk.events.append(f"told {error}"), done.set()))
         await done.wait()
@@ -224,10 +224,10 @@ def test_a_durable_answer_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest
 
 def test_what_the_disk_does_not_take_is_not_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Disk(monkeypatch, fails=True)
-    one = records.Collected(str(tmp_path), "request", "/the/endpoint", "instance", "hour", durable=True)
+    one = recorders.Collected(str(tmp_path), "request", "/the/endpoint", "instance", "hour", durable=True)
 
     async def run() -> OSError | None:
-        recorder = records.Recorder()
+        recorder = recorders.Recorder()
         told: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
         recorder.add([(one, b"1\n")], told.set_result)
         error = await told
@@ -243,7 +243,7 @@ def test_the_disk_has_everything_soon_and_the_lag_tells(tmp_path: Path, monkeypa
     one = collected(tmp_path)
 
     async def run() -> float:
-        recorder = records.Recorder()
+        recorder = recorders.Recorder()
         start = time.monotonic()
         recorder.add([(one, b"1\n")], lambda error: disk.events.append("told"))
         await asyncio.sleep(0.001)
@@ -254,4 +254,4 @@ def test_the_disk_has_everything_soon_and_the_lag_tells(tmp_path: Path, monkeypa
 
     took = asyncio.run(run())
     assert disk.events == ["told", "disk"]
-    assert records.SYNC_SECONDS <= took < 5  # a busy machine; bench/soak.py tells what it is on a quiet one
+    assert recorders.SYNC_SECONDS <= took < 5  # a busy machine; bench/soak.py tells what it is on a quiet one

@@ -11,7 +11,7 @@ from amlocal.jobs.record import JobRecord, JobStore
 from amlocal.jobs.run.tracking import Tracking
 
 
-class Journal:
+class Progress:
     """What one runner writes about its job and all that belongs to it."""
 
     def __init__(self, workspace: Workspace, store: JobStore, root: JobRecord) -> None:

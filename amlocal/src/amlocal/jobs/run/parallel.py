@@ -1,0 +1,50 @@
+"""A parallel step's run: a command that starts the driver of `jobs.parallel`."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from amlocal.core.files import write_json
+from amlocal.jobs.parallel.packages import relieved
+from amlocal.jobs.record import JobRecord
+from amlocal.jobs.run.command import CommandRun
+from amlocal.jobs.run.context import Context, Value
+from amlocal.specs.expressions import words
+from amlocal.specs.parallel import Parallel
+from amlocal.specs.plan import Step
+
+DRIVER = Path(__file__).parents[1] / "parallel" / "driver.py"
+
+
+def run(context: Context, step: Step, record: JobRecord, values: dict[str, Value]) -> None:
+    """Run a parallel step as soon as a core is free."""
+    with context.slot(record):
+        ParallelRun(context, step, record, values).run()
+
+
+class ParallelRun(CommandRun):
+    """A parallel step's run as the job `record`."""
+
+    def environment(self) -> dict[str, Any] | None:
+        environment, gone = relieved(self.step.environment, Path(self.step.code) if self.step.code else None)
+        if gone:
+            self.say(f"Environment: {', '.join(gone)}: for Azure's parallel engine, not needed here")
+        return environment
+
+    def command(self, python: Path) -> str:
+        parallel = Parallel(**self.step.settings)
+        source = self.values[parallel.input]
+        config = {
+            **parallel.settings,
+            "python": str(python),
+            "code": str(self.folder / "code"),
+            "entry_script": parallel.entry_script,
+            "arguments": words(parallel.arguments, self.value),
+            "input": {"path": str(source), "type": self.step.inputs[parallel.input].type},
+            "append_row_to": str(self.outputs[parallel.append_row_to]) if parallel.append_row_to else None,
+        }
+        write_json(self.folder / "parallel.json", config)
+        return shlex.join(
+            [Path(sys.executable).as_posix(), DRIVER.as_posix(), (self.folder / "parallel.json").as_posix()]
+        )

@@ -1,0 +1,59 @@
+"""`client.components`: components, each with its code."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from amlocal.assets.snapshots import snapshot
+from amlocal.operations.assets import AssetOperations
+
+
+class ComponentOperations(AssetOperations):
+    """`client.components`"""
+
+    kind = "component"
+
+    def create_or_update(
+        self, component: Any, version: str | None = None, *, skip_validation: bool = False, **_: Any
+    ) -> Any:
+        """component: an entity, or a function made one by `@dsl.pipeline` or mldesigner's `@command_component`."""
+        if isinstance(component, FunctionType):
+            from azure.ai.ml.operations._component_operations import _refine_component
+
+            component = _refine_component(component)
+        if version is not None:
+            component.version = version
+        return self._register(component)
+
+    def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
+        kept: dict[str, Any] = self._with_code_kept(self._with_includes(spec, item), base)
+        return kept
+
+    def _with_includes(self, spec: dict[str, Any], component: Any) -> dict[str, Any]:
+        """The component, and those of the steps inside it, with `additional_includes` merged into a kept `code`."""
+        includes = getattr(component, "additional_includes", None)
+        if includes:
+            code = snapshot(self.workspace, component.code, includes, Path(component.base_path))
+            spec = {key: value for key, value in spec.items() if key != "additional_includes"} | {"code": str(code)}
+        jobs = dict(spec.get("jobs") or {})
+        for name, node in jobs.items():
+            inner = getattr((getattr(component, "jobs", None) or {}).get(name), "component", None)
+            if isinstance(node.get("component"), Mapping) and inner is not None:
+                jobs[name] = {**node, "component": self._with_includes(node["component"], inner)}
+        return {**spec, "jobs": jobs} if jobs else spec
+
+    def _with_code_kept(self, spec: Any, base: Path) -> Any:
+        """The component with every code folder, those of the steps inside it too, replaced by a kept copy."""
+        if isinstance(spec, Mapping):
+            kept = {key: self._with_code_kept(value, base) for key, value in spec.items()}
+            code = kept.get("code")
+            if isinstance(code, (str, os.PathLike)) and not str(code).startswith(("azureml:", "git+", "http")):
+                folder = (base / str(code)).resolve()
+                if not folder.is_relative_to(self.workspace.root.resolve()):
+                    kept["code"] = str(snapshot(self.workspace, folder))
+            return kept
+        if isinstance(spec, list):
+            return [self._with_code_kept(value, base) for value in spec]
+        return spec

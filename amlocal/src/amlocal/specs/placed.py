@@ -1,0 +1,191 @@
+"""What stands at a place in a job's file: how its faults are reported, how its literals and paths are read."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from amlocal.assets import uris
+from amlocal.assets.store import Assets
+from amlocal.core.errors import Problems, UserError
+from amlocal.core.workspace import Workspace
+from amlocal.specs.expressions import references, whole
+from amlocal.specs.literals import literal_problem, suggestion
+from amlocal.specs.load import at, revive
+from amlocal.specs.plan import DATA_TYPES, FILE_TYPES, Binding, Output
+
+TEMPLATES = ("name", "output_name", "default_datastore")  # what ${{...}} may stand for in the path of an output
+ANONYMOUS = "azureml_anonymous"
+BUILT_IN_PYTHON = Path("(job built in Python)")
+
+
+# Stands for an input whose fault has been told, so that what follows from it is not told as well.
+BROKEN = Binding("broken")
+
+
+class Faults:
+    """What is wrong with a job, gathered so that one look shows everything."""
+
+    def __init__(self) -> None:
+        self.each: list[str] = []
+        self.forgiven: list[str] = []  # what Azure lets pass, though nobody can have meant it
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            told = error.each if isinstance(error, Problems) else [str(error)]
+            self.each += [line for line in told if line not in self.each]
+
+    def unknown_input(self, name: str, place: "Placed", known: Mapping[str, Any], called: str) -> None:
+        """azure-ai-ml leaves out an input that the component does not declare, without a word."""
+        error = place.error(f"inputs.{name}", f"{called} has no such input{suggestion(name, known)}")
+        self.forgiven.append(str(error))
+
+    def raise_any(self) -> None:
+        if self.each:
+            raise Problems(self.each)
+
+
+def source_of(entity: Any, otherwise: Path = BUILT_IN_PYTHON) -> Path:
+    """The file an entity was loaded from, for messages."""
+    return Path(getattr(entity, "_source_path", None) or otherwise)
+
+
+def data_of(value: Any) -> Any:
+    """What was given for an input or output of a node; a binding made in Python comes as its `${{...}}`."""
+    data = getattr(value, "_data", value)
+    return data._data_binding() if hasattr(data, "_data_binding") else data
+
+
+def reference_of(data: Any) -> Any:
+    """The one reference that `data` (a text, or data whose path is one) consists of."""
+    path = getattr(data, "path", None)
+    return whole(path if isinstance(path, str) else data)
+
+
+def type_of(data: Any) -> str | None:
+    return None if isinstance(data, str) else getattr(data, "type", None)
+
+
+def written_inputs(node: Any, known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The inputs of a node as its file gives them, known to the component or not."""
+    # azure-ai-ml drops what the component does not know; it is still among what the user wrote
+    for name in getattr(node, "_job_inputs", None) or {}:
+        if name not in known and name not in node.inputs:
+            yield name, None
+    for name in node.inputs:
+        yield name, data_of(node.inputs[name])
+
+
+def declared_type(declared: Any) -> str | None:
+    """The type of a component's output: a mapping in files, an object where Python has made the component."""
+    return declared.get("type") if isinstance(declared, Mapping) else type_of(declared)
+
+
+class Placed:
+    """Something that stands at a place in a file."""
+
+    def __init__(self, prefix: str, source: Path, base: Path, workspace: Workspace) -> None:
+        self.prefix, self.source, self.base, self.workspace = prefix, source, base, workspace
+
+    def error(self, field: str, message: str) -> UserError:
+        return UserError(f"{at(self.source, f'{self.prefix}{field}')}: {message}")
+
+    def literal_or_path(self, name: str, value: Any) -> Binding:
+        if value is None:
+            return Binding("string")
+        path = getattr(value, "path", None)
+        if hasattr(value, "type") and not isinstance(value, str):
+            if value.type in DATA_TYPES:
+                return Binding(value.type, path=self.path(name, path, value.type) if path else None)
+            return Binding(value.type, literal=None if value.default is None else str(value.default))
+        return Binding("string", literal=str(value))
+
+    def path(self, name: str, uri: str, kind: str) -> str:
+        """Where an input lies: a path on this disk, or an address that is fetched when the step runs."""
+        if uris.SHORT.fullmatch(str(uri)) and not Path(self.base, uri).exists():
+            # azure-ai-ml, reading a file, takes away an asset's "azureml:".
+            uri = f"azureml:{uri}"
+        try:
+            # only a parallel step reads an MLTable itself; for others, as on Azure, it is a folder
+            path = uris.locate(self.workspace, str(uri), self.base, "uri_folder" if kind == "mltable" else kind)
+        except UserError as error:
+            raise self.error(f"inputs.{name}", str(error)) from error
+        if isinstance(path, str):
+            return path
+        if kind in ("uri_folder", "mltable") and not path.is_dir():
+            raise self.error(f"inputs.{name}", f"{uri} is a file; a {kind} is a folder")
+        if kind in FILE_TYPES and not path.is_file():
+            raise self.error(f"inputs.{name}", f"{uri} is a folder; a {kind} is a file")
+        return str(path)
+
+    def output(self, name: str, kind: str | None, data: Any) -> Output:
+        """What a step writes, at its own place or at one in a datastore."""
+        path = getattr(data, "path", None)
+        if path:
+            for reference in references(path):
+                if ".".join(reference.parts) not in TEMPLATES:
+                    raise self.error(f"outputs.{name}", f"{reference}: a path knows {', '.join(TEMPLATES)}")
+            match = uris.DATASTORE.fullmatch(path)
+            if not match:
+                raise self.error(
+                    f"outputs.{name}", f"{path}: not understood; use azureml://datastores/STORE/paths/PATH"
+                )
+            if match["store"] != "${{default_datastore}}":
+                try:
+                    uris.datastore(self.workspace, match["store"], path)
+                except UserError as error:
+                    raise self.error(f"outputs.{name}", str(error)) from error
+        named = None if isinstance(data, str) else data
+        version = getattr(named, "version", None)
+        return Output(
+            kind or "uri_folder", path, getattr(named, "name", None), None if version is None else str(version)
+        )
+
+
+def component_of(reference: str, workspace: Workspace) -> Any:
+    """A component of the workspace, by `azureml:name:version` or `azureml:name@latest`. Raises UserError."""
+    named = uris.named(reference) or uris.named(f"azureml:{reference}")
+    if not named:
+        raise UserError(f"{reference}: not understood; use azureml:NAME:VERSION or a file")
+    spec = Assets(workspace, "component").get(named.name, named.version, named.label)
+    return revive("component", {key: value for key, value in spec.items() if key != "creation_context"})
+
+
+def called(component: Any, source: Path, otherwise: str = "the command") -> str:
+    """A component in words; one that was given as a file has lost its name to azure-ai-ml."""
+    if component.name != ANONYMOUS:
+        return f"component {component.name}"
+    own = source_of(component, source)
+    return f"component {own.name}" if own != source else otherwise
+
+
+def typed(name: str, declared: Mapping[str, Any], binding: Binding | None, place: Placed, called: str) -> Binding:
+    """`binding` as the declared input takes it. Raises UserError where it does not."""
+    kind = str(declared.get("type") or "string")
+    if binding is BROKEN:
+        return binding
+    if binding is None or binding.absent:
+        default = declared.get("default")
+        if default is not None:
+            problem = literal_problem(str(default), declared)
+            if problem:
+                raise place.error("inputs", f'{called}: the default of "{name}": {problem}')
+            return Binding(kind, literal=str(default))
+        if declared.get("optional"):
+            return Binding(kind)
+        raise place.error("inputs", f'{called} requires an input "{name}"; give it a value')
+    if kind in DATA_TYPES:
+        if binding.literal is not None:
+            return Binding(kind, path=place.path(name, binding.literal, kind))
+        return Binding(kind, path=binding.path, step=binding.step, output=binding.output)
+    if binding.literal is None:
+        if binding.step:  # a primitive that a step has written is not emulated, nor is data where a word is wanted
+            raise place.error(f"inputs.{name}", f"{called} wants a {kind} here, not the output of a step")
+        raise place.error(f"inputs.{name}", f"{called} wants a {kind} here, not data")
+    problem = literal_problem(binding.literal, declared)
+    if problem:
+        raise place.error(f"inputs.{name}", problem)
+    return Binding(kind, literal=binding.literal)
