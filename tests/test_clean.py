@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from digits.data.sets import NAMES
+from digits.data.hands import HANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("aml/**/*.yml")]
@@ -33,7 +33,7 @@ def documented() -> list[str]:
     """Files in every folder that a command of the pages fills."""
     folders = {folder for page in PAGES for folder in WRITES.findall(page.read_text(encoding="utf-8"))}
     assert {"data", "data/batch", "downloaded", "from-azure", "traffic/autumn"} <= folders
-    fetched = [f"data/{name}" for name in NAMES]  # digits.data fetch
+    fetched = [f"data/{name}" for name in HANDS]  # digits.data fetch
     return [f"{folder}/digits/made" if folder == "data" else f"{folder}/made" for folder in [*folders, *fetched]]
 
 

@@ -45,9 +45,9 @@ def test_verdict_and_report_name_it() -> None:
     seen = collected()
     source = source_name("roman", synthetic=True)
     seen.columns["source"] = np.where(seen["source"] == "mnist", "mnist", source)
-    look = looked(replace(seen, sources=["mnist", source]), Reference(table, neighbours))
-    assert look.found.headline == "Synthetic Roman digits came and stayed"
-    html = page.page(look)
+    findings = looked(replace(seen, sources=["mnist", source]), Reference(table, neighbours))
+    assert findings.verdict.headline == "Synthetic Roman digits came and stayed"
+    html = page.page(findings)
     assert ".roman { --hand: var(--roman); }" in html and html.count("--roman: #") == 2
     assert '<li class="roman">' in html and "all of them synthetic Roman" in html
     assert told(html)["sources"] == ["mnist", "roman"] and told(html)["shapes"]["roman"]

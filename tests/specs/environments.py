@@ -34,7 +34,13 @@ def distributions(environment: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@functools.cache
+def installed() -> dict[str, frozenset[str]]:
+    """Top-level modules of the packages that are installed here, with the canonical names of these."""
+    return {module: frozenset(map(canonicalize_name, given)) for module, given in packages_distributions().items()}
+
+
 def lacks(environment: str, module: str) -> bool:
     """Whether a top-level module of a package that is installed here would be missing in an environment."""
-    given = {canonicalize_name(name) for name in packages_distributions().get(module, [])}
+    given = installed().get(module, frozenset())
     return bool(given) and not given & distributions(environment)

@@ -11,7 +11,6 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Callable
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ import yaml
 from azure.ai.ml import load_component
 from azure.ai.ml._utils._asset_utils import get_ignore_file, get_upload_files_from_folder
 from tests.drift.support import collect, drift, label
-from tests.specs.environments import lacks
+from tests.specs.environments import installed, lacks
 
 from digits.data import hands
 from digits.data.sets import embedded
@@ -101,7 +100,7 @@ def only(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, 
     (site / "sitecustomize.py").write_text(ONLY)
 
     def only(environment: str) -> dict[str, str]:
-        lacking = sorted(module for module in packages_distributions() if lacks(environment, module))
+        lacking = sorted(module for module in installed() if lacks(environment, module))
         return {"PYTHONPATH": str(site), "LACKING": json.dumps(lacking)}
 
     return only

@@ -32,7 +32,7 @@ ASSUMED = (1, 5)  # requests that look ordinary, of so many, assumed of a change
 MEMORY = 100  # requests over which the frequencies of the classes are learned
 PRIOR = 20  # requests' worth of the reference's frequencies that they begin with
 KEPT = 100  # changes that are remembered
-LUCK = 0.2  # the part of `certified` that is for a reference that happens to mislead
+REFERENCE_RISK = 0.2  # the part of `certified` that is for a reference that happens to mislead
 
 # In dating a change, what these bets, on the hardly ever seen, must win of every request to be winning.
 _HANDICAPPED, _HANDICAP = (*SCORES, "together"), 0.5
@@ -73,7 +73,7 @@ class Detector:
         if certified is not None and not 0 < certified < 1:
             raise ValueError(f"certified is {certified!r}; it must be a chance between 0 and 1")
         self.gamma, self.certified = gamma, certified
-        self.bets = bets(reference, None if certified is None else LUCK * certified)
+        self.bets = bets(reference, None if certified is None else REFERENCE_RISK * certified)
         self._names = self.bets.names
         self._weights = np.log(list(self.bets.weights.values()))
         self._classes = self._names.index("classes")
@@ -117,10 +117,10 @@ class Detector:
             return math.log(self.gamma)
         # After every change that is over the game begins anew, with less to lose: 1/2 + 1/6 + 1/12 + ... = 1.
         number = self.alarms + 1
-        return -math.log((1 - LUCK) * self.certified / (number * (number + 1)))
+        return -math.log((1 - REFERENCE_RISK) * self.certified / (number * (number + 1)))
 
     def update(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Look at n further requests, arrays (n,) by name as an endpoint collects them; their evidence, (n,).
+        """Findings at n further requests, arrays (n,) by name as an endpoint collects them; their evidence, (n,).
 
         The evidence is the natural logarithm of what is owned after each request: above the `threshold` there is an
         alarm. Columns that are missing, and NaN, count neither for nor against, nor does what another model answered.

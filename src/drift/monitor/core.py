@@ -17,8 +17,8 @@ from drift.records.labels import truths as truths_of
 from drift.records.memory import Memory
 from drift.records.reader import Row
 from drift.report import page
-from drift.verdict import verdict
-from drift.verdict.findings import Look, most_unlike
+from drift.verdict import measures, verdict, words
+from drift.verdict.findings import Findings, most_unlike
 
 REPORT, VERDICT = "report.html", "verdict.json"
 FEW = 100  # digits of a hand, by which nothing can be said to be rarer than one in so many
@@ -47,9 +47,9 @@ def new_detector(model: Path, promise: Mapping[str, float] | None) -> Detector:
         raise DataError(f"--{error}") from error
 
 
-def looked(
+def findings_of(
     seen: collected.Collected, detector: Detector, evidence: np.ndarray, numbers: np.ndarray | None = None
-) -> Look:
+) -> Findings:
     """What a person is shown of requests. numbers: (n,) the detector's of them, where they are not all it was given."""
     if numbers is None:
         numbers = np.arange(len(seen))
@@ -63,33 +63,35 @@ def looked(
         seen.problems.append(f"{told}: a change is noticed later, and a short one perhaps not")
     found = verdict.judge(seen, detector.changes, numbers, detector.requests)
     surprise = detector.bets.logarithms(seen.columns)[:, detector.bets.names.index("together")]
-    return Look(seen, found, evidence, surprise, detector, numbers)
+    return Findings(seen, found, evidence, surprise, detector, numbers)
 
 
-def look_back(place: Place, detector: Detector, memory: Memory, truths: Mapping[str, Row], problems: list[str]) -> Look:
+def remembered(
+    place: Place, detector: Detector, memory: Memory, truths: Mapping[str, Row], problems: list[str]
+) -> Findings:
     """The same of what is remembered of the requests that were followed; truths: what is known of requests, by id."""
     numbers, rows, evidence = memory.recall()
     if missing := len(truths.keys() - {row["id"] for row in rows}):
         problems = [*problems, f"{missing:,} of {len(truths):,} labels are of no request that was looked at"]
     seen = collected.assemble(rows, numbers, truths, place.folder, problems)
-    return replace(looked(seen, detector, evidence, np.array(numbers)), dates=memory.dates)
+    return replace(findings_of(seen, detector, evidence, np.array(numbers)), dates=memory.dates)
 
 
-def write(look: Look, folder: Path) -> None:
+def write(findings: Findings, folder: Path) -> None:
     """report.html and verdict.json."""
-    (folder / REPORT).write_text(page.page(look), encoding="utf-8")
-    (folder / VERDICT).write_text(json.dumps(summary(look), indent=2) + "\n", encoding="utf-8")
+    (folder / REPORT).write_text(page.page(findings), encoding="utf-8")
+    (folder / VERDICT).write_text(json.dumps(summary(findings), indent=2) + "\n", encoding="utf-8")
 
 
-def summary(look: Look) -> dict[str, Any]:
+def summary(findings: Findings) -> dict[str, Any]:
     """The verdict as JSON: what the page says, with ticks and dates in place of indices."""
-    seen, found = look.seen, look.found
+    seen, found = findings.seen, findings.verdict
     return _finite(
         {
             "run": str(seen["run"][0]),
-            "requests": look.requests,
-            "promise": look.detector.promise,
-            "reference": len(look.detector.bets.reference),
+            "requests": findings.requests,
+            "promise": findings.detector.promise,
+            "reference": len(findings.detector.bets.reference),
             "drifted": bool(found.changes),
             "standing": found.standing,
             "headline": found.headline,
@@ -97,38 +99,40 @@ def summary(look: Look) -> dict[str, Any]:
             "accuracy": found.accuracy,
             "accuracy_outside_changes": found.calm_accuracy,
             "accuracy_in_changes": found.changed_accuracy,
-            "anomalies": int(page.unsure(seen).sum()),
+            "anomalies": int(measures.unsure(seen).sum()),
             "changes": [
                 asdict(change)
-                | _when(look, change)
+                | _when(findings, change)
                 | {
                     "evidence": math.exp(min(change.evidence, 700)),
-                    "rarity": verdict.rarity(change.evidence, look.detector.certified is not None),
+                    "rarity": words.rarity(change.evidence, findings.detector.certified is not None),
                 }
                 for change in found.changes
             ],
-            "most_unlike": [str(seen["id"][index]) for index in most_unlike(look, page.UNLIKE)],
+            "most_unlike": [str(seen["id"][index]) for index in most_unlike(findings, page.UNLIKE)],
             "problems": seen.problems,
         }
     )
 
 
-def _when(look: Look, change: verdict.Change) -> dict[str, Any]:
+def _when(findings: Findings, change: verdict.DescribedChange) -> dict[str, Any]:
     """Ticks and dates of a change; of one that lasts, the last request is the last of all."""
     first, seen, last = change.numbers
-    numbers = {"first": first, "seen": seen, "last": look.requests - 1 if last is None else last}
-    when = {key: look.when(number) for key, number in numbers.items()}
+    numbers = {"first": first, "seen": seen, "last": findings.requests - 1 if last is None else last}
+    when = {key: findings.when(number) for key, number in numbers.items()}
     return {key: tick for key, (tick, _) in when.items()} | {f"{key}_date": date for key, (_, date) in when.items()}
 
 
-def tell(look: Look) -> None:
+def tell(findings: Findings) -> None:
     """Print the verdict as one would say it."""
-    seen, found = look.seen, look.found
+    seen, found = findings.seen, findings.verdict
     known = int(seen.labelled.sum())
-    right = f" {found.accuracy:.1%} of {known:,} digits were read right." if known else f" {look.requests:,} requests."
+    right = (
+        f" {found.accuracy:.1%} of {known:,} digits were read right." if known else f" {findings.requests:,} requests."
+    )
     print(f"{found.headline}.{right}")
     for change in found.changes:
-        print(f"  {' '.join(page.describe(look, change))}")
+        print(f"  {' '.join(words.describe(findings, change))}")
     print(found.advice)
     for problem in seen.problems:
         print(f"note: {problem}", file=sys.stderr)

@@ -35,7 +35,7 @@ from drift.verdict import verdict
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="drift.monitor", description="Look at what an endpoint collected.")
+    parser = argparse.ArgumentParser(prog="drift.monitor", description="Findings at what an endpoint collected.")
     parser.add_argument("--collected", type=Path, required=True, metavar="DIR", help="folder the data is collected in")
     parser.add_argument(
         "--model", type=Path, required=True, metavar="DIR", help="the model that serves, as digits.jobs.train saved it"
@@ -82,7 +82,7 @@ def monitor(
     wait: float = 0,
     name: str = "digits",
 ) -> verdict.Verdict:
-    """Look at what was collected, by the reference that the model folder has. Raises DataError.
+    """Findings at what was collected, by the reference that the model folder has. Raises DataError.
 
     Writes report.html and verdict.json to `out`, logs to MLflow, and tells the verdict. promise: Detector's.
     """
@@ -92,20 +92,20 @@ def monitor(
     simulated = bool(truths) and all(row["tick"] >= 0 for row in truths.values())
     if simulated and labels:
         seen = _read(place, labels, wait)
-        look = core.looked(seen, detector, detector.update(seen.columns))
+        findings = core.findings_of(seen, detector, detector.update(seen.columns))
     else:
         memory = _follow(place, detector, truths, problems)
-        look = core.look_back(place, detector, memory, truths, problems)
-        seen = look.seen
+        findings = core.remembered(place, detector, memory, truths, problems)
+        seen = findings.seen
 
     run = str(seen["run"][0]) or f"{place.endpoint or 'production'}-{str(seen['date'][-1])[:10]}"
     with tracking.run(run) as run_id, output.folder(out) as scratch:
-        core.write(look, scratch)
-        runs.log(run_id, look, scratch, with_requests=simulated)
-        runs.tag_model(name, model, look)
-    core.tell(look)
+        core.write(findings, scratch)
+        runs.log(run_id, findings, scratch, with_requests=simulated)
+        runs.tag_model(name, model, findings)
+    core.tell(findings)
     print(f"Report: {out / core.REPORT}")
-    return look.found
+    return findings.verdict
 
 
 def _follow(place: core.Place, detector: Detector, truths: Mapping[str, reader.Row], problems: list[str]) -> Memory:

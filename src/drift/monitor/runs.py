@@ -15,28 +15,28 @@ import numpy as np
 from digits.data import ink
 from digits.network import lite
 from drift.records.collected import Collected
-from drift.report import page
+from drift.verdict import measures
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from drift.verdict.findings import Look
+    from drift.verdict.findings import Findings
 
 REQUESTS = 300  # up to so many there is an MLflow run for each
 BATCH = 1000  # metrics in one call, MLflow's limit
 
 
-def log(run_id: str, look: Look, folder: Path, with_requests: bool) -> None:
-    """The look as the run `run_id`: metrics, tags, the files of `folder`; and a run for each request, if few."""
+def log(run_id: str, findings: Findings, folder: Path, with_requests: bool) -> None:
+    """The findings as the run `run_id`: metrics, tags, the files of `folder`; and a run for each request, if few."""
     import mlflow
     from mlflow.entities import Metric, Param, RunTag
 
     client, now = mlflow.MlflowClient(), int(time.time() * 1000)
-    seen, found = look.seen, look.found
+    seen, found = findings.seen, findings.verdict
     metrics = [
         Metric(name, float(value), now, int(tick))
-        for name, values in series(look).items()
+        for name, values in series(findings).items()
         for tick, value in zip(seen["tick"], values, strict=True)
         if not np.isnan(value)
     ]
@@ -45,9 +45,9 @@ def log(run_id: str, look: Look, folder: Path, with_requests: bool) -> None:
         metrics.append(Metric("accuracy", found.accuracy, now, 0))
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics[start : start + BATCH])
-    promise = [Param(name, str(value)) for name, value in look.detector.promise.items()]
-    tags = {"verdict": f"{found.headline}. {found.advice}"} | drift_tags(look)
-    size = Param("reference", str(len(look.detector.bets.reference)))
+    promise = [Param(name, str(value)) for name, value in findings.detector.promise.items()]
+    tags = {"verdict": f"{found.headline}. {found.advice}"} | drift_tags(findings)
+    size = Param("reference", str(len(findings.detector.bets.reference)))
     client.log_batch(run_id, params=[*promise, size], tags=[RunTag(*tag) for tag in tags.items()])
     client.log_artifacts(run_id, str(folder))
     if not with_requests:
@@ -66,34 +66,34 @@ def log(run_id: str, look: Look, folder: Path, with_requests: bool) -> None:
                 pass
 
 
-def series(look: Look) -> dict[str, np.ndarray]:
+def series(findings: Findings) -> dict[str, np.ndarray]:
     """What is logged for every request: arrays (n,), NaN where there is nothing to log.
 
     evidence: its decimal logarithm, so that 4 is "once in 10,000 requests".
     """
-    seen = look.seen
+    seen = findings.seen
     # MLflow takes these in a name, and a scenario's source may have others.
     names = [re.sub(r"[^\w .:/-]", "_", name, flags=re.ASCII) for name in seen.sources]
     table = {f"weight_{name}": seen.weights[:, k] for k, name in enumerate(names)}
-    table |= {"evidence": look.evidence / math.log(10), "surprise": look.surprise / math.log(10)}
+    table |= {"evidence": findings.evidence / math.log(10), "surprise": findings.surprise / math.log(10)}
     table |= {name: seen[name] for name in ("confidence", "distance", *ink.STATISTICS) if name in seen.columns}
-    table["anomalous_pred_proba"] = np.where(page.unsure(seen), seen["confidence"], np.nan)
+    table["anomalous_pred_proba"] = np.where(measures.unsure(seen), seen["confidence"], np.nan)
     if seen.labelled.all():
         right = seen["prediction"] == seen["label"]
-        table |= {"correct": right.astype(float), f"accuracy_last_{page.ROLLING}": page.recent(right)}
+        table |= {"correct": right.astype(float), f"accuracy_last_{measures.ROLLING}": measures.recent(right)}
     return table
 
 
-def drift_tags(look: Look) -> dict[str, str]:
+def drift_tags(findings: Findings) -> dict[str, str]:
     """What a run, and a model version, is tagged with: whether there was a change, since when, in what."""
-    if not look.found.changes:
+    if not findings.verdict.changes:
         return {"drift": "none"}
-    last = look.found.changes[-1]
-    told = {"drift": "over" if last.ended else "standing", "drift.since": look.when(last.numbers[0])[1]}
+    last = findings.verdict.changes[-1]
+    told = {"drift": "over" if last.ended else "standing", "drift.since": findings.when(last.numbers[0])[1]}
     return told | {"drift.score": last.score, "drift.words": ", ".join(last.words)}
 
 
-def tag_model(name: str, model: Path, look: Look) -> None:
+def tag_model(name: str, model: Path, findings: Findings) -> None:
     """Tag the registered version of the model `name` that is this very model, if there is one."""
     import mlflow
 
@@ -103,7 +103,7 @@ def tag_model(name: str, model: Path, look: Look) -> None:
     if version is None:
         return
     client = mlflow.MlflowClient()
-    for key, value in drift_tags(look).items():
+    for key, value in drift_tags(findings).items():
         client.set_model_version_tag(name, version.version, key, value)
 
 
@@ -120,7 +120,7 @@ def _log_request(
     run = client.create_run(experiment, tags=tags, run_name=id).info.run_id
     # The one parameter, for the comparison begins with an axis for each.
     client.log_batch(run, _request_metrics(seen, index, now), [Param("source", str(seen["source"][index]))])
-    if seen.seen[index]:
+    if seen.pictured[index]:
         folder = scratch / str(index)
         folder.mkdir()
         Image.fromarray(seen.images[index]).save(folder / "data.png")
@@ -133,6 +133,6 @@ def _request_metrics(seen: Collected, index: int, now: int) -> list[Metric]:
 
     values = {"tick": seen["tick"][index], "prediction": seen["prediction"][index]}
     values |= {f"probability_class_{digit}": seen[f"probability_{digit}"][index] for digit in range(10)}
-    if page.unsure(seen)[index]:
+    if measures.unsure(seen)[index]:
         values["anomalous_pred_proba"] = seen["confidence"][index]
     return [Metric(name, float(value), now, int(seen["tick"][index])) for name, value in values.items()]

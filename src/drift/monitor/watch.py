@@ -23,9 +23,8 @@ from drift.monitor import core, runs
 from drift.records import collected, reader
 from drift.records.follow import Follower
 from drift.records.memory import Memory
-from drift.report import page
-from drift.verdict import verdict
-from drift.verdict.findings import Look
+from drift.verdict import words
+from drift.verdict.findings import Findings
 
 STATE = "state.json"
 PAUSE = 0.5  # seconds between two looks
@@ -63,11 +62,11 @@ def watch(
             """Say what has changed since that was last said."""
             if state.told == _known(detector):
                 return
-            look = _look(place, state, labels)
-            _tell(look, state.told, out)
-            for key, value in runs.drift_tags(look).items():
+            findings = _findings(place, state, labels)
+            _tell(findings, state.told, out)
+            for key, value in runs.drift_tags(findings).items():
                 client.set_tag(run_id, key, value)
-            runs.tag_model(name, model, look)
+            runs.tag_model(name, model, findings)
             state.told = _known(detector)
             state.keep()
 
@@ -89,11 +88,11 @@ def watch(
         except KeyboardInterrupt:
             print()
         if state.memory:  # and not interrupted over the very first
-            look = _look(place, state, labels)
+            findings = _findings(place, state, labels)
             with output.folder(out) as scratch:
-                core.write(look, scratch)
+                core.write(findings, scratch)
             client.log_artifact(run_id, str(out / core.REPORT))
-            print(f"{look.found.headline}. Report: {out / core.REPORT}")
+            print(f"{findings.verdict.headline}. Report: {out / core.REPORT}")
     return detector
 
 
@@ -141,13 +140,13 @@ class _State:
         scratch.replace(self.file)
 
 
-def _look(place: core.Place, state: _State, labels: Path | None) -> Look:
+def _findings(place: core.Place, state: _State, labels: Path | None) -> Findings:
     problems = list(state.follower.problems)
     try:
         truths = core.labelled(labels, problems)
     except DataError:  # not there yet, or nothing in it
         truths = {}
-    return core.look_back(place, state.detector, state.memory, truths, problems)
+    return core.remembered(place, state.detector, state.memory, truths, problems)
 
 
 def _known(detector: Detector) -> dict[int, bool]:
@@ -155,23 +154,23 @@ def _known(detector: Detector) -> dict[int, bool]:
     return {change.seen: change.cleared is not None for change in detector.changes}
 
 
-def _tell(look: Look, before: Mapping[int, bool], out: Path) -> None:
+def _tell(findings: Findings, before: Mapping[int, bool], out: Path) -> None:
     """Say what has changed since, and write the report on it."""
     clear = "\r\x1b[K" if sys.stdout.isatty() else ""
-    for change in look.found.changes:
+    for change in findings.verdict.changes:
         was = before.get(change.numbers[1])
         if was != change.ended:
             what = "ALARM" if not change.ended else "ALARM, and ALL CLEAR" if was is None else "ALL CLEAR"
-            print(f"{clear}{what}: {' '.join(page.describe(look, change))}", flush=True)
+            print(f"{clear}{what}: {' '.join(words.describe(findings, change))}", flush=True)
     with output.folder(out) as scratch:
-        core.write(look, scratch)
+        core.write(findings, scratch)
 
 
 def _show(detector: Detector, evidence: float) -> None:
     """One line that says how things are, where there is a terminal to say it on again and again."""
     if sys.stdout.isatty():
         state = "normal" if detector.standing is None else "CHANGED"
-        line = f"{detector.requests:,} requests · {state} · {verdict.rarity(evidence, detector.certified is not None)}"
+        line = f"{detector.requests:,} requests · {state} · {words.rarity(evidence, detector.certified is not None)}"
         print(f"\r\x1b[K{line[:110]}", end="", flush=True)
 
 

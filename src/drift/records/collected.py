@@ -28,7 +28,7 @@ class Collected:
     columns: arrays (n,) by name: id, run, scenario, tick, date, source, label, deployment, model (the fingerprint of
     that which answered, "" where it is not told), and every column of model_inputs and model_outputs. A number that was
     not collected is NaN, a label that is not known -1, a source "".
-    weights: (n, sources), and `sources` names them. images: uint8 (n, 28, 28), zeros where `seen` (n,) is False.
+    weights: (n, sources), and `sources` names them. images: uint8 (n, 28, 28), zeros where `pictured` (n,) is False.
     problems: sentences on what is missing or could not be read.
     """
 
@@ -36,7 +36,7 @@ class Collected:
     weights: np.ndarray
     sources: list[str]
     images: np.ndarray
-    seen: np.ndarray
+    pictured: np.ndarray
     problems: list[str]
 
     def __len__(self) -> int:

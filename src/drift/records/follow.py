@@ -21,7 +21,9 @@ from drift.records.reader import INPUTS, OUTPUTS, Row
 
 MOST = 5_000  # requests at once
 PATIENCE = 5.0  # seconds that each row of model_outputs waits for its other half
-PROBES = "aml-rollout-"  # how the ids begin of what a rollout asks again: no user's requests
+# A request whose id begins like this is no user's: who asks an endpoint to test it, such as a rollout, says so by it
+# (docs/rollout.md).
+PROBES = "probe-"
 EARLY = 10_000  # rows of model_inputs that are kept for outputs still to come
 
 

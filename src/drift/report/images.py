@@ -14,7 +14,7 @@ from drift.records.collected import Collected
 from drift.report.parts import outside, style
 
 if TYPE_CHECKING:
-    from drift.verdict.findings import Look
+    from drift.verdict.findings import Findings
 
 SHOWN = 40  # images shown at once; the others wait behind a click
 
@@ -63,16 +63,16 @@ def gallery(pictures: Pictures, indices: np.ndarray, ask: bool = False) -> str:
     return html
 
 
-def typical(look: "Look") -> np.ndarray:
+def typical(findings: "Findings") -> np.ndarray:
     """Indices of the least surprising request of each class before the first change, or else outside all of them."""
-    calm = outside(look)
-    if look.found.changes and (before := calm & (np.arange(len(calm)) < look.found.changes[0].first)).any():
+    calm = outside(findings)
+    if findings.verdict.changes and (before := calm & (np.arange(len(calm)) < findings.verdict.changes[0].first)).any():
         calm = before
-    order = np.argsort(look.surprise, kind="stable")
-    order = order[(calm & look.seen.seen)[order]]
-    read = look.seen["prediction"][order]
+    order = np.argsort(findings.surprise, kind="stable")
+    order = order[(calm & findings.seen.pictured)[order]]
+    read = findings.seen["prediction"][order]
     found = [order[read == digit][0] for digit in range(10) if (read == digit).any()]
-    return np.array(found if look.found.changes else [], int)
+    return np.array(found if findings.verdict.changes else [], int)
 
 
 def gallery_told(pictures: Pictures, anomalous: np.ndarray) -> str:

@@ -11,47 +11,47 @@ from digits.data.hands import HANDS, of_source, source_title
 from drift.records.collected import Collected
 from drift.records.memory import LAST, OF_A_CHANGE
 from drift.report.marks import OTHER, marks
-from drift.verdict.verdict import SCORES, Change, Verdict
+from drift.verdict.verdict import SCORES, DescribedChange, Verdict
 
 if TYPE_CHECKING:
-    from drift.verdict.findings import Look
+    from drift.verdict.findings import Findings
 
-TOLD = 6  # changes told of in full, the last ones
+IN_FULL = 6  # changes told of in full, the last ones
 BARS = 5  # scores shown of a change
 _SIZES = ((15, "a thousand trillion"), (12, "a trillion"), (9, "a billion"), (6, "a million"))
 
 
-def outside(look: "Look") -> np.ndarray:
+def outside(findings: "Findings") -> np.ndarray:
     """Which requests are in no change: bool (n,)."""
-    calm = np.ones(len(look.seen), bool)
-    for change in look.found.changes:
+    calm = np.ones(len(findings.seen), bool)
+    for change in findings.verdict.changes:
         calm[change.first : change.last + 1] = False
     return calm
 
 
-def changes(look: "Look", told: list[tuple[str, str]]) -> str:
-    """What happened, a paragraph for each change: the last TOLD, the others behind a click."""
+def changes(findings: "Findings", told: list[tuple[str, str]]) -> str:
+    """What happened, a paragraph for each change: the last IN_FULL, the others behind a click."""
     several = len(told) > 1
     items = [
-        f'<li class="{style(look.seen, change.source or "")}">{f"<i>{number}</i>" if several else ""}'
+        f'<li class="{style(findings.seen, change.source or "")}">{f"<i>{number}</i>" if several else ""}'
         f"<b>{escape(when)}</b> {escape(what)}</li>"
-        for number, (change, (when, what)) in enumerate(zip(look.found.changes, told, strict=True), 1)
+        for number, (change, (when, what)) in enumerate(zip(findings.verdict.changes, told, strict=True), 1)
     ]
     if not items:
         return ""
-    earlier = "".join(items[:-TOLD])
+    earlier = "".join(items[:-IN_FULL])
     if earlier:
-        count = len(items) - TOLD
+        count = len(items) - IN_FULL
         earlier = f'<details><summary>{count} earlier</summary><ol class="changes">{earlier}</ol></details>'
-    return f'{earlier}<ol class="changes">{"".join(items[-TOLD:])}</ol>'
+    return f'{earlier}<ol class="changes">{"".join(items[-IN_FULL:])}</ol>'
 
 
-def tiles(look: "Look", anomalous: np.ndarray) -> str:
+def tiles(findings: "Findings", anomalous: np.ndarray) -> str:
     """The few numbers that are worth a large type."""
-    found, known = look.found, int(look.seen.labelled.sum())
+    found, known = findings.verdict, int(findings.seen.labelled.sum())
     rows = []
     if known:
-        of = f" <small>of {known:,}</small>" if known < len(look.seen) else ""
+        of = f" <small>of {known:,}</small>" if known < len(findings.seen) else ""
         rows.append(("read right", f"{found.accuracy:.0%}{of}"))
     for name, value in zip(periods(found), (found.calm_accuracy, found.changed_accuracy), strict=True):
         if found.changes and not math.isnan(value):
@@ -74,41 +74,45 @@ def periods(found: Verdict) -> tuple[str, str]:
     )
 
 
-def timeline(look: "Look") -> str:
+def timeline(findings: "Findings") -> str:
     """How the first chart is to be read."""
-    if look.detector.certified is not None:
+    if findings.detector.certified is not None:
         told = "How unlikely it is, after each request, that normal digits ever look as unusual as these."
     else:
         told = "How rarely, after each request, normal digits look as unusual as these."
-    if not look.found.changes:
+    if not findings.verdict.changes:
         return f"{told} Had the line passed the dashed one, that would have been an alarm."
     told = f"{told} Where the line passes the dashed one is an alarm; shaded is what the monitor says has changed."
-    return f"{told} It begins anew once it is certain that a change is over." if look.found.changes[0].ended else told
+    return (
+        f"{told} It begins anew once it is certain that a change is over."
+        if findings.verdict.changes[0].ended
+        else told
+    )
 
 
-def others(look: "Look") -> list[str]:
+def others(findings: "Findings") -> list[str]:
     """That there are requests which are not shown, if so."""
-    shown = len(look.seen)
-    if shown == look.requests:
+    shown = len(findings.seen)
+    if shown == findings.requests:
         return []
     kept = f"the last {LAST:,}, the first {OF_A_CHANGE} of every change, and what is labelled"
     since = "of those that a watch has seen since it was last started"
-    return [f"Shown are {shown:,} of the {look.requests:,} requests, all of which were looked at: {kept}, {since}"]
+    return [f"Shown are {shown:,} of the {findings.requests:,} requests, all of which were looked at: {kept}, {since}"]
 
 
-def scores(look: "Look") -> str:
-    """A figure for each change, the last TOLD: which scores tell of it, and what moved."""
-    found = list(enumerate(look.found.changes, 1))[-TOLD:]
-    several = len(look.found.changes) > 1
+def scores(findings: "Findings") -> str:
+    """A figure for each change, the last IN_FULL: which scores tell of it, and what moved."""
+    found = list(enumerate(findings.verdict.changes, 1))[-IN_FULL:]
+    several = len(findings.verdict.changes) > 1
     # Two side by side, and what is left over as wide as two.
     return "".join(
-        _scores(look, number if several else 0, change, wide=len(found) % 2 == 1 and number == found[-1][0])
+        _scores(findings, number if several else 0, change, wide=len(found) % 2 == 1 and number == found[-1][0])
         for number, change in found
     )
 
 
-def _scores(look: "Look", number: int, change: Change, wide: bool) -> str:
-    certified = look.detector.certified is not None
+def _scores(findings: "Findings", number: int, change: DescribedChange, wide: bool) -> str:
+    certified = findings.detector.certified is not None
     best = list(change.scores.items())[:BARS]
     most = max([value for _, value in best], default=1.0)
     bars = "".join(
@@ -118,10 +122,10 @@ def _scores(look: "Look", number: int, change: Change, wide: bool) -> str:
     )
     moved = "".join(
         f"<tr><th>{escape(name)}</th><td>{before}</td><td>{during}</td></tr>"
-        for name, before, during in _moved(look, change)
+        for name, before, during in _moved(findings, change)
     )
-    before, during = periods(look.found) if not number else ("outside the changes", "in this one")
-    heading = f"Change {number}: what gave it away" if number else "What gave it away"
+    before, during = periods(findings.verdict) if not number else ("outside the changes", "in this one")
+    heading = f"DescribedChange {number}: what gave it away" if number else "What gave it away"
     chance = (
         "the chance that normal digits ever show the like" if certified else "how rarely normal digits show the like"
     )
@@ -137,14 +141,14 @@ def _scores(look: "Look", number: int, change: Change, wide: bool) -> str:
     )
 
 
-def _moved(look: "Look", change: Change) -> list[tuple[str, str, str]]:
+def _moved(findings: "Findings", change: DescribedChange) -> list[tuple[str, str, str]]:
     """What moved, before and during: the statistics that are told of, and how sure the model was."""
     rows = [(ink.STATISTICS[name], _number(before), _number(during)) for name, (before, during) in change.what.items()]
-    sure = look.seen.columns.get("confidence")
+    sure = findings.seen.columns.get("confidence")
     if sure is not None:
         before, during = (
             f"{np.nanmean(part):.0%}" if not np.isnan(part).all() else "–"
-            for part in (sure[outside(look)], sure[change.first : change.last + 1])
+            for part in (sure[outside(findings)], sure[change.first : change.last + 1])
         )
         rows.append(("how sure the model was of its answer", before, during))
     return rows
@@ -166,13 +170,13 @@ def odds(evidence: float, certified: bool) -> str:
     return f"{once} 10<sup>{decades:,.0f}</sup>"
 
 
-def confusion(look: "Look") -> str:
+def confusion(findings: "Findings") -> str:
     """What was taken for what, outside the changes and in them, as far as labels tell."""
-    seen, calm = look.seen, outside(look)
+    seen, calm = findings.seen, outside(findings)
     parts = (
         [("", np.ones(len(seen), bool))]
-        if not look.found.changes
-        else list(zip(periods(look.found), (calm, ~calm), strict=True))
+        if not findings.verdict.changes
+        else list(zip(periods(findings.verdict), (calm, ~calm), strict=True))
     )
     return "".join(
         _matrix(name, seen["label"][known], seen["prediction"][known].astype(int))
@@ -239,9 +243,9 @@ def style(seen: Collected, source: str) -> str:
     return f"other-{others.index(source) + 1}" if source in others else "other"
 
 
-def promise(look: "Look") -> list[str]:
+def promise(findings: "Findings") -> list[str]:
     """What the detector promises, and what not."""
-    size, detector = f"{len(look.detector.bets.reference):,}", look.detector
+    size, detector = f"{len(findings.detector.bets.reference):,}", findings.detector
     if detector.certified is not None:
         kept = (
             f"the chance that there is ever a false alarm is at most {detector.certified:.3g}, "

@@ -11,7 +11,7 @@ from drift.verdict.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Look:
+class Findings:
     """What was looked at and what came of it; all arrays are of the same requests.
 
     evidence: (n,) the natural logarithm of the detector's after each. surprise: (n,) how much each alone speaks
@@ -21,7 +21,7 @@ class Look:
     """
 
     seen: Collected
-    found: Verdict
+    verdict: Verdict
     evidence: np.ndarray
     surprise: np.ndarray
     detector: Detector
@@ -41,15 +41,15 @@ class Look:
         return self.detector.requests
 
 
-def most_unlike(look: Look, count: int) -> np.ndarray:
+def most_unlike(findings: Findings, count: int) -> np.ndarray:
     """Indices of the requests in changes that are most unlike the reference, worst first: those worth labelling.
 
     As many of every change, as far as there are.
     """
     places: dict[int, int] = {}  # of each request its place among its change's, the worst being 0
-    for change in look.found.changes:
+    for change in findings.verdict.changes:
         inside = np.arange(change.first, change.last + 1)
-        worst = inside[np.argsort(-look.surprise[inside], kind="stable")]
-        places |= {int(index): place for place, index in enumerate(worst[look.surprise[worst] > 0])}
-    chosen = sorted(places, key=lambda index: (places[index], -look.surprise[index]))[:count]
-    return np.array(sorted(chosen, key=lambda index: -look.surprise[index]), int)
+        worst = inside[np.argsort(-findings.surprise[inside], kind="stable")]
+        places |= {int(index): place for place, index in enumerate(worst[findings.surprise[worst] > 0])}
+    chosen = sorted(places, key=lambda index: (places[index], -findings.surprise[index]))[:count]
+    return np.array(sorted(chosen, key=lambda index: -findings.surprise[index]), int)

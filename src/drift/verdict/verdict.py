@@ -52,10 +52,10 @@ SCORES = {
 
 
 @dataclass(frozen=True)
-class Change:
-    """A stretch of requests unlike those the model was tested on; positions are indices of the requests looked at.
+class DescribedChange:
+    """A change that the detector found (drift.detect), in a person's terms.
 
-    Where it has none among these, `last` is before `first`.
+    Positions are indices of the requests looked at. Where it has none among these, `last` is before `first`.
     """
 
     first: int  # as estimated
@@ -80,7 +80,7 @@ class Verdict:
 
     headline: str
     advice: str
-    changes: list[Change]
+    changes: list[DescribedChange]
     accuracy: float  # NaN where nothing is labelled, and so the next two
     calm_accuracy: float  # outside the changes
     changed_accuracy: float  # in the changes
@@ -121,7 +121,9 @@ def _stretch(change: detector.Change, numbers: np.ndarray) -> slice:
     return slice(start, max(start, stop))
 
 
-def _change(seen: Collected, change: detector.Change, stretch: slice, calm: np.ndarray, numbers: np.ndarray) -> Change:
+def _change(
+    seen: Collected, change: detector.Change, stretch: slice, calm: np.ndarray, numbers: np.ndarray
+) -> DescribedChange:
     moved = sorted(
         (name for name, value in change.scores.items() if name[:-1] in STATISTICS and value >= CLEARLY),
         key=lambda name: -change.scores[name],
@@ -135,7 +137,7 @@ def _change(seen: Collected, change: detector.Change, stretch: slice, calm: np.n
     known = seen.labelled[stretch]
     right = (seen["prediction"] == seen["label"])[stretch]
     source, share = _writer(seen, stretch, calm)
-    return Change(
+    return DescribedChange(
         first=stretch.start,
         seen=min(int(np.searchsorted(numbers, change.seen)), len(seen) - 1),
         last=stretch.stop - 1,
@@ -198,7 +200,7 @@ def _writer(seen: Collected, stretch: slice, calm: np.ndarray) -> tuple[str | No
     return most, _mean(inside == most)
 
 
-def _headline(changes: list[Change]) -> str:
+def _headline(changes: list[DescribedChange]) -> str:
     if not changes:
         return "Nothing changed"
     sources = {change.source for change in changes}
@@ -226,7 +228,7 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _advice(changes: list[Change], calm: float, changed: float, requests: int) -> str:
+def _advice(changes: list[DescribedChange], calm: float, changed: float, requests: int) -> str:
     if not changes:
         all_of_them = "The one request looks" if requests == 1 else f"All {requests:,} requests look"
         told = f"{all_of_them} like the digits the model was tested on."
@@ -246,31 +248,6 @@ def _advice(changes: list[Change], calm: float, changed: float, requests: int) -
     if ended:
         return f"{told} Before they come again, collect and label some of them, and retrain."
     return f"{told} Label some of what was collected, and retrain now."
-
-
-def rarity(evidence: float, certified: bool = False) -> str:
-    """Evidence as a person understands it: how long one would wait for the like among normal requests.
-
-    certified: it is of how unlikely it is that these ever look like that.
-    """
-    if certified:
-        return f"the chance that normal digits ever look like this is {_chance(evidence)}"
-    if evidence < math.log(10):
-        return "normal digits look like this every few requests"
-    if evidence < math.log(1e6):
-        times = math.exp(evidence)
-        return f"normal digits look like this once in {round(times, 1 - int(math.log10(times))):,.0f} requests"
-    for size, name in ((1e9, "a million"), (1e12, "a billion")):
-        if evidence < math.log(size):
-            return f"normal digits look like this less than once in {name} requests"
-    return "normal digits never look like this: less than once in a trillion requests"
-
-
-def _chance(evidence: float) -> str:
-    if evidence >= math.log(1e6):
-        return "less than 1 in a million"
-    times = math.exp(max(evidence, 0.0))
-    return f"1 in {round(times, 1 - int(math.log10(times))):,.0f}"
 
 
 def _mean(values: np.ndarray) -> float:

@@ -153,8 +153,8 @@ def test_run_and_model_are_tagged_with_the_drift(
     client.set_model_version_tag("watched", mine.version, registry.FINGERPRINT, mark)
     seen = collected.read(*external)
     detector = core.new_detector(trained, None)
-    look = core.looked(seen, detector, detector.update(seen.columns))
-    tag_model("watched", trained, look)
+    findings = core.findings_of(seen, detector, detector.update(seen.columns))
+    tag_model("watched", trained, findings)
     assert client.get_model_version("watched", mine.version).tags["drift"] == "standing"
     assert "drift" not in client.get_model_version("watched", other.version).tags
 
@@ -211,7 +211,7 @@ def headline(simulate: Simulate, trained: Path) -> Callable[..., str]:
     def headline(name: str, **options: Any) -> str:
         seen = collected.read(*simulate(name, **options))
         detector = core.new_detector(trained, None)
-        return core.looked(seen, detector, detector.update(seen.columns)).found.headline
+        return core.findings_of(seen, detector, detector.update(seen.columns)).found.headline
 
     return headline
 

@@ -75,7 +75,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_everything_is_joined_in_the_order_of_the_ticks(folder: Path, labels: Path) -> None:
     seen = collected.read(folder, labels)
-    assert len(seen) == N and not seen.problems and seen.seen.all()
+    assert len(seen) == N and not seen.problems and seen.pictured.all()
     assert seen["tick"].tolist() == seen["prediction"].tolist() == seen["ink"].tolist() == list(range(N))
     assert seen.images[:, 0, 0].tolist() == list(range(N)) and seen.images.dtype == np.uint8
     assert seen.sources == ["mnist", "japanese"] and seen.weights[4].tolist() == [0.5, 0.4]
@@ -115,7 +115,7 @@ def test_what_is_missing_is_told(tmp_path: Path, labels: Path) -> None:
     write(tmp_path / "c", "model_inputs", [record("model_inputs", "run-1", [{"ink": 7}])])
     write(tmp_path / "c", "request", [record("request", "run-0", picture(0)), record("request", "run-1", "no digit")])
     seen = collected.read(tmp_path / "c", labels)
-    assert seen["tick"].tolist() == [0, 1, 4] and seen.seen.tolist() == [True, False, False]
+    assert seen["tick"].tolist() == [0, 1, 4] and seen.pictured.tolist() == [True, False, False]
     assert np.isnan(seen["ink"][[0, 2]]).all() and seen["ink"][1] == 7
     assert seen.problems == [
         "3 of 6 requests have no whole record in model_outputs",
@@ -174,7 +174,7 @@ def test_several_images_of_a_request_are_told_apart(tmp_path: Path) -> None:
         for k in range(4)
     ]
     seen = collected.assemble(rows, range(4), {"run-0": {"label": 7, "source": "mnist"}}, tmp_path, [])
-    assert seen.images[:, 0, 0].tolist() == [10, 11, 12, 0] and seen.seen.tolist() == [True] * 3 + [False]
+    assert seen.images[:, 0, 0].tolist() == [10, 11, 12, 0] and seen.pictured.tolist() == [True] * 3 + [False]
     assert seen["label"].tolist() == [7, -1, -1, -1], "there is but one label for an id: the first image's"
 
 

@@ -15,7 +15,7 @@ from drift.detect.reference import Reference
 from drift.monitor import core
 from drift.records.collected import Collected
 from drift.report import page
-from drift.verdict.findings import Look, most_unlike
+from drift.verdict.findings import Findings, most_unlike
 
 N = 60
 
@@ -76,10 +76,10 @@ def followed(seen: Collected, known: int = 0) -> Collected:
     return replace(seen, columns=table, weights=np.zeros((n, 0)), sources=[])
 
 
-def looked(seen: Collected, known: Reference, **promise: float) -> Look:
+def looked(seen: Collected, known: Reference, **promise: float) -> Findings:
     detector = Detector(known, **promise)
     evidence = detector.update(seen.columns)
-    return core.looked(seen, detector, evidence)
+    return core.findings_of(seen, detector, evidence)
 
 
 def told(html: str) -> dict[str, Any]:
@@ -104,8 +104,8 @@ def test_it_says_what_happened_when_and_what_to_do(reference: Reference) -> None
 
 
 def test_the_evidence_its_threshold_and_the_alarm(reference: Reference) -> None:
-    look = looked(collected(), reference)
-    data = told(page.page(look))
+    findings = looked(collected(), reference)
+    data = told(page.page(findings))
     (change,), (threshold,) = data["changes"], data["thresholds"]
     assert threshold == {"from": 0, "value": pytest.approx(4)}, "once in 10,000"
     evidence = data["evidence"]
@@ -116,14 +116,14 @@ def test_the_evidence_its_threshold_and_the_alarm(reference: Reference) -> None:
 
 def test_certified_is_a_chance_and_asks_for_more_after_every_alarm(reference: Reference) -> None:
     seen = collected(200, foreign=slice(60, 110), unsure=0)
-    look = looked(seen, reference, certified=0.05)
-    html = page.page(look)
-    assert len(look.found.changes) == 1 and look.found.changes[0].ended
+    findings = looked(seen, reference, certified=0.05)
+    html = page.page(findings)
+    assert len(findings.verdict.changes) == 1 and findings.verdict.changes[0].ended
     data = told(html)
     assert data["certified"]
     one, two = data["thresholds"]
     assert 10 ** one["value"] == pytest.approx(50) and 10 ** two["value"] == pytest.approx(150)
-    assert one["from"] == 0 and two["from"] == look.found.changes[0].last + 1
+    assert one["from"] == 0 and two["from"] == findings.verdict.changes[0].last + 1
     said = text(html)
     assert "ever a false alarm is at most 0.05, by a reference of 2,000 digits" in said
     assert "the chance that normal digits ever look like this" in said and "once in" not in said
@@ -136,9 +136,9 @@ def test_what_is_promised_and_what_not(reference: Reference) -> None:
 
 
 def test_which_scores_tell_and_what_moved(reference: Reference) -> None:
-    look = looked(collected(), reference)
-    html = page.page(look)
-    (change,) = look.found.changes
+    findings = looked(collected(), reference)
+    html = page.page(findings)
+    (change,) = findings.verdict.changes
     bars = re.findall(r"<li><span>(.*?)</span><span>(.*?)</span>", html)
     assert 1 < len(bars) <= 5 and [name for name, _ in bars].count("mean brightness, 0 to 255") == 1
     assert all(odds.startswith("once in ") for _, odds in bars)
@@ -147,10 +147,10 @@ def test_which_scores_tell_and_what_moved(reference: Reference) -> None:
 
 
 def test_those_most_unlike_are_shown_with_their_ids(reference: Reference) -> None:
-    look = looked(collected(), reference)
-    html = page.page(look)
+    findings = looked(collected(), reference)
+    html = page.page(findings)
     part = html.split("Most unlike")[1].split("For comparison")[0]
-    worst = most_unlike(look, page.UNLIKE)
+    worst = most_unlike(findings, page.UNLIKE)
     assert re.findall(r'title="(.*?)"', part) == [f"spring-{index}" for index in worst]
     assert all(index >= 30 for index in worst)
     ordinary = html.split("For comparison")[1].split("</figure>")[0]
@@ -162,11 +162,11 @@ def test_those_most_unlike_are_shown_with_their_ids(reference: Reference) -> Non
 def test_every_change_has_some_among_the_most_unlike(reference: Reference) -> None:
     seen = collected(200, unsure=0, foreign=slice(40, 60))
     seen.columns["ink"][120:] += 90  # which is far stranger
-    look = looked(seen, reference)
-    assert len(look.found.changes) == 2
-    worst = most_unlike(look, 20)
+    findings = looked(seen, reference)
+    assert len(findings.verdict.changes) == 2
+    worst = most_unlike(findings, 20)
     assert len(worst) == 20 and 8 <= (worst < 100).sum() <= 12
-    assert (np.diff(look.surprise[worst]) <= 0).all()
+    assert (np.diff(findings.surprise[worst]) <= 0).all()
 
 
 def test_before_and_during_what_was_taken_for_what(reference: Reference) -> None:
@@ -185,8 +185,8 @@ def test_the_numbers_behind_the_other_charts(reference: Reference) -> None:
 
 @pytest.mark.parametrize("known", [0, 7])
 def test_with_no_labels_or_a_few(reference: Reference, known: int) -> None:
-    look = looked(followed(collected(), known), reference)
-    html = page.page(look)
+    findings = looked(followed(collected(), known), reference)
+    html = page.page(findings)
     data, said = told(html), text(html)
     assert "<h1>The digits have changed</h1>" in html
     assert "From 28 November 2026, 08:45 until the end, requests 30 to 59" in said
@@ -194,7 +194,7 @@ def test_with_no_labels_or_a_few(reference: Reference, known: int) -> None:
     assert data["unit"] == "request" and data["weights"] == [] and set(data["served"]) == {"unknown"}
     assert "Who wrote the digits" not in said and "by hand" not in said
     shares = [share for share in data["recent"] if share is not None]
-    worst = most_unlike(look, page.UNLIKE)
+    worst = most_unlike(findings, page.UNLIKE)
     asked = re.findall(r'data-id="(.*?)"', html)
     assert asked == [f"spring-{index}" for index in worst if not known or index % known]
     assert "read as -1" not in said and "-1," not in said and "nan" not in said
@@ -219,10 +219,10 @@ def test_only_the_last_of_many_requests_are_shown(reference: Reference) -> None:
     detector = Detector(reference)
     evidence = detector.update(seen.columns)[45:]
     table = {name: values[45:] for name, values in seen.columns.items()}
-    recent = Collected(table, seen.weights[45:], [], seen.images[45:], seen.seen[45:], [])
+    recent = Collected(table, seen.weights[45:], [], seen.images[45:], seen.pictured[45:], [])
     (found,) = detector.changes
     dates = {found.first: "2026-11-27T06:00:00Z", found.seen: "2026-11-27T06:00:05Z"}
-    html = page.page(replace(core.looked(recent, detector, evidence, np.arange(45, N)), dates=dates))
+    html = page.page(replace(core.findings_of(recent, detector, evidence, np.arange(45, N)), dates=dates))
     (change,) = told(html)["changes"]
     assert change["begun"] and change["told"] and change["first"] == 0
     assert "Shown are 15 of the 60 requests, all of which were looked at" in html
@@ -240,14 +240,14 @@ def test_a_change_of_which_nothing_is_shown_is_told_and_not_drawn(reference: Ref
         seen.weights[chosen],
         [],
         seen.images[chosen],
-        seen.seen[chosen],
+        seen.pictured[chosen],
         [],
     )
     dates = {60: "2026-11-28T09:30:00Z"}
-    look = replace(core.looked(part, detector, evidence[chosen], chosen), dates=dates)
-    (change,) = look.found.changes
+    findings = replace(core.findings_of(part, detector, evidence[chosen], chosen), dates=dates)
+    (change,) = findings.verdict.changes
     assert change.ended and change.last < change.first
-    html = page.page(look)
+    html = page.page(findings)
     data = told(html)
     assert data["changes"] == [] and data["gaps"] == [40]
     assert "<h1>The digits changed, and are as before again</h1>" in html and "09:30" in text(html)
@@ -328,12 +328,12 @@ def test_a_long_look_keeps_the_page_small(reference: Reference) -> None:
 
 def test_of_very_many_requests_some_are_drawn(reference: Reference) -> None:
     n = 3 * page.DRAWN
-    look = looked(collected(n=n, unsure=300, foreign=slice(n - 2000, None)), reference)
-    data = told(page.page(look))
+    findings = looked(collected(n=n, unsure=300, foreign=slice(n - 2000, None)), reference)
+    data = told(page.page(findings))
     assert data["total"] == n and page.DRAWN <= len(data["at"]) <= page.DRAWN + page.PICTURES
     assert data["at"][0] == 0 and data["at"][-1] == n - 1 and (np.diff(data["at"]) > 0).all()
     places = [place for place, image in enumerate(data["images"]) if image]
-    worst = most_unlike(look, page.UNLIKE)
+    worst = most_unlike(findings, page.UNLIKE)
     assert set(worst.tolist()) <= {data["at"][place] for place in places}
     assert data["changes"][-1]["first"] >= n - 2020 and data["changes"][-1]["last"] == n - 1
 
@@ -369,8 +369,12 @@ def test_the_alarm_is_told_on_the_chart(chromium: Any, reference: Reference, tmp
     """What is written on the timeline is within it, and nothing is written over anything else."""
     seen = collected(200, unsure=0, foreign=slice(40, 60))
     seen.columns["ink"][120:] += 90
-    for look in (looked(seen, reference), looked(followed(seen), reference), looked(seen, reference, certified=0.05)):
-        tab, complaints = opened(chromium, tmp_path, page.page(look), width)
+    for findings in (
+        looked(seen, reference),
+        looked(followed(seen), reference),
+        looked(seen, reference, certified=0.05),
+    ):
+        tab, complaints = opened(chromium, tmp_path, page.page(findings), width)
         said = tab.locator("#evidence svg").text_content()
         assert "1 · alarm" in said and "2 · alarm" in said and "since" in said and "alarm:" in said
         assert tab.locator("#evidence .band").count() == 2 and tab.locator("#evidence .alarm").count() == 2
@@ -391,10 +395,10 @@ def test_the_alarm_is_told_on_the_chart(chromium: Any, reference: Reference, tmp
 
 @pytest.mark.browser
 def test_labels_that_are_typed_become_a_file(chromium: Any, reference: Reference, tmp_path: Path) -> None:
-    look = looked(followed(collected()), reference)
-    tab, complaints = opened(chromium, tmp_path, page.page(look), 1280)
+    findings = looked(followed(collected()), reference)
+    tab, complaints = opened(chromium, tmp_path, page.page(findings), 1280)
     assert tab.locator(".labels").is_hidden()
-    first, second = (f"spring-{index}" for index in most_unlike(look, 2))
+    first, second = (f"spring-{index}" for index in most_unlike(findings, 2))
     tab.locator(".gallery input").first.focus()
     tab.keyboard.type("73")  # the second is in the next field
     with tab.expect_download() as download:
@@ -417,7 +421,7 @@ def test_pages_of_little_have_no_faults(chromium: Any, reference: Reference, tmp
         collected(n=1, unsure=0, foreign=None),
         followed(collected(n=1, unsure=0, foreign=None)),
         followed(collected(unsure=0, foreign=None), known=7),
-        replace(collected(), seen=np.zeros(N, bool)),
+        replace(collected(), pictured=np.zeros(N, bool)),
         bare,
     ):
         tab, complaints = opened(chromium, tmp_path, page.page(looked(seen, reference)), 390)

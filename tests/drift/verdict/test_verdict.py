@@ -7,7 +7,7 @@ import pytest
 
 from drift.detect.detector import Change
 from drift.records.collected import Collected
-from drift.verdict import verdict
+from drift.verdict import verdict, words
 
 N = 100
 
@@ -138,7 +138,7 @@ def test_of_other_proportions_without_predictions_no_class_is_named() -> None:
     ],
 )
 def test_evidence_in_words(evidence: float, told: str) -> None:
-    assert told in verdict.rarity(evidence)
+    assert told in words.rarity(evidence)
 
 
 def test_of_several_hands_only_the_last_stays() -> None:

@@ -19,7 +19,7 @@ from amlocal.rollout.compare import Answer
 
 RECORDED = 200  # requests
 TAIL_BYTES = 32 * 1024 * 1024  # of one file of records; they lie in the order of their time
-MARK = "aml-rollout-"  # how the ids of probes begin, so that nobody takes them for what users ask
+MARK = "probe-"  # how the ids of probes begin, so that nobody takes them for what users ask: docs/rollout.md
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 200  # no deployment may take longer than 180 s
 BUSY = (408, 429, 503)  # what the load can do to any deployment
 SHOWN = 200  # characters of what went wrong
