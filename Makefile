@@ -52,10 +52,14 @@ bench: install ## the measurements; DIGITS_DATA=DIR for the full sets
 	-$(VENV)/python bench/serving.py
 	$(VENV)/python bench/commands.py
 
-lock: install ## resolve the dependencies again
-	$(VENV)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements.lock
-	$(VENV)/uv pip compile pyproject.toml --group dev --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements-dev.lock
-	$(VENV)/uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements-tools.lock
+# Both projects' dependencies in one set of versions, for every Python they take.
+COMPILE := $(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade
+
+lock: install ## resolve the dependencies of both projects again
+	$(COMPILE) pyproject.toml amlocal/pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml amlocal/pyproject.toml --group pyproject.toml:dev --group amlocal/pyproject.toml:test \
+		--constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group tools --output-file requirements-tools.lock
 
 clean: ## stop what runs here and remove what was made here
 	-@test ! -x $(VENV)/aml || $(VENV)/aml down
