@@ -1,14 +1,15 @@
 # One vocabulary of tasks: README, CI and hooks call these and nothing else.
 
-PYTHON ?= python3.11
+# Any Python that the projects take; the newest that all of Azure's images have comes first.
+PYTHON ?= $(shell for each in python3.11 python3.12 python3.13; do $$each -c "" 2>/dev/null && echo $$each && break; done)
 VENV := .venv/bin
 # The one package that carries Azure's resource types as Bicep's compiler knows them.
 BICEP_TYPES := @azure/mcp@2.0.5
 
-.PHONY: help install tools demo test lint bench lock clean
+.PHONY: help install tools demo test lint bench smoke release-check lock clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*##/ {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## create .venv/ with everything the project needs
 
@@ -34,7 +35,21 @@ demo: install ## train, gate, register, deploy, 100 days of traffic, the reports
 	$(VENV)/python demo.py
 
 test: install ## every test
+	cd amlocal && ../$(VENV)/python -m pytest -n 2 --dist loadgroup
 	$(VENV)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+smoke: install ## amlocal alone, in a fresh environment of each Python from 3.11 to 3.13 that is here
+	@for each in python3.11 python3.12 python3.13; do \
+		$$each -c "" 2>/dev/null || continue; \
+		$(VENV)/python amlocal/tests/smoke.py --python $$each || exit 1; \
+	done
+
+release-check: install tools ## build amlocal's sdist and wheel, check them, use the wheel; all of a release but the upload
+	rm -rf amlocal/dist
+	cd amlocal && ../$(VENV)/uv build --quiet --no-create-gitignore
+	.tools/bin/twine check --strict amlocal/dist/*
+	$(VENV)/python -m pytest -q amlocal/tests/test_project.py
+	$(VENV)/python amlocal/tests/smoke.py amlocal/dist/*.whl
 
 lint: install tools ## style, types, workflows, infrastructure
 	$(VENV)/ruff check .
@@ -53,10 +68,14 @@ bench: install ## the measurements; DIGITS_DATA=DIR for the full sets
 	-$(VENV)/python bench/serving.py
 	$(VENV)/python bench/commands.py
 
-lock: install ## resolve the dependencies again
-	$(VENV)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements.lock
-	$(VENV)/uv pip compile pyproject.toml --group dev --constraint requirements.lock --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements-dev.lock
-	$(VENV)/uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements-tools.lock
+# Both projects' dependencies in one set of versions, for every Python they take.
+COMPILE := $(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade
+
+lock: install ## resolve the dependencies of both projects again
+	$(COMPILE) pyproject.toml amlocal/pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml amlocal/pyproject.toml --group pyproject.toml:dev --group amlocal/pyproject.toml:test \
+		--constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group tools --output-file requirements-tools.lock
 
 # What these commands and those of README and docs leave here. Files of your own in data/ stay.
 MADE := data/batch data/devanagari data/digits data/japanese data/mnist downloaded from-azure traffic

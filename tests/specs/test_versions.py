@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
@@ -15,9 +16,13 @@ ENGINE = {"azureml-core", "azureml-dataset-runtime"}
 ENVIRONMENTS = sorted(ROOT.glob("aml/environments/*/conda.yml"))
 
 
+def described(folder: Path) -> dict:
+    return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 @pytest.fixture(scope="module")
 def project() -> dict:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return described(ROOT)
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:
@@ -41,10 +46,10 @@ def test_an_environment_asks_for_what_the_project_asks_for(conda: Path, project:
 
 @pytest.mark.parametrize("conda", ENVIRONMENTS, ids=lambda p: p.parent.name)
 def test_an_environment_is_one_conda_can_create_as_it_is(conda: Path, project: dict) -> None:
-    described = yaml.safe_load(conda.read_text())
-    assert described["name"] == f"digits-{conda.parent.name}" and described["channels"] == ["conda-forge"]
-    assert described["dependencies"][:2] == ["python=3.11", "pip"]
-    assert project["requires-python"] == ">=3.11,<3.12"
+    environment = yaml.safe_load(conda.read_text())
+    assert environment["name"] == f"digits-{conda.parent.name}" and environment["channels"] == ["conda-forge"]
+    assert environment["dependencies"][:2] == ["python=3.11", "pip"]
+    assert SpecifierSet(project["requires-python"]).contains("3.11")
 
 
 def test_scoring_carries_neither_tensorflow_nor_plotting() -> None:
@@ -52,9 +57,14 @@ def test_scoring_carries_neither_tensorflow_nor_plotting() -> None:
     assert not names & {"tensorflow", "tensorflow-cpu", "keras", "matplotlib", "mlflow"}
 
 
+def test_both_projects_take_the_same_pythons(project: dict) -> None:
+    assert project["requires-python"] == described(ROOT / "amlocal")["requires-python"] == ">=3.11,<3.14"
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "amlocal"], ids=["digits", "amlocal"])
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
-def test_the_locks_meet_what_the_project_asks_for(lock: str, project: dict) -> None:
+def test_the_locks_meet_what_both_projects_ask_for(lock: str, folder: Path) -> None:
     pinned = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", (ROOT / lock).read_text(), re.MULTILINE))
     pinned = {canonicalize_name(name): version for name, version in pinned.items()}
-    for name, wanted in requirements(project["dependencies"]).items():
+    for name, wanted in requirements(described(folder)["dependencies"]).items():
         assert name in pinned and wanted.specifier.contains(pinned[name]), f"{lock}: {wanted}, not {pinned.get(name)}"

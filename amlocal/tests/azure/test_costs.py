@@ -11,7 +11,7 @@ from double import Double
 from amlocal.azure import connection, prices
 from amlocal.cli import main
 
-ROOT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[1] / "project"
 METER = {
     "armSkuName": "Standard_F4s_v2",
     "armRegionName": "westeurope",
@@ -30,7 +30,7 @@ def aml(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Any, str]]:
     """Runs `aml --target azure` on a double whose price list knows one size."""
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("AML_TARGET", "azure")
     monkeypatch.setattr(connection, "POLLING_SECONDS", 0.05)

@@ -1,6 +1,5 @@
 """`aml --target azure online-endpoint rollout`: the same rollout, by azure-ai-ml's real client, on the double."""
 
-import importlib.util
 import json
 import shlex
 from collections.abc import Callable
@@ -12,8 +11,6 @@ from double import Double
 
 from amlocal.azure import connection
 from amlocal.cli import main
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -191,17 +188,3 @@ def test_what_has_a_mirror_cannot_be_deleted_until_it_is_taken_away(
     assert main(["online-endpoint", "update", "-n", "digits", "--mirror-traffic", "green=0"]) == 0
     assert traffic(double, place) == ({"blue": 100}, {})
     assert main(delete) == 0
-
-
-@pytest.mark.parametrize("share", [0, 50, 100])
-def test_a_deployment_that_was_broken_off_is_undone(rollout: Any, double: Double, place: str, share: int) -> None:
-    """What the workflow `deploy` does when its run is canceled."""
-    spec = importlib.util.spec_from_file_location("deploy_back", ROOT / ".github" / "scripts" / "deploy.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    properties = double.store.get(place)["properties"]
-    properties |= {"traffic": {"blue": 100 - share, "green": share}, "mirrorTraffic": {} if share else {"green": 10}}
-    assert script.main(["back", "green"]) == 0
-    assert traffic(double, place) == ({"blue": 100}, {})
-    assert [each["name"] for each in double.store.collection(f"{place}/deployments")] == ["blue"]
-    assert script.main(["back", "green"]) == 0

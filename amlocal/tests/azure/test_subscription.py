@@ -9,7 +9,7 @@ from double import Double
 
 from amlocal.cli import main
 
-ROOT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[1] / "project"
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def aml(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., str]:
     """Runs `aml`, whose target stays local: quota is about Azure all the same."""
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def run(line: str, code: int = 0) -> str:

@@ -10,7 +10,7 @@ from double import Double
 from amlocal.azure import connection
 from amlocal.cli import main
 
-ROOT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[1] / "project"
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def aml(
     double: Double, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., str]:
     """Runs a command and returns what it prints; `fails` is what it is to say on stderr when it must not succeed."""
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("PATH", str(tmp_path))  # no az: the credentials are those of the environment
     monkeypatch.setenv("AZURE_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("AML_TARGET", "azure")
@@ -133,7 +133,7 @@ def test_a_schedule(aml: Callable[..., str], double: Double, tmp_path: Path) -> 
     aml("compute create -f aml/compute/cpu-cluster.yml")
     (tmp_path / "nightly.yml").write_text(
         "name: nightly\ntrigger: {type: cron, expression: '0 3 * * *'}\n"
-        f"create_job: {ROOT / 'aml' / 'pipelines' / 'training.yml'}\n"
+        f"create_job: {PROJECT / 'aml' / 'pipelines' / 'training.yml'}\n"
     )
     assert json.loads(aml(f"schedule create -f {tmp_path}/nightly.yml"))["trigger"]["expression"] == "0 3 * * *"
     assert aml("schedule list --query [].name -o tsv") == "nightly\n"

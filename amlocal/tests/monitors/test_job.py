@@ -1,4 +1,4 @@
-"""Monitors as schedules: created, triggered, due; the jobs they become, and what those say of digits of other hands."""
+"""Monitors as schedules: created, triggered, due, and the jobs they become."""
 
 import json
 import textwrap
@@ -20,7 +20,6 @@ from amlocal.monitors import results
 from amlocal.specs import load
 from amlocal.specs.plan import Plan
 
-DRIFT = Path(__file__).parents[3] / "aml" / "monitoring" / "drift.yml"
 Write = Callable[..., Path]
 Finish = Callable[[str], JobRecord]
 
@@ -232,76 +231,6 @@ def test_listing_schedules_imports_nothing_heavy(client: LocalMLClient, monitor:
         [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True, timeout=120
     )
     assert done.stdout.strip() == "0 []"
-
-
-# --- the monitor of this repository's own endpoint
-
-
-def digits_of(hand: str, count: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What `blue` would collect of a hand's images, inputs and outputs; the nearest mean stands for its network."""
-    import numpy as np
-    from digits import data, ink
-
-    known, shown = data.embedded("mnist"), data.embedded(hand)
-    means = np.stack([known.images[known.labels == digit].reshape(-1, 784).mean(axis=0) for digit in range(10)])
-    chosen = np.random.default_rng(seed).choice(len(shown.images), count, replace=False)
-    images = shown.images[chosen]
-    away = np.linalg.norm(images.reshape(-1, 1, 784) / 255 - means / 255, axis=2)
-    shares = np.exp(-2 * away) / np.exp(-2 * away).sum(axis=1, keepdims=True)
-    inputs = [
-        {name: float(value) for name, value in zip(ink.STATISTICS, row, strict=True)} for row in ink.statistics(images)
-    ]
-    outputs = [
-        {"prediction": int(digit), "confidence": float(sure), "distance": float(near)}
-        for digit, sure, near in zip(away.argmin(axis=1), shares.max(axis=1), away.min(axis=1), strict=True)
-    ]
-    return inputs, outputs
-
-
-@pytest.mark.parametrize("hand", ["mnist", "devanagari", "japanese"])
-def test_our_own_monitor_is_quiet_on_clean_digits_and_not_on_others(
-    client: LocalMLClient, tmp_path: Path, hand: str
-) -> None:
-    """aml/monitoring/drift.yml as it stands, on 600 rows."""
-    import pandas as pd
-    from azure.ai.ml.entities import Data
-
-    from amlocal.monitors import __main__ as monitoring
-    from amlocal.monitors import places
-
-    reference = tmp_path / "reference"
-    reference.mkdir()
-    inputs, outputs = digits_of("mnist", 2000, seed=0)
-    rows = [row | answer for row, answer in zip(inputs, outputs, strict=True)]
-    pd.DataFrame(rows).to_csv(reference / "reference.csv", index=False)
-    (reference / "MLTable").write_text(
-        "paths:\n  - file: ./reference.csv\ntransformations:\n  - read_delimited: {delimiter: ',', encoding: utf8}\n"
-    )
-    client.data.create_or_update(Data(name="digits-reference", version="1", type="mltable", path=str(reference)))
-    schedule = load("schedule", DRIFT)
-    told = {
-        "monitor": "digits-drift",
-        "time": datetime.now(UTC).isoformat(),
-        "definition": places.kept(schedule),
-        "trigger": schedule._to_dict()["trigger"],
-    }
-    shown, answered = digits_of(hand, 600, seed=1)
-    collect(client, shown)
-    collect(client, answered, "model_outputs")
-    assert monitoring.run(told, tmp_path / "out", client.workspace) == 0
-    found = read_json(tmp_path / "out" / "monitor.json")["signals"]
-    beyond = {(one["signal"], metric["feature"]) for one in found for metric in one["metrics"] if metric["violated"]}
-    assert not [note for one in found for note in one["notes"]]
-    assert [len(one["metrics"]) for one in found] == [8, 3, 24]
-    assert {metric["feature"]: metric["data_type"] for metric in found[1]["metrics"]} == {
-        "prediction": "categorical",
-        "confidence": "numerical",
-        "distance": "numerical",
-    }
-    if hand == "mnist":
-        assert beyond == set()
-    else:
-        assert {("inputs", "ink"), ("inputs", "height"), ("predictions", "distance")} <= beyond
 
 
 def test_a_monitor_that_means_nothing_is_not_started(client: LocalMLClient, monitor: Path) -> None:
