@@ -20,6 +20,7 @@ from amlocal.core.files import read_json, write_json
 from amlocal.core.names import checked_name, creation_context
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
+from amlocal.specs.plan import Plan
 from amlocal.specs.triggers import Trigger, trigger
 
 PATIENCE_SECONDS = 600.0  # how long a look waits for another one to end
@@ -176,8 +177,6 @@ class Schedules:
             from amlocal.monitors.job import prepare_run
 
             return prepare_run(schedule.name, name, schedule.monitor or {}, schedule.trigger, due, self.workspace)
-        from amlocal.specs.plan import Plan
-
         job = _filled(schedule.job, name, due)
         record = replace(JobRecord(**job["record"]), name=name, display_name=name, creation_context=creation_context())
         return record, Plan.from_json(job["plan"])

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from amlocal import environments
+from amlocal.assets import uris
 from amlocal.assets.store import Assets, Kind
 from amlocal.core.errors import UserError
 from amlocal.core.files import write_json
@@ -226,8 +227,6 @@ def _environment(environment: Any, spec: Spec, draft: Draft) -> None:
 
 
 def _data(data: Any, spec: Spec, draft: Draft) -> None:
-    from amlocal.assets import uris
-
     try:
         uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
     except UserError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.core.errors import NotFound, UserError
-from amlocal.core.files import copy_into, disk_errors
+from amlocal.core.files import copy_into, disk_errors, hash_path
 from amlocal.core.mlflow_store import client
 from amlocal.core.names import (
     ACTIVE,
@@ -59,8 +59,6 @@ def create(
     The version is the one that `spec` asks for, else one more than the highest number. The same content under the same
     version again brings description and tags up to date. Raises UserError for another content.
     """
-    from amlocal.core.files import hash_path
-
     name, wanted = checked_name("model", spec["name"]), spec.get("version")
     _refuse_own_tags(name, spec.get("tags"))
     if wanted is not None and not NAME.fullmatch(str(wanted)):

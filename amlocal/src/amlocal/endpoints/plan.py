@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 
-from amlocal import environments
 from amlocal.assets import uris
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, write_json
 from amlocal.core.workspace import Workspace
 from amlocal.endpoints.store import Collection, EndpointStore, ServingPlan
+from amlocal.specs.settings import environment_of
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 SERVER = "azureml-inference-server-http"
@@ -68,6 +68,8 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
     with disk_errors(folder):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "model").mkdir(parents=True)
+        from amlocal import environments  # for start-up time: packaging takes long to import
+
         # As Azure's images for inference do, an environment has the server whether or not it asks for it.
         python = environments.python_for(environment, workspace, log, folder, needs=[SERVER])
         if model:
@@ -147,8 +149,6 @@ def _code(deployment: Any, base: Path) -> tuple[Path | None, str]:
 
 def _environment(deployment: Any, mlflow_model: Path | None, base: Path) -> dict[str, Any] | None:
     """What the deployment runs in; an MLflow model without a script brings its own, to which Azure adds the server."""
-    from amlocal.specs.settings import environment_of
-
     environment = environment_of(deployment.environment, base)
     if environment is None and mlflow_model:
         conda = mlflow_model / "conda.yaml"

@@ -23,6 +23,7 @@ from typing import Any
 
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json, write_text
+from amlocal.core.processes import port_is_free
 from amlocal.core.workspace import Workspace
 
 # Below every system's range of ports for outgoing connections, so that nobody is given ours while we are down.
@@ -259,8 +260,6 @@ class EndpointStore:
 
     def free_port(self, name: str) -> int:
         """A port that nobody uses and no other endpoint here has: the same one again for the same endpoint."""
-        from amlocal.core.processes import port_is_free
-
         taken = {endpoint.port for endpoint in self.all()}
         start = zlib.crc32(f"{self.workspace.root}/{name}".encode()) % len(PORTS)
         for port in (*PORTS[start:], *PORTS[:start]):

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.core.errors import UserError
-from amlocal.core.workspace import NOBODY
+from amlocal.core.files import read_json, write_json
+from amlocal.core.workspace import NOBODY, Workspace
 
 NOT_SOON = "2099-12-31 23:59:59.000000"
 
@@ -118,16 +119,11 @@ def config_set(key_value: list[str], local: bool = False) -> None:
 
 
 def defaults_file() -> Path:
-    from amlocal.core.workspace import Workspace
-
     return Workspace.find().root / "az.json"
 
 
 def known_defaults() -> dict[str, str]:
     """What `az configure --defaults` was last told in this workspace, and for the rest what is true of it."""
-    from amlocal.core.files import read_json
-    from amlocal.core.workspace import Workspace
-
     file = defaults_file()
     told = read_json(file) if file.exists() else {}
     named = {"group": "AZURE_DEFAULTS_GROUP", "workspace": "AZURE_DEFAULTS_WORKSPACE"}
@@ -142,9 +138,6 @@ def listed_defaults() -> list[dict[str, str]]:
 
 def remember(told: dict[str, str]) -> None:
     """Keep defaults for the next command; an empty value forgets one, as in az."""
-    from amlocal.core.files import read_json, write_json
-    from amlocal.core.workspace import Workspace
-
     workspace = Workspace.find()
     with workspace.lock("az"):
         file = defaults_file()

@@ -19,7 +19,6 @@ from amlocal.endpoints.health import (
     restarts,
 )
 from amlocal.endpoints.logs import tail
-from amlocal.endpoints.plan import check_name, resolve
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, ServingPlan
 from amlocal.operations.common import Operations, Poller, entity, missing
 
@@ -42,6 +41,8 @@ class OnlineDeploymentOperations(Operations):
         A replaced deployment serves until the new one is ready, and goes on serving if that fails.
         Raises UserError when the deployment is not sound or its script does not load.
         """
+        from amlocal.endpoints.plan import check_name, resolve
+
         name = check_name("deployment", deployment.name)
         endpoint = self.store.get(check_name("endpoint", deployment.endpoint_name))
         before = endpoint.deployments.get(name)

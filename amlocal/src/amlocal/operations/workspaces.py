@@ -8,6 +8,7 @@ from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.names import refuse_changes, texts
 from amlocal.core.workspace import NOBODY, Workspace
+from amlocal.down import down
 from amlocal.operations.common import Operations, Poller
 
 # Programs take the subscription and the group out of it.
@@ -99,8 +100,6 @@ class WorkspaceOperations(Operations):
         Raises UserError for a folder that is not a workspace's own: AMLOCAL_HOME may name any.
         """
         import shutil
-
-        from amlocal.down import down
 
         self.describe(name)
         self._refuse_other_folder()

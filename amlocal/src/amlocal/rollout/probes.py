@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from amlocal.core.errors import UserError
+from amlocal.endpoints.store import EndpointStore
 from amlocal.rollout.compare import Answer
 
 RECORDED = 200  # requests
@@ -63,8 +64,6 @@ def recorded(client: Any, endpoint: str, first: str | None) -> list[Request]:
     workspace = getattr(client, "workspace", None)
     if workspace is None:
         return []
-    from amlocal.endpoints.store import EndpointStore
-
     deployments = EndpointStore(workspace).get(endpoint).deployments
     found: dict[bytes, Request] = {}
     for name in sorted(deployments, key=lambda name: name != first):
