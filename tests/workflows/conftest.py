@@ -97,7 +97,10 @@ class Runner:
         """Make the copy, as a git repository, the stubs and the programs that a runner has beside `az`."""
         for name in (".github", "aml", "infra", "src"):
             shutil.copytree(ROOT / name, self.copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        (self.copy / "Makefile").write_text("install lint test:\n\t@echo make $@\n")
+        (self.copy / "Makefile").write_text("install lint test release-check:\n\t@echo asked: make $@\n")
+        (self.copy / "amlocal" / "tests").mkdir(parents=True)
+        shutil.copy(ROOT / "amlocal" / "pyproject.toml", self.copy / "amlocal")
+        (self.copy / "amlocal" / "tests" / "smoke.py").write_text("print('asked: smoke')\n")
         git = ["git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.com", "-c", "commit.gpgsign=false"]
         for words in (
             ["init", "--quiet", "--initial-branch=main"],

@@ -19,8 +19,17 @@ def check(*words):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_there_are_the_six():
-    assert NAMES == ["ci", "deploy", "infra", "monitor", "teardown", "train"]
+def test_there_are_the_seven():
+    assert NAMES == ["ci", "deploy", "infra", "monitor", "release", "teardown", "train"]
+
+
+def test_a_release_is_published_with_the_uv_of_the_lock_and_no_secret():
+    text = (WORKFLOWS / "release.yml").read_text()
+    [version] = re.findall(r"^uv==(\S+)", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE)
+    assert re.findall(r"uv==(\S+)", text) == [version]
+    assert "secrets." not in text and "vars." not in text
+    allowed = {name: job["permissions"] for name, job in jobs("release").items()}
+    assert allowed == {"build": {"contents": "read"}, "publish": {"id-token": "write"}}
 
 
 def test_actionlint_and_shellcheck_find_nothing():

@@ -13,7 +13,7 @@ import pytest
 import requests
 from double import SITE, Double
 
-ROOT = Path(__file__).resolve().parents[2]
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
 # What a process on the double sees: the client by az's own variables, names under .localhost, an unknown request.
 PROCESS = """
 import os, requests
@@ -35,7 +35,7 @@ print(steered["jobs"], steered["refuse"])
 @pytest.mark.skipif(sys.platform == "win32", reason="ends the process with a signal")
 def test_another_process_takes_it_for_azure(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "double", "--folder", str(tmp_path), "--env", str(tmp_path / "env")]
-    with subprocess.Popen(command, cwd=ROOT / "tests" / "support") as process:
+    with subprocess.Popen(command, cwd=SUPPORT) as process:
         try:
             while not (tmp_path / "env").is_file():
                 assert process.poll() is None
