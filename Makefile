@@ -66,7 +66,7 @@ lint: install tools ## style, types, workflows, infrastructure
 bench: install ## the measurements; DIGITS_DATA=DIR for the full sets
 	$(VENV)/python bench/training.py
 	-$(VENV)/python bench/serving.py
-	$(VENV)/python bench/commands.py
+	$(VENV)/python amlocal/bench/commands.py
 
 # Both projects' dependencies in one set of versions, for every Python they take.
 COMPILE := $(VENV)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade
