@@ -1,7 +1,12 @@
 """What every test relies on."""
 
 import pytest
-from fixtures import _same_environment_afterwards, chromium, chromium_path  # noqa: F401 (fixtures)
+from fixtures import (  # noqa: F401 (fixtures)
+    _runners_are_forked,
+    _same_environment_afterwards,
+    chromium,
+    chromium_path,
+)
 
 # What takes longest, so that it does not begin when the other worker has nothing left to do.
 FIRST = ("notebooks", "test_demo.py", "workflows", "test_mlflow_jobs.py")
