@@ -9,7 +9,12 @@ from urllib.request import url2pathname
 
 import numpy as np
 import pytest
-from fixtures import _same_environment_afterwards, chromium, chromium_path  # noqa: F401 (fixtures)
+from fixtures import (  # noqa: F401 (fixtures)
+    _runners_are_forked,
+    _same_environment_afterwards,
+    chromium,
+    chromium_path,
+)
 
 # --- what tests of the jobs share: an MLflow store of their own, and one small pipeline run ---
 

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fixtures import _same_environment_afterwards, chromium, chromium_path  # noqa: F401 (fixtures)
+from fixtures import (  # noqa: F401 (fixtures)
+    _runners_are_forked,
+    _same_environment_afterwards,
+    chromium,
+    chromium_path,
+)
 
 from amlocal.client import LocalMLClient
 from amlocal.core.mlflow_store import client as mlflow_client
