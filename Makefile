@@ -6,7 +6,7 @@ VENV := .venv/bin
 # The one package that carries Azure's resource types as Bicep's compiler knows them.
 BICEP_TYPES := @azure/mcp@2.0.5
 
-.PHONY: help install tools demo test lint bench smoke release-check lock clean
+.PHONY: help install tools demo test coverage lint bench smoke release-check lock clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*##/ {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ demo: install ## train, gate, register, deploy, 100 days of traffic, the reports
 
 test: install ## every test
 	cd amlocal && ../$(VENV)/python -m pytest -n 2 --dist loadgroup
+	$(VENV)/python -m pytest -n 2 --dist loadgroup
+
+coverage: install ## every test of the template, and which lines none of them runs
 	$(VENV)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
 smoke: install ## amlocal alone, in a fresh environment of each Python from 3.11 to 3.13 that is here

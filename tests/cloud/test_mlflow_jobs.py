@@ -52,7 +52,8 @@ class Pipelines:
 
     def job(self, run: str, name: str, **arguments: Path | str | float) -> str:
         given = [text for key, value in arguments.items() for text in ("--" + key.replace("_", "-"), str(value))]
-        return python(self.double, self.double.mlflow.start_run(run, parent="pipeline"), "-m", f"digits.jobs.{name}", *given)
+        started = self.double.mlflow.start_run(run, parent="pipeline")
+        return python(self.double, started, "-m", f"digits.jobs.{name}", *given)
 
     def register(self, run: str, model: str, data: Path | None = None) -> None:
         out, data = self.folder / run, data or self.folder / "data"
