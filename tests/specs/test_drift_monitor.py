@@ -15,7 +15,7 @@ from amlocal.core.files import read_json
 from amlocal.monitors import __main__ as monitoring
 from amlocal.monitors import places
 from amlocal.specs import load
-from digits import data, ink
+from digits.data import ink, sets
 
 DRIFT = Path(__file__).parents[2] / "aml" / "monitoring" / "drift.yml"
 
@@ -41,7 +41,7 @@ def collect(client: LocalMLClient, rows: list[dict[str, Any]], name: str = "mode
 
 def digits_of(hand: str, count: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What `blue` would collect of a hand's images, inputs and outputs; the nearest mean stands for its network."""
-    known, shown = data.embedded("mnist"), data.embedded(hand)
+    known, shown = sets.embedded("mnist"), sets.embedded(hand)
     means = np.stack([known.images[known.labels == digit].reshape(-1, 784).mean(axis=0) for digit in range(10)])
     chosen = np.random.default_rng(seed).choice(len(shown.images), count, replace=False)
     images = shown.images[chosen]

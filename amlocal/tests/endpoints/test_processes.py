@@ -463,7 +463,7 @@ def test_a_deployment_that_hung_is_deleted_and_made_anew(bench: Bench, monkeypat
     bench.write("score.py", "import time\ndef init(): time.sleep(600)\ndef run(data): pass")
     bench.endpoint()
     with monkeypatch.context() as patch:
-        patch.setattr("amlocal.operations.online_endpoints.START_SECONDS", 1.0)
+        patch.setattr("amlocal.operations.online_deployments.START_SECONDS", 1.0)
         with pytest.raises(UserError, match="deployment blue: not ready after 1 s"):
             bench.deploy()
     hung = bench.process("blue-1-0")

@@ -211,7 +211,7 @@ def headline(simulate: Simulate, trained: Path) -> Callable[..., str]:
     def headline(name: str, **options: Any) -> str:
         seen = collected.read(*simulate(name, **options))
         detector = core.new_detector(trained, None)
-        return core.findings_of(seen, detector, detector.update(seen.columns)).found.headline
+        return core.findings_of(seen, detector, detector.update(seen.columns)).verdict.headline
 
     return headline
 
