@@ -30,6 +30,7 @@ def modules() -> set[str]:
     own = sys.stdlib_module_names | {"amlocal"} | OPTIONAL
     return {name for name in found if name.partition(".")[0] not in own}
 
+
 DATA = {"tzdata"}  # the time zones, which zoneinfo reads and nobody imports
 
 
