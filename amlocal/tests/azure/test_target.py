@@ -1,6 +1,7 @@
 """`aml --target azure`: the command line drives azure-ai-ml's real client, and that drives the double."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +125,9 @@ def test_asking_an_endpoint(aml: Callable[..., str], double: Double, tmp_path: P
     aml("online-deployment create -f aml/endpoints/digits/blue.yml --all-traffic")
     double.endpoints.answer = lambda deployment, body: {"predictions": body["input_data"], "by": deployment}
     (tmp_path / "request.json").write_text('{"input_data": [3]}')
+    deadline = time.monotonic() + 30
+    while aml("online-endpoint show -n digits --query traffic.blue -o tsv") != "100\n":
+        assert time.monotonic() < deadline
     answer = json.loads(json.loads(aml(f"online-endpoint invoke -n digits -r {tmp_path}/request.json")))
     assert answer == {"predictions": [3], "by": "blue"}
     aml("online-endpoint regenerate-keys -n digits --key-type secondary")
