@@ -1,4 +1,4 @@
-"""An MLTable read with pandas: its files, and the table they make.
+"""An MLTable parsed, and read with pandas: its files, and the table they make.
 
 Follows Microsoft's "CLI (v2) MLtable YAML schema". The `mltable` package, which needs .NET, is not needed. This file
 imports nothing of its package: a job's workers load it by its path, in whatever Python the job runs in.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = "MLTable"
+PLACES = ("file", "folder", "pattern")
 READERS = ("read_delimited", "read_parquet", "read_json_lines")
 ENCODINGS = {
     "utf8": "utf-8",
@@ -48,34 +49,50 @@ class MLTable:
         return any(name in READERS for name, _ in self.transformations)
 
 
-def load(folder: Path) -> MLTable:
-    """Read the MLTable file of a folder, and find its files on this machine. Raises MLTableError."""
+def parse(path: Path) -> tuple[list[tuple[str, str]], list[Any]]:
+    """What a file MLTable says: its `paths:`, each with its kind (file, folder, pattern), and its `transformations:`.
+
+    Whether the paths are there, and whether the transformations are known, is not looked at. Raises MLTableError.
+    """
     import yaml
 
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise MLTableError(f"{path}{f':{mark.line + 1}' if mark else ''}: not valid YAML") from error
+    entries = document.get("paths") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise MLTableError(f"{path}: paths: required, a list of `- file: ...`, `- folder: ...` or `- pattern: ...`")
+    places = []
+    for entry in entries:
+        kinds = [kind for kind in PLACES if isinstance(entry, dict) and kind in entry]
+        if len(kinds) != 1:
+            known = ", ".join(PLACES)
+            has = ", ".join(kinds) or f"none of {known}"
+            raise MLTableError(f"{path}: paths: {entry}: each is one of {known}; this has {has}")
+        places.append((kinds[0], str(entry[kinds[0]])))
+    return places, document.get("transformations") or []
+
+
+def load(folder: Path) -> MLTable:
+    """Read the MLTable file of a folder, and find its files on this machine. Raises MLTableError."""
     path = folder / FILE
     if not path.is_file():
         raise MLTableError(f"{folder}: holds no file named {FILE}; an input of type mltable needs one")
-    try:
-        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MLTableError(f"{path}: not readable as YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(spec, dict) or not isinstance(spec.get("paths"), list):
-        raise MLTableError(f"{path}: needs a list of paths")
-    files = [file for entry in spec["paths"] for file in _files(folder, entry)]
-    steps = [_step(path, step) for step in spec.get("transformations") or []]
+    places, transformations = parse(path)
+    files = [file for kind, value in places for file in _files(folder, kind, value)]
+    steps = [_step(path, step) for step in transformations]
     return MLTable(str(folder), list(dict.fromkeys(files)), steps)
 
 
-def _files(folder: Path, entry: Any) -> list[str]:
-    kind, value = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (None, entry)
-    if kind not in ("file", "folder", "pattern"):
-        raise MLTableError(f"{folder / FILE}: path {entry!r} is none of file, folder, pattern")
-    if "://" in str(value):
+def _files(folder: Path, kind: str, value: str) -> list[str]:
+    if "://" in value:
         raise MLTableError(f"{folder / FILE}: {value} is not on this machine; download it and name the copy")
     if kind == "pattern":
-        found = sorted(folder.glob(str(value).removeprefix("./")))
+        found = sorted(folder.glob(value.removeprefix("./")))
     else:
-        place = folder / str(value)
+        place = folder / value
         if not place.exists():
             raise MLTableError(f"{folder / FILE}: {value} does not exist")
         found = sorted(place.rglob("*")) if place.is_dir() else [place]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from amlocal.assets import mltable, mltable_reader
+from amlocal.assets import mltable_reader
 from amlocal.core.errors import UserError
 
 Row = dict[str, Any]
@@ -96,7 +96,7 @@ def read(place: Path, span: Span | None) -> Table:
 
     Raises UserError naming the file and what is expected there.
     """
-    if place.is_dir() and (place / mltable.FILE).is_file():
+    if place.is_dir() and (place / mltable_reader.FILE).is_file():
         return _of_mltable(place)
     if place.is_dir():
         collected = [(file, period) for file in sorted(place.rglob("*.jsonl")) if (period := _period(place, file))]
