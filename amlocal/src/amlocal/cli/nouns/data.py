@@ -3,14 +3,21 @@
 from typing import Any
 
 from knack.arguments import ArgumentsContext
-from knack.commands import CLICommandsLoader, CommandGroup
+from knack.commands import CLICommandsLoader
 from knack.help_files import helps
 
-from amlocal.cli import assets, target
-from amlocal.cli.arguments import given, ignored, shared
-from amlocal.cli.printing import described
+from amlocal.cli.arguments import ignored
+from amlocal.cli.assets import Kind
 
-COLUMNS = "[].{Name:name, Version:version || latest_version, Type:type, Path:path}"
+KIND = Kind(
+    noun="data",
+    title="data asset",
+    home="data",
+    columns="Type:type, Path:path",
+    updated="its description and tags",
+    listed="my-data",
+)
+show, list_all, archive, restore, update = KIND.verbs()
 
 
 def create(
@@ -22,39 +29,15 @@ def create(
     description: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    flags = given(name=name, version=version, path=path, type=type, description=description)
-    return assets.create(target.client().data, "data", file, params_override, flags)
-
-
-def show(name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
-    return described(target.client().data, name, version, label)
-
-
-def list_all(
-    name: str | None = None,
-    max_results: int | None = None,
-    include_archived: bool = False,
-    archived_only: bool = False,
-) -> list[dict[str, Any]]:
-    return assets.list_all(target.client().data, name, max_results, include_archived, archived_only)
-
-
-archive, restore, update = assets.verbs("data")
+    return KIND.create(file, params_override, name=name, version=version, path=path, type=type, description=description)
 
 
 def commands(loader: CLICommandsLoader) -> None:
-    with CommandGroup(loader, "data", "amlocal.cli.nouns.data#{}") as group:
-        group.command("create", "create")
-        group.command("show", "show")
-        group.command("list", "list_all", table_transformer=COLUMNS)
-        group.command("update", "update")
-        group.command("archive", "archive")
-        group.command("restore", "restore")
+    KIND.commands(loader)
 
 
 def arguments(loader: CLICommandsLoader) -> None:
-    shared(loader, "data", "data asset", "data assets")
-    assets.arguments(loader, "data", "data asset")
+    KIND.arguments(loader)
     with ArgumentsContext(loader, "data create") as c:
         c.argument("description", options_list=["--description", "-d"])
         c.argument("path", options_list=["--path", "-p"], help="Path to the data asset, can be local or remote.")
@@ -69,7 +52,7 @@ def arguments(loader: CLICommandsLoader) -> None:
         ignored(c, "--skip-validation", value=False)
 
 
-helps.update(assets.texts("data", "data asset", "its description and tags"))
+helps.update(KIND.texts())
 helps["data"] = """
 type: group
 short-summary: Manage Azure ML data assets.
@@ -92,13 +75,4 @@ examples:
     text: aml data show --name my-data --version 1
   - name: Show details for a data asset with the specified name and label
     text: aml data show --name my-data --label latest
-"""
-helps["data list"] = """
-type: command
-short-summary: List data assets in a workspace.
-examples:
-  - name: List all the data assets in a workspace
-    text: aml data list -o table
-  - name: List all the data asset versions for the specified name
-    text: aml data list --name my-data
 """

@@ -3,14 +3,21 @@
 from typing import Any
 
 from knack.arguments import ArgumentsContext
-from knack.commands import CLICommandsLoader, CommandGroup
+from knack.commands import CLICommandsLoader
 from knack.help_files import helps
 
-from amlocal.cli import assets, target
-from amlocal.cli.arguments import given, ignored, shared
-from amlocal.cli.printing import described
+from amlocal.cli.arguments import ignored
+from amlocal.cli.assets import Kind
 
-COLUMNS = "[].{Name:name, Version:version || latest_version, Image:image, Description:description}"
+KIND = Kind(
+    noun="environment",
+    title="environment",
+    home="environments",
+    columns="Image:image, Description:description",
+    updated="its description and tags",
+    listed="my-env",
+)
+show, list_all, archive, restore, update = KIND.verbs()
 
 
 def create(
@@ -27,7 +34,9 @@ def create(
     params_override: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     build = {"path": build_context, "dockerfile_path": dockerfile_path} if build_context else None
-    flags = given(
+    return KIND.create(
+        file,
+        params_override,
         name=name,
         version=version,
         image=image,
@@ -37,38 +46,14 @@ def create(
         description=description,
         tags=tags,
     )
-    return assets.create(target.client().environments, "environment", file, params_override, flags)
-
-
-def show(name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
-    return described(target.client().environments, name, version, label)
-
-
-def list_all(
-    name: str | None = None,
-    max_results: int | None = None,
-    include_archived: bool = False,
-    archived_only: bool = False,
-) -> list[dict[str, Any]]:
-    return assets.list_all(target.client().environments, name, max_results, include_archived, archived_only)
-
-
-archive, restore, update = assets.verbs("environment")
 
 
 def commands(loader: CLICommandsLoader) -> None:
-    with CommandGroup(loader, "environment", "amlocal.cli.nouns.environment#{}") as group:
-        group.command("create", "create")
-        group.command("show", "show")
-        group.command("list", "list_all", table_transformer=COLUMNS)
-        group.command("update", "update")
-        group.command("archive", "archive")
-        group.command("restore", "restore")
+    KIND.commands(loader)
 
 
 def arguments(loader: CLICommandsLoader) -> None:
-    shared(loader, "environment", "environment", "environments")
-    assets.arguments(loader, "environment", "environment")
+    KIND.arguments(loader)
     with ArgumentsContext(loader, "environment create") as c:
         c.argument(
             "image",
@@ -95,7 +80,7 @@ def arguments(loader: CLICommandsLoader) -> None:
         ignored(c, "--no-wait", value=False)
 
 
-helps.update(assets.texts("environment", "environment", "its description and tags"))
+helps.update(KIND.texts())
 helps["environment"] = """
 type: group
 short-summary: Manage Azure ML environments.
@@ -119,13 +104,4 @@ short-summary: Show details for an environment.
 examples:
   - name: Show details for an environment with the specified name and version
     text: aml environment show --name my-env --version 1
-"""
-helps["environment list"] = """
-type: command
-short-summary: List environments in a workspace.
-examples:
-  - name: List all the environments in a workspace
-    text: aml environment list -o table
-  - name: List all the environment versions for the specified name
-    text: aml environment list --name my-env
 """

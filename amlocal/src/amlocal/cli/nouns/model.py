@@ -6,12 +6,20 @@ from knack.arguments import ArgumentsContext
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
-from amlocal.cli import assets, target
-from amlocal.cli.arguments import given, ignored, no_registry, shared
-from amlocal.cli.printing import described, note
+from amlocal.cli.arguments import given, ignored, no_registry
+from amlocal.cli.assets import Kind
+from amlocal.cli.printing import note
 from amlocal.cli.updates import Changes, changed
 
-COLUMNS = "[].{Name:name, Version:version || latest_version, Type:type, Created:creation_context.created_at}"
+KIND = Kind(
+    noun="model",
+    title="model",
+    home="models",
+    columns="Type:type, Created:creation_context.created_at",
+    updated="its description, tags and stage",
+    listed="my-model",
+)
+show, list_any, archive, restore, _ = KIND.verbs()  # list and update know of stages, too
 
 
 def create(
@@ -25,12 +33,17 @@ def create(
     tags: dict[str, str] | None = None,
     params_override: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    flags = given(name=name, version=version, path=path, type=type, description=description, stage=stage, tags=tags)
-    return assets.create(target.client().models, "model", file, params_override, flags)
-
-
-def show(name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
-    return described(target.client().models, name, version, label)
+    return KIND.create(
+        file,
+        params_override,
+        name=name,
+        version=version,
+        path=path,
+        type=type,
+        description=description,
+        stage=stage,
+        tags=tags,
+    )
 
 
 def list_all(
@@ -40,12 +53,8 @@ def list_all(
     include_archived: bool = False,
     archived_only: bool = False,
 ) -> list[dict[str, Any]]:
-    limit = None if stage else max_results
-    models = assets.list_all(target.client().models, name, limit, include_archived, archived_only)
+    models = list_any(name, None if stage else max_results, include_archived, archived_only)
     return [model for model in models if not stage or model.get("stage") == stage][:max_results]
-
-
-archive, restore, _ = assets.verbs("model")
 
 
 def update(
@@ -55,29 +64,23 @@ def update(
     stage: str | None = None,
     changes: Changes | None = None,
 ) -> dict[str, Any]:
-    return changed(target.client().models, name, changes, given(stage=stage), version=version, label=label)
+    return changed(KIND.operations(), name, changes, given(stage=stage), version=version, label=label)
 
 
 def download(cmd: CLICommand, name: str, version: str, download_path: str = ".") -> None:
-    target.client().models.download(name, version, download_path=download_path)
+    KIND.operations().download(name, version, download_path=download_path)
     note(cmd.cli_ctx, f"Downloaded model {name}, version {version}, into {download_path}")
 
 
 def commands(loader: CLICommandsLoader) -> None:
+    KIND.commands(loader)
     with CommandGroup(loader, "model", "amlocal.cli.nouns.model#{}") as group:
-        group.command("create", "create")
-        group.command("show", "show")
-        group.command("list", "list_all", table_transformer=COLUMNS)
-        group.command("update", "update")
-        group.command("archive", "archive")
-        group.command("restore", "restore")
         group.command("download", "download")
 
 
 def arguments(loader: CLICommandsLoader) -> None:
-    shared(loader, "model", "model", "models")
-    assets.arguments(loader, "model", "model")
-    with ArgumentsContext(loader, "model update") as c:
+    KIND.arguments(loader)
+    with ArgumentsContext(loader, "model") as c:
         c.argument("stage", options_list=["--stage", "-s"], help="Stage of the model.")
     with ArgumentsContext(loader, "model download") as c:
         no_registry(c)
@@ -94,14 +97,11 @@ def arguments(loader: CLICommandsLoader) -> None:
             choices=["custom_model", "mlflow_model", "triton_model"],
             help="Type of the model. The default type is custom_model.",
         )
-        c.argument("stage", options_list=["--stage", "-s"], help="Stage of the model.")
         ignored(c, "--datastore")
         ignored(c, "--no-wait", value=False)
-    with ArgumentsContext(loader, "model list") as c:
-        c.argument("stage", options_list=["--stage", "-s"], help="Stage of the model.")
 
 
-helps.update(assets.texts("model", "model", "its description, tags and stage"))
+helps.update(KIND.texts())
 helps["model"] = """
 type: group
 short-summary: Manage Azure ML models.
@@ -131,15 +131,6 @@ examples:
     text: aml model show --name my-model --version 1
   - name: Show the latest version
     text: aml model show --name my-model --label latest
-"""
-helps["model list"] = """
-type: command
-short-summary: List models in a workspace.
-examples:
-  - name: List all the models in a workspace
-    text: aml model list -o table
-  - name: List all the model versions for the specified name
-    text: aml model list --name my-model
 """
 helps["model download"] = """
 type: command
