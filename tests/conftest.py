@@ -10,6 +10,7 @@ from urllib.request import url2pathname
 import numpy as np
 import pytest
 from fixtures import (  # noqa: F401 (fixtures)
+    _runners_are_forked,
     _same_environment_afterwards,
     chromium,
     chromium_path,

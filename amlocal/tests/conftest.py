@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fixtures import (  # noqa: F401 (fixtures)
+    _runners_are_forked,
     _same_environment_afterwards,
     chromium,
     chromium_path,

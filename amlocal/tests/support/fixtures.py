@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from forked import Forks
 
 # Started in the background by a script, we inherit that Ctrl-C is ignored, and so would every process that a test
 # starts in order to interrupt it.
@@ -22,6 +23,18 @@ def _same_environment_afterwards() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runners_are_forked() -> Iterator[None]:
+    """Runners that this process starts need not import MLflow; see forked.py."""
+    from amlocal.core import processes
+
+    forks = Forks()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "subprocess", forks)
+        yield
+    forks.close()
 
 
 @pytest.fixture(scope="session")
