@@ -1,4 +1,4 @@
-"""`amlocal` is for anybody's repository: its sources name nothing of the one it was written beside."""
+"""`amlocal` is for anybody's repository: its sources and pages name nothing of the one it was written beside."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,10 @@ import pytest
 import amlocal
 
 ROOT = Path(amlocal.__file__).parent
+PROJECT = Path(__file__).parents[1]
+# Not docs/conformance.md: it lists Microsoft's examples, and some of these are about MNIST.
+PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", PROJECT / "conformance" / "README.md"]
+PAGES += sorted(path for path in (PROJECT / "docs").glob("*.md") if path.name != "conformance.md")
 WORDS = (
     r"\bdigits\b",  # the template's package, assets and tag
     r"mnist",
@@ -36,6 +40,11 @@ def test_there_are_sources() -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_source_names_nothing_of_the_template(path: Path) -> None:
     assert found(path.read_text(encoding="utf-8", errors="replace")) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(PROJECT).as_posix())
+def test_a_page_names_nothing_of_the_template(path: Path) -> None:
+    assert found(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(

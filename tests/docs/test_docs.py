@@ -1,60 +1,36 @@
 """What README and docs say is there: links, files, and every command with its flags."""
 
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from amlocal.cli import main as aml
+from doc_pages import check_aml, commands, dead_links, links, unknown_flags
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "amlocal" / "README.md"]
-PAGES += [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "amlocal" / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "bench/README.md")), *DOCS]
 
 
-def commands() -> list[list[str]]:
-    """Every `aml`, `az ml` and `python -m digits...` line of an indented or fenced block, without its comment.
-
-    What is said of `az ml` must hold of `aml`.
-    """
-    found = []
-    for page in PAGES:
-        for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
-            text = line.strip().replace("az ml ", "aml ")
-            block = line.startswith("    ") or line.startswith(("aml ", "az ml "))
-            if block and text.startswith(("aml ", "python -m digits.")):
-                words = shlex.split(text, comments=True)
-                words = words[: words.index("--")] if "--" in words else words  # what follows is another command's
-                if words not in found:
-                    found.append(words)
-    return found
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+    assert dead_links(page) == []
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_the_readme_lists_every_page():
+    assert set(DOCS) <= {target for target, _ in links(README)}
+
+
+@pytest.mark.parametrize("words", commands(PAGES, "aml ", "python -m digits.", "python -m drift."), ids=" ".join)
 def test_commands_exist_with_their_flags(words, capsys):
     if words[0] == "aml":
-        verb = [word for word in words[1:4] if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")]
-        verb = verb[: next((i for i, word in enumerate(words[1:]) if word.startswith("-")), len(verb))]
-        code = aml([*verb, "--help"])
-        told, wrong = capsys.readouterr()
+        check_aml(words, capsys)
     else:
         base = [sys.executable, *words[1:3], *(word for word in words[3:4] if not word.startswith("-"))]
         done = subprocess.run([*base, "--help"], capture_output=True, text=True, check=False)
-        code, told, wrong = done.returncode, done.stdout, done.stderr
-    assert code == 0, wrong
-    for word in words[1:]:
-        if word.startswith("-") and word != "-m":
-            assert re.search(rf"(^|[\s,]){re.escape(word)}\b", told, re.MULTILINE), f"{word} is not in the help"
+        assert done.returncode == 0, done.stderr
+        assert unknown_flags(words, done.stdout) == []
     for word in words:
         if word.endswith(".yml") and "/" in word:  # job.yml and the like stand for a file of the reader's
             assert (ROOT / word).is_file(), word
