@@ -34,12 +34,15 @@ tools: .tools/installed ## create .tools/ with what checks workflows and infrast
 demo: install ## train, gate, register, deploy, 100 days of traffic, the reports
 	$(VENV)/python demo.py
 
+# A file's tests run in one process, which makes what they share once; the order is the conftests'.
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
+
 test: install ## every test
-	cd amlocal && ../$(VENV)/python -m pytest -n 2 --dist loadgroup
-	$(VENV)/python -m pytest -n 2 --dist loadgroup
+	cd amlocal && ../$(VENV)/python -m pytest $(SPREAD)
+	$(VENV)/python -m pytest $(SPREAD)
 
 coverage: install ## every test of the template, and which lines none of them runs
-	$(VENV)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(VENV)/python -m pytest $(SPREAD) --cov --cov-report=term:skip-covered
 
 smoke: install ## amlocal alone, in a fresh environment of each Python from 3.11 to 3.13 that is here
 	@for each in python3.11 python3.12 python3.13; do \

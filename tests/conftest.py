@@ -122,8 +122,8 @@ def evaluated(steps: dict[str, str], prepared: Path, trained: Path, tmp_path_fac
 
 
 # What takes longest, so that it does not begin when the other worker has nothing left to do.
-FIRST = ("notebooks", "test_demo.py", "workflows", "test_mlflow_jobs.py")
+FIRST = ("test_notebooks.py", "test_demo.py", "test_run_deploy.py", "test_mlflow_jobs.py", "test_run_monitor.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not any(name in item.path.parts for name in FIRST))
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))

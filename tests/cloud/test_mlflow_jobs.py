@@ -24,7 +24,7 @@ SCRIPTS = {
     "no script": ROOT / "amlocal" / "src" / "amlocal" / "endpoints" / "worker" / "mlflow_score.py",
 }
 
-pytestmark = [pytest.mark.xdist_group("mlflow-jobs"), pytest.mark.timeout(600)]  # one worker runs the jobs, once
+pytestmark = pytest.mark.timeout(600)
 
 
 def python(double: Double, environment: dict[str, str], *arguments: str) -> str:

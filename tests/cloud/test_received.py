@@ -18,7 +18,6 @@ from azure_client import client_of, started
 from double import Double, Request
 
 # One worker sends everything once.
-pytestmark = pytest.mark.xdist_group("received")
 
 ROOT = Path(__file__).resolve().parents[2]
 RECEIVED = Path(__file__).parent / "received"

@@ -23,7 +23,7 @@ DATA_SCIENCE = NOTEBOOKS / "1_data_science.ipynb"
 CLOUD = NOTEBOOKS / "2_cloud.ipynb"
 PRODUCTION = NOTEBOOKS / "3_production.ipynb"
 
-pytestmark = [pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(600)]  # one worker runs it, once
+pytestmark = pytest.mark.timeout(600)
 
 
 def execute(notebook: nbformat.NotebookNode, folder: Path, **environment: str) -> nbformat.NotebookNode:

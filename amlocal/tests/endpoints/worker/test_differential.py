@@ -31,10 +31,7 @@ from amlocal.operations.common import entity
 SERVER = "azureml-inference-server-http"
 KNOWN_VERSION = "1.4.1"
 
-pytestmark = [
-    pytest.mark.skipif(os.name == "nt", reason="the inference server has gunicorn on Linux and macOS only"),
-    pytest.mark.xdist_group("differential"),  # its servers are started once
-]
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the inference server has gunicorn on Linux and macOS only")
 
 # What differs, and must: headers of answers ...
 DIFFERENCES = {
