@@ -51,8 +51,8 @@ class Guard:
         """keys: what opens in mode `key`; secret: what tokens are signed with in the others."""
         self.endpoint = endpoint
         self.mode = mode
-        self._keys = [key.encode() for key in keys] if mode == KEY else []
-        self._secret = secret
+        self.keys = tuple(keys) if mode == KEY else ()
+        self.secret = "" if mode == KEY else secret
         self._known: dict[bytes, float] = {}  # of tokens found good: their digests, and when they expire
         if mode != KEY:
             import jwt  # noqa: F401 (now, rather than while the first client waits)
@@ -65,8 +65,8 @@ class Guard:
         if self.mode != KEY:
             return self._refusal_of_token(given if bearer else b"")
         allowed = False
-        for known in self._keys:  # all of them, so that the time taken tells nothing
-            allowed |= hmac.compare_digest(given, known)
+        for known in self.keys:  # all of them, so that the time taken tells nothing
+            allowed |= hmac.compare_digest(given, known.encode())
         return None if allowed and bearer else self._ask("KEY", "the key")
 
     def _refusal_of_token(self, given: bytes) -> str | None:
@@ -81,7 +81,7 @@ class Guard:
         try:
             claims = jwt.decode(
                 given,
-                self._secret,
+                self.secret,
                 algorithms=[ALGORITHM],
                 audience=self.endpoint,
                 issuer=ISSUER,
