@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.core.errors import UserError
+from amlocal.core.trust import check_file
 
 
 @contextmanager
@@ -70,7 +71,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises UserError for a file that is no JSON, FileNotFoundError for one that is not there."""
+    """A record's content. Raises UserError for a file that is no JSON or somebody else's, and FileNotFoundError."""
+    check_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

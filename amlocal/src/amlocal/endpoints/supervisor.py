@@ -387,10 +387,10 @@ def _command(workspace: Workspace) -> list[str]:
 def main(root: str) -> int:
     from filelock import FileLock, Timeout
 
-    workspace = Workspace(Path(root))
+    workspace = Workspace.at(Path(root))
     store = EndpointStore(workspace)
     try:
-        with FileLock(store.root / "supervisor.lock", timeout=0.5):
+        with FileLock(store.root / "supervisor.lock", timeout=0.5, mode=0o600):
             supervisor = Supervisor(workspace)
             if hasattr(signal, "SIGCHLD"):
                 signal.signal(signal.SIGTERM, lambda *_: supervisor.leave())

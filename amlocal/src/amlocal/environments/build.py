@@ -24,6 +24,7 @@ from packaging.version import Version
 
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, read_json, write_json
+from amlocal.core.trust import check_file
 from amlocal.core.workspace import Workspace
 from amlocal.environments import overlay
 from amlocal.environments.installer import Installer, Outcome, Stopped, Unreachable, interpreter, packages_of
@@ -75,7 +76,10 @@ def _published(folder: Path) -> tuple[Path, list[str]] | None:
     except FileNotFoundError:
         return None
     prefix = folder / about["folder"]
-    return (prefix, about["notices"]) if interpreter(prefix).exists() else None
+    if not interpreter(prefix).exists():
+        return None
+    check_file(interpreter(prefix))
+    return prefix, about["notices"]
 
 
 @contextmanager
@@ -85,7 +89,7 @@ def _alone(folder: Path, log: Path, stopped: Callable[[], bool]) -> Iterator[Non
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the environments, so that workspaces may share the folder of them.
-    lock, deadline, told = FileLock(f"{folder}.lock"), time.monotonic() + PATIENCE_SECONDS, False
+    lock, deadline, told = FileLock(f"{folder}.lock", mode=0o600), time.monotonic() + PATIENCE_SECONDS, False
     while True:
         try:
             lock.acquire(timeout=WAIT_SECONDS)

@@ -364,7 +364,7 @@ def _collections(workspace: Workspace, endpoint: Endpoint, deployment: str) -> d
 
 
 def main(root: str, name: str) -> int:
-    workspace = Workspace(Path(root))
+    workspace = Workspace.at(Path(root))
     gateway = Gateway(workspace, name)
     os.chdir(gateway.store.run(name))
     try:
