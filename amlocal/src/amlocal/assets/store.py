@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import read_json, write_json
 from amlocal.core.names import (
@@ -86,7 +87,7 @@ class Assets:
                     spec = self._brought_up_to_date(kept, spec)
                     if spec == kept:
                         return kept
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             spec = {**spec, "creation_context": context}
             write_json(path, spec)
             return spec

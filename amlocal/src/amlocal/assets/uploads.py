@@ -5,13 +5,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.durable import make_folder, sync, sync_folder
 from amlocal.core.errors import UserError
-from amlocal.core.files import disk_errors
+from amlocal.core.files import disk_errors, hash_path
 from amlocal.core.workspace import Workspace
+
+CHEAP = 64 * 2**20  # bytes, up to which content that is there already is read again before it is believed
 
 Files = Sequence[tuple[Path, str]]  # each with its place below the folder it is copied to
 
@@ -32,12 +35,12 @@ def keep(workspace: Workspace, path: Path) -> Path:
     workspace.create()
     with disk_errors(store):
         kept = store / _digest(kind, files)
-        if not kept.exists():
-            placed = files if kind == "file" else [(source, f"{path.name}/{target}") for source, target in files]
-            with copied(placed, store) as copy:
-                put(copy, kept)
-        # The same content may have come under another name before.
-        return next(kept.iterdir())
+        for there in _content(kept):  # the same content may have come under another name before
+            if _is_whole(there, kind, files):
+                return there
+        placed = files if kind == "file" else [(source, f"{path.name}/{target}") for source, target in files]
+        with copied(placed, store) as copy:
+            return next(_content(put(copy, kept)))
 
 
 def listed(folder: Path, root: Path) -> Files:
@@ -60,7 +63,7 @@ def listed(folder: Path, root: Path) -> Files:
 @contextmanager
 def copied(files: Files, store: Path) -> Iterator[Path]:
     """A folder in `store` with copies of the files, which is gone afterwards unless `put` has given it a name."""
-    store.mkdir(parents=True, exist_ok=True)
+    make_folder(store)
     with tempfile.TemporaryDirectory(dir=store, prefix=".") as scratch:
         copy = Path(scratch, "copy")
         copy.mkdir()
@@ -72,20 +75,62 @@ def copied(files: Files, store: Path) -> Iterator[Path]:
 
 
 def put(copy: Path, kept: Path) -> Path:
-    """Rename a folder to where its content belongs, unless the same content is there; returns the place."""
-    if not kept.exists():
-        try:
-            copy.rename(kept)
-        except OSError:  # somebody else has just put it there
-            if not kept.exists():
-                raise
+    """Rename a folder to where its content belongs, unless the same content is there; returns the place.
+
+    What is there is believed only if it is whole: an earlier version of ours, or a disk, may have left it torn.
+    """
+    if kept.exists():
+        if same(copy, kept):
+            return kept
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as torn:
+            kept.rename(Path(torn, "torn"))
+    sync(copy)
+    try:
+        copy.rename(kept)
+    except OSError:  # somebody else has just put it there
+        if not kept.exists():
+            raise
+    sync_folder(kept.parent)
     return kept
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two files or folders hold the same, as far as that is cheap: names and sizes, and of a few MiB all."""
+    sizes = [
+        {file.relative_to(path).as_posix(): file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file()}
+        for path in (one, other)
+    ]
+    return sizes[0] == sizes[1] and (sum(sizes[0].values()) > CHEAP or hash_path(one) == hash_path(other))
+
+
+def _content(kept: Path) -> Iterator[Path]:
+    with suppress(FileNotFoundError):
+        yield from kept.iterdir()
+
+
+def _is_whole(there: Path, kind: str, files: Files) -> bool:
+    """Whether what was kept is what was given, as `same` has it."""
+    if (kind == "file") != there.is_file():
+        return False
+    kept = [(there, there.name)] if kind == "file" else [(there / target, target) for _, target in files]
+    if not all(place.is_file() for place, _ in kept):
+        return False
+    pairs = [(place.stat().st_size, source.stat().st_size) for (place, _), (source, _) in zip(kept, files, strict=True)]
+    if any(mine != given for mine, given in pairs):
+        return False
+    if sum(size for size, _ in pairs) > CHEAP:
+        return True
+    return all(_sum(place) == _sum(source) for (place, _), (source, _) in zip(kept, files, strict=True))
+
+
+def _sum(file: Path) -> bytes:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
 
 
 def _digest(kind: str, files: Files) -> str:
     digest = hashlib.sha256(kind.encode())
     for source, target in files:
         digest.update(target.encode() + b"\0")
-        with source.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
+        digest.update(_sum(source))
     return digest.hexdigest()[:32]

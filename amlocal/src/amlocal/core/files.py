@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.durable import sync_folder
 from amlocal.core.errors import UserError
 from amlocal.core.trust import check_file
 
@@ -32,7 +33,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: beside its place, flushed to disk, then renamed."""
+    """Write a file whole or not at all: beside its place, flushed to disk, then renamed, and the new name flushed."""
     with disk_errors(path):
         descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -41,6 +42,7 @@ def write_text(path: Path, text: str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             _replace(Path(beside), path)
+            sync_folder(path.parent)
         except BaseException:
             Path(beside).unlink(missing_ok=True)
             raise

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.durable import sync, sync_folder
 from amlocal.core.workspace import Workspace
 
 
@@ -53,7 +54,20 @@ def _make_store(database: Path, artifacts: Path) -> None:
     beside.unlink(missing_ok=True)
     store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", artifacts.as_uri())
     store.engine.dispose()  # Windows cannot rename what is open
+    sync(beside)
     beside.replace(database)
+    sync_folder(database.parent)
+
+
+def settle(workspace: Workspace) -> None:
+    """Return when what MLflow has been told last is on the disk.
+
+    SQLite ends a transaction by the removal of its journal, and only syncs the folder if `synchronous` is EXTRA, which
+    MLflow's is not: after a power cut the journal would be back, and the transaction undone.
+    """
+    database = _sqlite_file(workspace.tracking_uri)
+    if database:
+        sync_folder(database.parent)
 
 
 def artifact_root(workspace: Workspace) -> dict[str, str]:

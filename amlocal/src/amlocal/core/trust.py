@@ -11,6 +11,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from amlocal.core.errors import UserError
@@ -28,10 +29,9 @@ def check_workspace(root: Path) -> None:
     mode = root.stat().st_mode
     if mode & OTHERS and _modes_mean_something(root):
         raise UserError(f"{root}: others may write to it (mode {_shown(mode)}), so nothing in it is run; {_mend(root)}")
+    within_reach = mode & (stat.S_IXGRP | stat.S_IXOTH)
     for path in _entries(root):
-        _check_owner(path, root)
-        mode = path.lstat().st_mode
-        within_reach = root.stat().st_mode & (stat.S_IXGRP | stat.S_IXOTH)
+        mode = _check_owner(path, root)
         if mode & OTHERS and within_reach and not stat.S_ISLNK(mode) and _modes_mean_something(root):
             raise UserError(
                 f"{path}: others may write to it (mode {_shown(mode)}), so nothing in the workspace is run;"
@@ -59,20 +59,24 @@ def _entries(root: Path) -> Iterator[Path]:
     for entry in os.scandir(root):
         yield Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
-            for inner in os.scandir(entry.path):
-                yield Path(inner.path)
+            with suppress(FileNotFoundError):  # gone in this moment
+                for inner in os.scandir(entry.path):
+                    yield Path(inner.path)
 
 
-def _check_owner(path: Path, root: Path) -> None:
+def _check_owner(path: Path, root: Path) -> int:
+    """The mode of what belongs to this user, 0 if it is gone. Raises UserError for what belongs to another."""
     try:
-        owner = path.lstat().st_uid
-    except FileNotFoundError:  # gone in this moment
-        return
+        about = path.lstat()
+    except FileNotFoundError:
+        return 0
+    owner = about.st_uid
     if owner not in _mine():
         raise UserError(
             f"{path}: it belongs to {_name(owner)}, not to you, so nothing in the workspace is run; set AMLOCAL_HOME to"
             f" a folder of your own, or {ALLOWED}={root} if you trust {_name(owner)}"
         )
+    return about.st_mode
 
 
 def _mine() -> set[int]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from amlocal.core.durable import make_folder, sync_folder
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, read_json, write_text
 from amlocal.core.trust import check_workspace
@@ -103,8 +104,10 @@ class Workspace:
     def create(self) -> None:
         """Make the folder, with a .gitignore of its own so that no repository takes it in."""
         with disk_errors(self.root):
-            self.root.parent.mkdir(parents=True, exist_ok=True)
-            self.root.mkdir(mode=0o700, exist_ok=True)
+            make_folder(self.root.parent)
+            if not self.root.is_dir():
+                self.root.mkdir(mode=0o700, exist_ok=True)
+                sync_folder(self.root.parent)
             ignore = self.root / ".gitignore"
             if not ignore.exists():
                 write_text(ignore, "*\n")

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from amlocal.assets import uris
+from amlocal.core.durable import sync
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, write_json
 from amlocal.core.workspace import Workspace
@@ -83,6 +84,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
             (folder / "code").mkdir()
             shutil.copy2(MLFLOW_SCRIPT, folder / "code" / "score.py")
     _write_collector_config(folder, collections)
+    sync(folder)
     return ServingPlan(
         revision=revision,
         python=str(python),

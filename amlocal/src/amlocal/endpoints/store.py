@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json, write_text
 from amlocal.core.processes import port_is_free
@@ -169,7 +170,7 @@ class EndpointStore:
         with disk_errors(folder):
             shutil.rmtree(folder, ignore_errors=True)
             for part in ("deployments", "logs", "run"):
-                (folder / part).mkdir(parents=True)
+                make_folder(folder / part)
             folder.chmod(0o700)
         write_text(self.run(endpoint.name) / "secret", secrets.token_urlsafe(24))
         write_json(self.keys_file(endpoint.name), new_keys())

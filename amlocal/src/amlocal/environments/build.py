@@ -22,6 +22,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from amlocal.core.durable import make_folder, sync
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.trust import check_file
@@ -56,7 +57,7 @@ def built(
         if found:
             return found
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         prefix = folder / secrets.token_hex(4)
         with log.open("a", encoding="utf-8") as output:
             try:
@@ -64,6 +65,7 @@ def built(
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
+        sync(folder)
         write_json(
             folder / "built.json", {"folder": prefix.name, "notices": notices, "asked": [*map(without_password, lines)]}
         )

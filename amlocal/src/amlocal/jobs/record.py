@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import read_json, write_json
 from amlocal.core.processes import find, marked
@@ -79,7 +80,7 @@ class JobStore:
             if (folder / "job.json").exists():
                 raise UserError(f'job "{record.name}" exists already; give another --name, or none for a new one')
             # without a record: of one that was killed in the middle of this
-            self.log(record).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.log(record).parent)
             self.log(record).touch()
             self.write(record)
 
