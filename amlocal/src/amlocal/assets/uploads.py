@@ -1,7 +1,6 @@
 """Local files that become part of an asset: copied into the workspace once per content, as Azure uploads them."""
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from amlocal.core.durable import make_folder, sync, sync_folder
 from amlocal.core.errors import UserError
-from amlocal.core.files import disk_errors, hash_path
+from amlocal.core.files import disk_errors, files_below, hash_path, regular, walk
 from amlocal.core.workspace import Workspace
 
 CHEAP = 64 * 2**20  # bytes, up to which content that is there already is read again before it is believed
@@ -28,7 +27,7 @@ def keep(workspace: Workspace, path: Path) -> Path:
     root = workspace.root.resolve()
     if path.resolve().is_relative_to(root):
         return path
-    kind, files = ("file", [(path, path.name)]) if path.is_file() else ("folder", listed(path, root))
+    kind, files = ("folder", listed(path, root)) if path.is_dir() else ("file", [(regular(path), path.name)])
     if not files:
         raise UserError(f"{path}: an empty folder; an asset needs at least one file")
     store = workspace.datastore() / "LocalUpload"
@@ -52,11 +51,16 @@ def listed(folder: Path, root: Path) -> Files:
 
     root, ignored = root.resolve(), get_ignore_file(folder)
     found: list[tuple[Path, str]] = []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if Path(place, name).resolve() != root]
-        below = Path(place).relative_to(folder).as_posix()
-        files: Any = traverse_directory(place, names, prefix=below, ignore_file=ignored)
-        found += [(Path(source), Path(target).as_posix()) for source, target in files]
+    for place, folders, names in walk(folder):
+        folders[:] = [name for name in folders if (place / name).resolve() != root]
+        below = place.relative_to(folder).as_posix()
+        # A link that leads nowhere is no file: it would be looked for where it leads to.
+        there = [name for name in names if (place / name).exists()]
+        files: Any = traverse_directory(str(place), there, prefix=below, ignore_file=ignored)
+        found += [(regular(Path(source)), Path(target).as_posix()) for source, target in files]
+        for name in set(names) - set(there):
+            if not ignored.is_file_excluded((place.resolve() / name).as_posix()):
+                regular(place / name)  # raises
     return sorted(found, key=lambda pair: pair[1])
 
 
@@ -97,10 +101,13 @@ def put(copy: Path, kept: Path) -> Path:
 def same(one: Path, other: Path) -> bool:
     """Whether two files or folders hold the same, as far as that is cheap: names and sizes, and of a few MiB all."""
     sizes = [
-        {file.relative_to(path).as_posix(): file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file()}
+        {below: file.stat().st_size for file, below in (files_below(path) if path.is_dir() else [(path, ".")])}
         for path in (one, other)
+        if path.exists()
     ]
-    return sizes[0] == sizes[1] and (sum(sizes[0].values()) > CHEAP or hash_path(one) == hash_path(other))
+    if len(sizes) < 2 or sizes[0] != sizes[1]:
+        return False
+    return sum(sizes[0].values()) > CHEAP or hash_path(one) == hash_path(other)
 
 
 def _content(kept: Path) -> Iterator[Path]:

@@ -72,10 +72,10 @@ class OnlineEndpointOperations(Operations):
                     local=local,
                 )
             )
-        supervisor.ensure(self.workspace)
         try:
+            supervisor.ensure(self.workspace)
             wait_for_gateway(self.store, name)
-        except UserError:
+        except BaseException:  # or it would come to life once the machine has time for it, or at the next `aml up`
             self.begin_delete(name)
             raise
 

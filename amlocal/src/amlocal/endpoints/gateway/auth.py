@@ -91,10 +91,13 @@ class Guard:
         except jwt.ExpiredSignatureError:
             self._known.pop(digest, None)
             return f"the token has expired; {self._where('another')}"
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, ArithmeticError, TypeError):  # exp may be 10**400, or a list
             return self._ask("TOKEN", "a token")
         if len(self._known) >= MOST_KNOWN:
             del self._known[next(iter(self._known))]  # the oldest
+        # pyjwt takes "1e3" and 10**400 for a time; we have written a whole number of seconds
+        if type(claims["exp"]) is not int or not 0 < claims["exp"] < 1 << 40:
+            return self._ask("TOKEN", "a token")
         self._known[digest] = float(claims["exp"])
         return None
 
@@ -111,19 +114,18 @@ def foreign(request: "Request", port: int, keyless: bool) -> str | None:
     Online endpoints do not take part in CORS, on Azure neither. What is asked for with no key must moreover be asked
     for at this machine's own address: else the page of any site could call itself that (DNS rebinding).
     """
-    named, origin, site = b"", None, b"none"
+    named, origins, sites = b"", [], []
     for name, value in request.headers:
         if name in TELLING:
             if name == b"host":
                 named = value
-            elif name == b"origin":
-                origin = value
-            else:
-                site = value
+            else:  # of several each must be in order: which of them another reader believes, nobody knows
+                (origins if name == b"origin" else sites).append(value)
     host = named.decode("latin-1").lower()
-    if origin is not None and origin.decode("latin-1").lower() not in (f"http://{host}", f"https://{host}"):
+    ours = (f"http://{host}", f"https://{host}")
+    if any(origin.decode("latin-1").lower() not in ours for origin in origins):
         return "a web page from another origin may not use this endpoint"
-    if site not in (b"same-origin", b"none"):
+    if any(site not in (b"same-origin", b"none") for site in sites):
         return "a web page from another origin may not use this endpoint"
     return misnamed(host, port) if keyless else None
 
