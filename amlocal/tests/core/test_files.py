@@ -1,5 +1,6 @@
 """Folders with links in a circle, pipes and other things that are no files: an end, and one line that names them."""
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from amlocal.assets.snapshots import snapshot
 from amlocal.client import LocalMLClient
 from amlocal.core.errors import UserError
-from amlocal.core.files import copy_into, hash_path, walk
+from amlocal.core.files import copy_into, disk_errors, hash_path, walk
 from amlocal.operations.common import entity
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes and links are POSIX's")
@@ -129,3 +130,23 @@ def test_a_path_that_is_no_file_is_refused(
         operations = client.data if kind == "data" else client.models
         with pytest.raises(Exception, match=r"odd: a (named pipe|socket), not a file"):
             operations.create_or_update(entity(kind, {"name": "x", "path": str(tmp_path / "odd"), **spec}))
+
+
+@pytest.mark.parametrize(
+    ("number", "names", "said"),
+    [
+        (errno.ENOSPC, ("source",), "target: the disk is full"),
+        (errno.ENOSPC, ("source", "target/a"), "target/a: the disk is full"),
+        (errno.EDQUOT, (), "target: the disk is full"),
+        (errno.EACCES, ("source",), "source: it cannot be read"),
+        (errno.EACCES, ("target/a",), "target/a: it cannot be written to"),
+        (errno.EROFS, (), "target: it cannot be written to"),
+    ],
+)
+def test_what_the_disk_refuses_is_said_of_what_it_refuses(
+    tmp_path: Path, number: int, names: tuple[str, ...], said: str
+) -> None:
+    places = [str(tmp_path / "w" / name if name.startswith("target") else tmp_path / name) for name in names]
+    error = OSError(number, "no", *([places[0]] if places else []), *([None, places[1]] if len(places) > 1 else []))
+    with pytest.raises(UserError, match=f"{said}"), disk_errors(tmp_path / "w" / "target"):
+        raise error

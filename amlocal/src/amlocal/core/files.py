@@ -24,13 +24,15 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        named = error.filename2 or error.filename or path  # a copy that fails names its source first
+        ours = any(Path(named).is_relative_to(place) for place in (path, path.parent))
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = "the disk is full; free some space (`aml doctor` shows how much is left) and try again"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{named if ours else path}: {remedy}") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             remedy = "it cannot be written to; mend its permissions or set AMLOCAL_HOME to another folder"
-        else:
-            raise
-        raise UserError(f"{error.filename or path}: {remedy}") from error
+            raise UserError(f"{named}: {remedy if ours else 'it cannot be read; mend its permissions'}") from error
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
