@@ -122,13 +122,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
     """A record's content. Raises UserError for a file that is no JSON or somebody else's, and FileNotFoundError."""
     check_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not a whole JSON file ({error}); delete it if nothing needs it") from error
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: not a whole JSON file ({error}); delete it if nothing needs it") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: damaged: it holds no JSON object; delete it if nothing needs it")
+    return value
 
 
 def hash_path(path: Path) -> str:

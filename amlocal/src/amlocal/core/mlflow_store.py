@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.core.durable import sync, sync_folder
+from amlocal.core.errors import UserError
 from amlocal.core.workspace import Workspace
+
+SQLITE = b"SQLite format 3\0"  # how every such file begins
 
 
 def get_ready() -> None:
@@ -34,7 +37,19 @@ def client(workspace: Workspace) -> Any:
         with workspace.lock("mlflow"):
             if not database.exists():
                 _make_store(database, workspace.artifacts)
+    if database:
+        with database.open("rb") as file:
+            if file.read(len(SQLITE)) != SQLITE:
+                raise UserError(damaged_database(database, "it is no SQLite database"))
     return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+
+
+def damaged_database(database: Path, why: str) -> str:
+    """What to say of a database that cannot be read."""
+    return (
+        f"{database}: damaged: {why}; restore it from a copy, or move it away (a new one has no runs and no models;"
+        " jobs and assets are kept elsewhere)"
+    )
 
 
 def _sqlite_file(uri: str) -> Path | None:

@@ -65,7 +65,9 @@ class Workspace:
     def name(self) -> str:
         """The name it was created with, else that of the folder it lies in."""
         with suppress(OSError):
-            return read_json(self.root / "workspace.json")["name"]
+            name = read_json(self.root / "workspace.json").get("name")
+            if isinstance(name, str) and name:
+                return name
         return self.root.parent.name or "local"
 
     @property

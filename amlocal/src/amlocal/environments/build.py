@@ -25,6 +25,7 @@ from packaging.version import Version
 from amlocal.core.durable import make_folder, sync
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, read_json, write_json
+from amlocal.core.records import damaged
 from amlocal.core.trust import check_file
 from amlocal.core.workspace import Workspace
 from amlocal.environments import overlay
@@ -77,6 +78,8 @@ def _published(folder: Path) -> tuple[Path, list[str]] | None:
         about = read_json(folder / "built.json")
     except FileNotFoundError:
         return None
+    if not isinstance(about.get("folder"), str) or not isinstance(about.get("notices"), list):
+        raise damaged(folder / "built.json", "it does not say which folder the environment is in")
     prefix = folder / about["folder"]
     if not interpreter(prefix).exists():
         return None

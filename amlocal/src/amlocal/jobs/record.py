@@ -14,6 +14,7 @@ from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import read_json, write_json
 from amlocal.core.processes import find, marked
+from amlocal.core.records import as_record, read_record
 from amlocal.core.workspace import Workspace
 
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
@@ -110,10 +111,9 @@ class JobStore:
 
     @staticmethod
     def _load(folder: Path) -> JobRecord:
-        record = JobRecord(**read_json(folder / "job.json"))
+        record = read_record(folder / "job.json", JobRecord)
         if (folder / EDITS).exists():
-            for name, value in read_json(folder / EDITS).items():
-                setattr(record, name, value)
+            record = as_record(asdict(record) | read_json(folder / EDITS), JobRecord, folder / EDITS)
         return record
 
     def get(self, name: str) -> JobRecord:
