@@ -88,7 +88,7 @@ class LocalMLClient:
             raise NotEmulated(f'registry "{registry_name}": registries exist in Azure only; leave registry_name out')
         if isinstance(credential, (str, Path)):
             credential, workspace = None, credential
-        self.workspace = Workspace(Path(workspace).resolve()) if workspace else Workspace.find()
+        self.workspace = Workspace.at(Path(workspace)) if workspace else Workspace.find()
         self.subscription_id = subscription_id or NOBODY
         self.resource_group_name = resource_group_name or "local"
         self.workspace_name = workspace_name or self.workspace.name

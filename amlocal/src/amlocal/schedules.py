@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.core.errors import NotFound, UserError
-from amlocal.core.files import read_json, write_json
+from amlocal.core.files import write_json
 from amlocal.core.names import checked_name, creation_context
+from amlocal.core.records import as_record, read_record
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
 from amlocal.specs.plan import Plan
@@ -178,8 +179,10 @@ class Schedules:
 
             return prepare_run(schedule.name, name, schedule.monitor or {}, schedule.trigger, due, self.workspace)
         job = _filled(schedule.job, name, due)
-        record = replace(JobRecord(**job["record"]), name=name, display_name=name, creation_context=creation_context())
-        return record, Plan.from_json(job["plan"])
+        path = self._path(schedule.name)
+        record = as_record(job.get("record"), JobRecord, path)
+        changed = replace(record, name=name, display_name=name, creation_context=creation_context())
+        return changed, as_record(job.get("plan"), Plan, path)
 
     def _under_way(self, name: str) -> bool:
         """Whether the job has a runner, or had one. What a killed look has left unfinished is removed."""
@@ -212,10 +215,7 @@ _SECOND = timedelta(seconds=1)
 
 
 def _read(path: Path) -> Schedule:
-    try:
-        return Schedule(**read_json(path))
-    except TypeError as error:
-        raise UserError(f"{path}: not a schedule ({error}); delete it, and create the schedule again") from error
+    return read_record(path, Schedule)
 
 
 def run_name(schedule: str, due: datetime) -> str:

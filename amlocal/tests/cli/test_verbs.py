@@ -344,6 +344,28 @@ def test_a_datastore_is_a_folder(aml: Aml, client: LocalMLClient, tmp_path: Path
     assert "belongs to the workspace" in aml.refused("datastore delete -n workspaceblobstore")
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"type": "amlcompute", "size": "Standard_DS3_v2", "ssh_public_access_enabled": True},
+        {"type": "virtualmachine", "resource_id": "/subscriptions/a/resourceGroups/b/providers/c/virtualMachines/d"},
+    ],
+    ids=lambda spec: spec["type"],
+)
+def test_a_password_is_neither_kept_nor_told(
+    aml: Aml, client: LocalMLClient, tmp_path: Path, spec: dict[str, Any]
+) -> None:
+    """Azure answers null."""
+    spec |= {"name": "vm", "ssh_settings": {"admin_username": "me", "admin_password": "hunter2"}}
+    (tmp_path / "vm.yml").write_text(json.dumps(spec))
+    told = aml.ok(f"compute create -f {tmp_path / 'vm.yml'}") + aml.ok("compute show -n vm") + aml.ok("compute list")
+    told += aml.ok("compute update -n vm --set tags.a=b")
+    assert "hunter2" not in told and json.loads(aml.ok("compute show -n vm"))["ssh_settings"]["admin_password"] is None
+    assert client.compute.get("vm").ssh_settings.admin_password is None
+    kept = b"".join(path.read_bytes() for path in client.workspace.root.rglob("*") if path.is_file())
+    assert b"hunter2" not in kept
+
+
 def test_compute_through_its_life(aml: Aml, client: LocalMLClient) -> None:
     aml.ok("compute create -n cluster -t AmlCompute --size Standard_DS3_v2 --max-instances 2 --tags a=b")
     aml.ok("compute create --name vm --type ComputeInstance")

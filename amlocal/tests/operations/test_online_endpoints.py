@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 
+from amlocal.core.errors import UserError
 from amlocal.down import down
 from amlocal.endpoints.gateway.server import Gateway
 from amlocal.endpoints.store import EndpointStore
@@ -83,3 +84,13 @@ def test_the_gateway_of_a_deleted_endpoint_lets_nobody_in(client, monkeypatch):
     gateway._look_again = 0.0
     gateway.refresh()
     assert gateway.guard and gateway.guard.refusal(None) and gateway.guard.refusal(b"Bearer ")
+
+
+def test_an_endpoint_whose_processes_do_not_start_is_not_left_to_come_to_life_later(client, monkeypatch):
+    def refuse(workspace):
+        raise UserError("the supervisor of the endpoints did not start")
+
+    monkeypatch.setattr("amlocal.endpoints.supervisor.ensure", refuse)
+    with pytest.raises(UserError, match="did not start"):
+        client.online_endpoints.begin_create_or_update(entity("online-endpoint", {"name": "late"}))
+    assert list(client.online_endpoints.list()) == []

@@ -10,7 +10,6 @@ import re
 import struct
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,12 +53,16 @@ class _Files:
                 return data
             with gzip.open(io.BytesIO(data)) as stream:
                 data = stream.read(MAX_FILE + 1)
-        except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-            raise DataError(f"{self.where(name)}: damaged or cut short ({error}); get the file again") from error
+        except DataError:
+            raise
         except (RuntimeError, NotImplementedError) as error:  # zipfile's words for encrypted or exotic members
             raise DataError(f"{self.where(name)}: cannot be unpacked ({error}); make an ordinary zip") from error
         except OSError as error:
+            if error.errno is None:  # gzip's and bz2's way to say so
+                raise DataError(f"{self.where(name)}: damaged or cut short ({error}); get the file again") from error
             raise DataError(f"{self.where(name)}: cannot be read ({error.strerror or error})") from error
+        except Exception as error:  # what unpackers raise of damaged bytes is nowhere written down
+            raise DataError(f"{self.where(name)}: damaged or cut short ({error}); get the file again") from error
         if len(data) > MAX_FILE:
             raise DataError(f"{self.where(name)}: unpacks to more than {MAX_FILE >> 20} MB; no set of digits does")
         return data
@@ -77,7 +80,7 @@ def _files(path: Path) -> Iterator[_Files]:
     elif path.suffix.lower() == ".zip":
         try:
             archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:  # what zipfile raises of damaged bytes is nowhere written down
             raise DataError(f"{path}: not a readable zip ({error}); get the file again") from error
         with archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -202,7 +205,7 @@ def _npz(data: bytes, where: str) -> dict[str, Any]:
             return dict(arrays)
     except DataError:
         raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, MemoryError) as error:
+    except Exception as error:  # what numpy and zipfile raise of damaged bytes is nowhere written down
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{where}: not a readable .npz ({reason}); make or get the file again") from error
 
@@ -221,7 +224,7 @@ def _read_csv(files: _Files) -> Parts:
         try:
             with warnings.catch_warnings(action="ignore"):  # of an empty table, which is an error below
                 table = np.loadtxt(io.BytesIO(text), np.float32, delimiter=",", skiprows=int(named), ndmin=2)
-        except ValueError as error:
+        except Exception as error:
             raise DataError(f"{where}: not a table of numbers ({error})") from error
         part = standardise_all(table[:, 1:], table[:, 0], where)
         found.setdefault(_split((PurePosixPath(name).name,)), []).append(part)
@@ -262,5 +265,5 @@ def _picture(data: bytes, where: str) -> np.ndarray:
             return standardise(image)
     except DataError as error:
         raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from error
-    except (OSError, SyntaxError, ValueError, zlib.error, struct.error, Image.DecompressionBombError) as error:
+    except Exception as error:  # what Pillow raises of damaged bytes is nowhere written down
         raise DataError(f"{where}: not a readable picture; remove or replace it") from error

@@ -41,6 +41,8 @@ from drift.traffic import scenario
 if TYPE_CHECKING:
     import requests
 
+    from drift.traffic import proven
+
 LABELS = "labels.jsonl"
 KEY = "DIGITS_KEY"
 TIMEOUT = 30  # seconds for an answer
@@ -111,6 +113,8 @@ def send(plan: scenario.Scenario, url: str, key: str | None, output: Path, run: 
     import requests
     from tqdm import tqdm
 
+    from drift.traffic import proven
+
     if not _is_address(url):
         raise TrafficError(f"--url: {url} is no address; give the endpoint's, such as http://127.0.0.1:8080/score")
     longest = LONGEST_ID - len(f"-{plan.ticks - 1}")
@@ -133,6 +137,8 @@ def send(plan: scenario.Scenario, url: str, key: str | None, output: Path, run: 
     # Line by line and flushed: a run that is killed leaves what it sent, and at worst half a line, which is not read.
     with requests.Session() as session, _new(file) as labels:
         session.auth = _bearer(key)
+        if key:
+            session.mount("http://", proven.adapter(key))
         for tick, image, noted in bar:
             status, reason = _post(session, url, f"{run}-{tick}", _pixels(image))
             if status in _HOPELESS:
@@ -232,8 +238,22 @@ def _post(session: "requests.Session", url: str, id: str, pixels: Sequence[float
     except requests.Timeout as error:
         raise TrafficError(f"{url}: no answer to {id} within {TIMEOUT} s; see the deployment's log") from error
     except requests.RequestException as error:
+        if (unproven := _unproven(error)) is not None:
+            raise TrafficError(
+                f"{url}: {unproven}, and was not sent it; does the endpoint run, and is this its key?"
+            ) from error
         raise TrafficError(f"{url}: {id} found no connection; is the endpoint running? ({_cause(error)})") from error
     return answer.status_code, " ".join(answer.text.split())[:300] or answer.reason
+
+
+def _unproven(error: BaseException) -> "proven.NotProven | None":
+    """Among an exception's reasons that the listener has not proved to know the key."""
+    from drift.traffic import proven
+
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, proven.NotProven):
+        seen = seen.__cause__ or seen.__context__
+    return seen
 
 
 def _cause(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import random
 import struct
 import zipfile
 from pathlib import Path
@@ -331,3 +332,27 @@ def test_a_wide_picture_is_padded_and_not_squeezed():
 def test_an_array_that_is_no_picture_is_refused(array):
     with pytest.raises(DataError, match=r"^the image: "):
         standardise(array)
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    """Bytes changed, lost, put in or cut off, in every format and packing: a DataError, or digits, and nothing else."""
+    draw = random.Random(7)
+    whole = [(name.rpartition("/")[2], data) for files in list(SPLIT.values())[:4] for name, data in files.items()]
+    whole += [("train.csv.gz", gzip.compress(csv()))]
+    for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        whole += [("digits.zip", pack(tmp_path, files, packing).read_bytes()) for files in SPLIT.values()]
+    for _ in range(600):
+        name, data = draw.choice(whole)
+        damaged = bytearray(data)
+        for _ in range(draw.choice((1, 1, 3, 20))):
+            # the ends tell what a file is, and where in it what lies
+            place = min(draw.choice((draw.randrange(200), len(damaged) - draw.randrange(200))), len(damaged))
+            place = max(draw.choice((place, draw.randrange(len(damaged) + 1))), 1)
+            new = draw.choice((bytes([draw.randrange(256)]), draw.randbytes(20), b""))
+            damaged[place : place + draw.choice((0, 1, 1, 1, 20, 100_000))] = new
+        (tmp_path / name).write_bytes(damaged)
+        try:
+            read(tmp_path / name)
+        except DataError as error:
+            assert str(error).startswith(str(tmp_path / name)) and "\n" not in str(error)
+        (tmp_path / name).unlink()

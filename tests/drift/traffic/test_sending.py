@@ -1,6 +1,7 @@
 """Traffic: what is sent and noted, in which order, and what happens when an endpoint does not answer."""
 
 import functools
+import hmac
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -28,14 +30,26 @@ class Endpoint:
         self.requests: list[tuple[str, bytes]] = []
         self.connections: set[tuple[str, int]] = set()
         self.answers: dict[int, int] = {}
+        self.told: list[str] = []  # every header that came
+        self.proofs = self._proofs  # what it answers to a challenge
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1  # headers and body in one packet
 
+            def do_GET(self) -> None:
+                endpoint.told += self.headers.values()
+                path, _, query = self.path.partition("?")
+                said = endpoint.proofs(parse_qs(query)) if path == "/challenge" else b""
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.told += self.headers.values()
                 endpoint.connections.add(self.client_address)
                 status = endpoint.answers.get(len(endpoint.requests), 200)
                 if self.headers["Authorization"] != f"Bearer {KEY}":
@@ -54,6 +68,10 @@ class Endpoint:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/score"
         threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True).start()
+
+    def _proofs(self, query: dict[str, list[str]]) -> bytes:
+        asked = f"amlocal\n{self.server.server_port}\n{query['nonce'][0]}"
+        return json.dumps({"proofs": [hmac.new(KEY.encode(), asked.encode(), "sha256").hexdigest()]}).encode()
 
 
 @pytest.fixture
@@ -173,6 +191,27 @@ def test_an_answer_other_than_200_is_noted_told_and_not_asked_for_again(
     assert len(endpoint.requests) == 30
     assert [row["status"] for row in labels(tmp_path / "out")][2:9] == [200, 424, 200, 200, 200, 503, 200]
     assert "2 of 30 requests were not answered; the first, tick 3: 424" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "proofs",
+    [b"", b"{}", b"[]", b'{"proofs": []}', b'{"proofs": [null, 1, "00"]}', b'{"proofs": "0"}', b'{"proofs": null}'],
+)
+def test_the_key_goes_to_nobody_who_has_not_proved_to_know_it(endpoint, tmp_path, capsys, proofs):
+    """Another program that listens where the endpoint was: it sees a challenge, and nothing more."""
+    endpoint.proofs = lambda query: proofs
+    assert send(endpoint, tmp_path / "out") == 1
+    assert "and was not sent it; does the endpoint run, and is this its key?" in capsys.readouterr().err
+    assert endpoint.requests == [] and not [one for one in endpoint.told if KEY in one]
+
+
+def test_a_proof_for_another_port_is_none(endpoint, tmp_path, capsys):
+    """Who only passes the question on to the endpoint is not the endpoint."""
+    other = Endpoint()
+    endpoint.proofs = other.proofs
+    assert send(endpoint, tmp_path / "out") == 1
+    assert "does not know this key" in capsys.readouterr().err and endpoint.requests == []
+    other.server.server_close()
 
 
 @pytest.mark.parametrize(("status", "told"), [(401, "DIGITS_KEY"), (404, "check the address")])

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+from amlocal.assets.uploads import same
+from amlocal.core.durable import make_folder, sync
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import copy_into, disk_errors, hash_path
-from amlocal.core.mlflow_store import client
+from amlocal.core.mlflow_store import client, settle
 from amlocal.core.names import (
     ACTIVE,
     ALL,
@@ -72,15 +76,19 @@ def create(
             tags = taken[version].item.tags or {}
             if tags.get(CONTENT) != content or tags.get(TYPE) != kind:
                 raise UserError(f'model "{name}": version {version} exists with another content; give a higher version')
+            _make_whole(taken[version].item, source)
             changed = {key: spec[key] for key in MUTABLE if spec.get(key)}
             _write(registry, taken[version].item, changed)
+            settle(workspace)
             return describe(workspace, get(workspace, name, version))
         # Copied first, registered then: whatever interrupts, what is registered is whole.
         place = workspace.root / "models" / name / version
         kept = place / (source.name if called in (None, "..") else str(called)) if source.is_dir() else place
         with disk_errors(place):
             shutil.rmtree(place, ignore_errors=True)
+            make_folder(place.parent)
             copy_into(source, kept)
+            sync(place)
         tags = {VERSION: version, TYPE: kind, CONTENT: content, **texts(spec.get("tags")), **_own_tags(spec)}
         if not source.is_dir():
             tags[FILE] = source.name
@@ -89,7 +97,24 @@ def create(
         made = registry.create_model_version(
             name, kept.as_uri(), run_id=run_id, tags=tags, description=spec.get("description")
         )
+        settle(workspace)
     return describe(workspace, Registered(made, version, False))
+
+
+def _make_whole(item: Any, source: Path) -> None:
+    """Write a version's content again where that on the disk is not what was registered: a disk has torn it."""
+    address = urlsplit(item.source)
+    if address.scheme != "file":
+        return
+    place = Path(url2pathname(address.path))
+    kept = place if source.is_dir() else place / item.tags[FILE]
+    if not same(source, kept):
+        with disk_errors(place):
+            shutil.rmtree(place, ignore_errors=True)
+            copy_into(source, place)
+            if not source.is_dir():
+                (place / source.name).replace(kept)
+            sync(place)
 
 
 def _create_name(registry: Any, name: str) -> None:
@@ -135,6 +160,7 @@ def revise(
         found = get(workspace, name, version, label)
         changed = refuse_changes(f'model "{name}"', describe(workspace, found), wanted, MUTABLE)
         _write(client(workspace), found.item, changed)
+        settle(workspace)
         return describe(workspace, get(workspace, name, found.version))
 
 
@@ -148,6 +174,7 @@ def archive(
         if not every(workspace, name):
             get(workspace, name)  # raises
         registry.set_registered_model_tag(name, ARCHIVED_TAG, flag)
+        settle(workspace)
         return
     if not archived and _whole_is_archived(registry, name):
         raise UserError(
@@ -156,6 +183,7 @@ def archive(
         )
     item = get(workspace, name, version, label).item
     registry.set_model_version_tag(name, item.version, ARCHIVED_TAG, flag)
+    settle(workspace)
 
 
 def _whole_is_archived(registry: Any, name: str) -> bool:

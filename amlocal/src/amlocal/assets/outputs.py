@@ -5,6 +5,7 @@ from typing import Any
 
 from amlocal.assets import models
 from amlocal.assets.store import Assets
+from amlocal.core.durable import sync
 from amlocal.core.workspace import Workspace
 
 
@@ -18,6 +19,7 @@ def register_output(
     A model type (custom_model, ...) becomes a model, everything else a data asset that stays where the job wrote it.
     Raises UserError when the version is taken.
     """
+    sync(Path(path))
     if kind.endswith("_model"):
         model = {"name": name, "version": version, "type": kind}
         return models.create(workspace, model, Path(path), run_id)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from amlocal.core.durable import make_folder, sync, sync_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.workspace import Workspace
@@ -73,7 +74,7 @@ def fetch(workspace: Workspace, uri: str, say: Any = None) -> Path:
     key = hashlib.sha256(url.encode()).hexdigest()[:32]
     folder = workspace.root / "cache" / key
     with workspace.lock(f"cache-{key}", timeout=PATIENCE), disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return _Fetch(url, folder / name, say or _on_stderr).run()
 
 
@@ -159,7 +160,9 @@ class _Fetch:
                 raise UserError(
                     f"{shown(self.url)}: cut off after {received} of {size} bytes; try again, or give a local path"
                 )
+            sync(beside)
             beside.replace(self.place)
+            sync_folder(self.place.parent)
         finally:
             beside.unlink(missing_ok=True)
         headers = answer.headers

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import read_json, write_json
 from amlocal.core.names import (
@@ -22,6 +23,7 @@ from amlocal.core.names import (
     texts,
     version_key,
 )
+from amlocal.core.records import damaged, read_record
 from amlocal.core.workspace import Workspace
 
 Kind = Literal["data", "environment", "component", "compute", "datastore"]
@@ -80,13 +82,13 @@ class Assets:
             path = self.folder / name / f"{version}.json"
             context = creation_context()
             if path.exists():
-                kept = read_json(path)
+                kept = _read(path)
                 context = kept["creation_context"]
                 if self.versioned:
                     spec = self._brought_up_to_date(kept, spec)
                     if spec == kept:
                         return kept
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             spec = {**spec, "creation_context": context}
             write_json(path, spec)
             return spec
@@ -148,7 +150,7 @@ class Assets:
         if not is_name(name):  # nothing is called that; it may lead elsewhere
             return
         hidden = self._archived(name)
-        found = [spec for spec in map(read_json, self._files(name)) if in_view(hidden.holds(spec), view)]
+        found = [spec for spec in map(_read, self._files(name)) if in_view(hidden.holds(spec), view)]
         yield from sorted(
             found,
             key=lambda spec: (spec["creation_context"]["created_at"], version_key(spec.get("version", "0"))),
@@ -188,8 +190,18 @@ class Assets:
         path = self.folder / name / ".archived.json"
         if not path.exists():
             return Hidden()
-        kept = read_json(path)
-        return Hidden(kept["all"], frozenset(kept["versions"]))
+        return read_record(path, Hidden)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A version's record. Raises UserError for a damaged one."""
+    spec = read_json(path)
+    context = spec.get("creation_context")
+    if not isinstance(spec.get("name"), str) or not isinstance(context, dict) or not context.get("created_at"):
+        raise damaged(path, "it lacks its name, or when it was created")
+    if path.stem not in UNVERSIONED and spec.get("version") != path.stem:
+        raise damaged(path, f"it says that it is version {spec.get('version')}")
+    return spec
 
 
 @dataclass(frozen=True)
@@ -197,10 +209,11 @@ class Hidden:
     """Which versions of a name are archived. all: the whole of it, whatever is said of each version."""
 
     all: bool = False
-    versions: frozenset[str] = frozenset()
+    versions: tuple[str, ...] = ()
 
     def holds(self, spec: Mapping[str, Any]) -> bool:
         return self.all or str(spec.get("version")) in self.versions
 
     def with_version(self, version: str, archived: bool) -> "Hidden":
-        return Hidden(self.all, self.versions | {version} if archived else self.versions - {version})
+        others = tuple(each for each in self.versions if each != version)
+        return Hidden(self.all, (*others, version) if archived else others)

@@ -9,8 +9,8 @@ from urllib.request import url2pathname
 from amlocal.assets import remote
 from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
 from amlocal.core.errors import NotFound, UserError
-from amlocal.core.files import read_json
 from amlocal.core.names import is_name
+from amlocal.core.records import read_record
 from amlocal.core.workspace import Workspace
 
 # The long forms name the subscription, the group and the workspace first; here there is one.
@@ -117,12 +117,20 @@ def datastore(workspace: Workspace, name: str, uri: str) -> Path:
     raise NotFound(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is looked up in a job's record."""
+
+    outputs: dict[str, dict[str, str]]
+    run_id: str | None = None
+
+
 def run_id(workspace: Workspace, run: str) -> str:
     """MLflow's run id of what `runs:/...` names: a job's name, as in Azure, or the id itself. Raises UserError."""
     record = workspace.jobs / run / "job.json"
     if not record.exists():
         return run
-    found = read_json(record)["run_id"]
+    found = read_record(record, _Job).run_id
     if not found:
         raise UserError(f'runs:/{run}: job "{run}" has no run yet; see `aml job show -n {run}`')
     return str(found)
@@ -132,7 +140,7 @@ def _job_output(workspace: Workspace, uri: str, job: str, output: str, path: str
     record = workspace.jobs / job / "job.json"
     if not record.exists():
         raise NotFound(f'{uri}: job "{job}" is not in this workspace; see `aml job list`')
-    outputs = read_json(record)["outputs"]
+    outputs = read_record(record, _Job).outputs
     if output not in outputs:
         raise NotFound(f'{uri}: job "{job}" has no output "{output}"; it has {", ".join(outputs) or "none"}')
     folder = output_path(workspace, outputs[output]["path"])

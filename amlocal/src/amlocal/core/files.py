@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.durable import sync_folder
 from amlocal.core.errors import UserError
+from amlocal.core.trust import check_file
 
 
 @contextmanager
@@ -21,17 +24,19 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        named = error.filename2 or error.filename or path  # a copy that fails names its source first
+        ours = any(Path(named).is_relative_to(place) for place in (path, path.parent))
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = "the disk is full; free some space (`aml doctor` shows how much is left) and try again"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{named if ours else path}: {remedy}") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             remedy = "it cannot be written to; mend its permissions or set AMLOCAL_HOME to another folder"
-        else:
-            raise
-        raise UserError(f"{error.filename or path}: {remedy}") from error
+            raise UserError(f"{named}: {remedy if ours else 'it cannot be read; mend its permissions'}") from error
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: beside its place, flushed to disk, then renamed."""
+    """Write a file whole or not at all: beside its place, flushed to disk, then renamed, and the new name flushed."""
     with disk_errors(path):
         descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -40,6 +45,7 @@ def write_text(path: Path, text: str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             _replace(Path(beside), path)
+            sync_folder(path.parent)
         except BaseException:
             Path(beside).unlink(missing_ok=True)
             raise
@@ -56,33 +62,83 @@ def _replace(beside: Path, path: Path) -> None:
     beside.replace(path)
 
 
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As os.walk with `followlinks`: each folder, the folders in it and the files in it, but ends in every case.
+
+    A link to a folder that it lies in is left out. Folders that the caller takes out of the list are not entered.
+    """
+    above: dict[str, set[tuple[int, int]]] = {str(folder): {_identity(folder)}}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        mine = above.pop(place)
+        found = {name: _identity(Path(place, name)) for name in sorted(folders)}
+        folders[:] = [name for name, identity in found.items() if identity not in mine]
+        yield Path(place), folders, sorted(names)
+        for name in folders:
+            above[os.path.join(place, name)] = mine | {found[name]}  # noqa: PTH118 (as os.walk names it)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_dev, about.st_ino
+
+
+def regular(path: Path) -> Path:
+    """The path, if it is a file to read. Raises UserError for a pipe, a socket, a device, and a link to nothing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if not path.is_symlink():
+            raise
+        why = "leads to itself" if error.errno == errno.ELOOP else f"leads to {path.readlink()}, which is not there"
+        raise UserError(f"{path}: a link that {why}; mend or remove it, or name it in .amlignore") from error
+    if stat.S_ISREG(mode):
+        return path
+    kinds = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
+    kind = next((name for is_one, name in kinds if is_one(mode)), "a device")
+    raise UserError(f"{path}: {kind}, not a file whose content could be kept; remove it, or name it in .amlignore")
+
+
+def files_below(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The files in a folder, each with its place below it, in the order of their places. Raises UserError."""
+    found = [regular(place / name) for place, _, names in walk(folder) for name in names]
+    yield from sorted(((file, file.relative_to(folder).as_posix()) for file in found), key=lambda pair: pair[1])
+
+
 def copy_into(source: Path, folder: Path) -> None:
-    """Copy a folder's content, or a file, into `folder`, which is made if it is not there."""
-    if source.is_dir():
-        shutil.copytree(source, folder, dirs_exist_ok=True)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, folder / source.name)
+    """Copy a folder's content, or a file, into `folder`, which is made if it is not there. Raises UserError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not source.is_dir():
+        shutil.copy2(regular(source), folder / source.name)
+        return
+    for place, folders, names in walk(source):
+        below = folder / place.relative_to(source)
+        for name in folders:
+            (below / name).mkdir(exist_ok=True)
+        for name in names:
+            shutil.copy2(regular(place / name), below / name)
 
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Raises UserError for a file that is no JSON, FileNotFoundError for one that is not there."""
+def read_json(path: Path) -> dict[str, Any]:
+    """A record's content. Raises UserError for a file that is no JSON or somebody else's, and FileNotFoundError."""
+    check_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not a whole JSON file ({error}); delete it if nothing needs it") from error
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: not a whole JSON file ({error}); delete it if nothing needs it") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: damaged: it holds no JSON object; delete it if nothing needs it")
+    return value
 
 
 def hash_path(path: Path) -> str:
-    """sha256 over the names and contents of a file, or of everything in a folder."""
+    """sha256 over the names and contents of a file, or of everything in a folder. Raises UserError."""
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
-    for file in files:
-        digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+    for file, below in files_below(path) if path.is_dir() else [(regular(path), ".")]:
+        digest.update(below.encode() + b"\0")
         with file.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()

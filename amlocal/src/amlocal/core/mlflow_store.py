@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.durable import sync, sync_folder
+from amlocal.core.errors import UserError
 from amlocal.core.workspace import Workspace
+
+SQLITE = b"SQLite format 3\0"  # how every such file begins
 
 
 def get_ready() -> None:
@@ -33,7 +37,19 @@ def client(workspace: Workspace) -> Any:
         with workspace.lock("mlflow"):
             if not database.exists():
                 _make_store(database, workspace.artifacts)
+    if database:
+        with database.open("rb") as file:
+            if file.read(len(SQLITE)) != SQLITE:
+                raise UserError(damaged_database(database, "it is no SQLite database"))
     return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+
+
+def damaged_database(database: Path, why: str) -> str:
+    """What to say of a database that cannot be read."""
+    return (
+        f"{database}: damaged: {why}; restore it from a copy, or move it away (a new one has no runs and no models;"
+        " jobs and assets are kept elsewhere)"
+    )
 
 
 def _sqlite_file(uri: str) -> Path | None:
@@ -53,7 +69,20 @@ def _make_store(database: Path, artifacts: Path) -> None:
     beside.unlink(missing_ok=True)
     store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", artifacts.as_uri())
     store.engine.dispose()  # Windows cannot rename what is open
+    sync(beside)
     beside.replace(database)
+    sync_folder(database.parent)
+
+
+def settle(workspace: Workspace) -> None:
+    """Return when what MLflow has been told last is on the disk.
+
+    SQLite ends a transaction by the removal of its journal, and only syncs the folder if `synchronous` is EXTRA, which
+    MLflow's is not: after a power cut the journal would be back, and the transaction undone.
+    """
+    database = _sqlite_file(workspace.tracking_uri)
+    if database:
+        sync_folder(database.parent)
 
 
 def artifact_root(workspace: Workspace) -> dict[str, str]:

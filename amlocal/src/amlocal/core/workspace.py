@@ -18,8 +18,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from amlocal.core.durable import make_folder, sync_folder
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, read_json, write_text
+from amlocal.core.trust import check_workspace
 
 FOLDER = ".amlocal"
 OVERLAY = "python"  # in a job's folder: the prefix that it may install into
@@ -38,22 +40,34 @@ class Workspace:
     def find(cls, start: Path | None = None) -> "Workspace":
         """The workspace of `start` (default: the current folder).
 
-        `AMLOCAL_HOME` if set, else `.amlocal/` in the nearest parent that has one, else in `start` itself.
+        `AMLOCAL_HOME` if set, else `.amlocal/` in the nearest parent that has one, else in `start` itself. Raises
+        UserError for one that is somebody else's, or that others may write to.
         """
         home = os.environ.get("AMLOCAL_HOME")
         if home:
-            return cls(Path(home).expanduser().resolve())
+            return cls.at(Path(home).expanduser())
         start = (start or Path.cwd()).resolve()
         for folder in (start, *start.parents):
             if (folder / FOLDER).is_dir():
-                return cls(folder / FOLDER)
+                return cls.at(folder / FOLDER)
         return cls(start / FOLDER)
+
+    @classmethod
+    def at(cls, root: Path) -> "Workspace":
+        """The workspace in a folder. Raises UserError for one that is somebody else's, or that others may write to."""
+        check_workspace(root)
+        whole = root.resolve()
+        if whole != root:  # a link of ours may lead to what is somebody else's
+            check_workspace(whole)
+        return cls(whole)
 
     @property
     def name(self) -> str:
         """The name it was created with, else that of the folder it lies in."""
         with suppress(OSError):
-            return read_json(self.root / "workspace.json")["name"]
+            name = read_json(self.root / "workspace.json").get("name")
+            if isinstance(name, str) and name:
+                return name
         return self.root.parent.name or "local"
 
     @property
@@ -92,7 +106,10 @@ class Workspace:
     def create(self) -> None:
         """Make the folder, with a .gitignore of its own so that no repository takes it in."""
         with disk_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root.parent)
+            if not self.root.is_dir():
+                self.root.mkdir(mode=0o700, exist_ok=True)
+                sync_folder(self.root.parent)
             ignore = self.root / ".gitignore"
             if not ignore.exists():
                 write_text(ignore, "*\n")
@@ -117,7 +134,22 @@ class Workspace:
         path = self.root / "locks" / f"{what}.lock"
         path.parent.mkdir(exist_ok=True)
         try:
-            with FileLock(path, timeout=timeout):
+            with FileLock(path, timeout=timeout, mode=0o600):
                 yield
         except Timeout as error:
-            raise UserError(f"{path}: another aml has held this lock for {timeout:.0f} s; see `aml doctor`") from error
+            holder = _holder(path) or "another aml"
+            raise UserError(f"{path}: {holder} has held this lock for {timeout:.0f} s; see `aml doctor`") from error
+
+
+def _holder(lock: Path) -> str | None:
+    """Who holds a lock, where the system tells: Linux, in /proc/locks (proc(5))."""
+    try:
+        inode = lock.stat().st_ino
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            _, kind, *_, pid, place, _, _ = line.split()
+            if kind == "FLOCK" and place.endswith(f":{inode}"):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                return f"process {pid} ({command.strip()[:100]})"
+    except (OSError, ValueError):
+        pass
+    return None

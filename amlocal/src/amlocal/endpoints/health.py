@@ -10,7 +10,7 @@ from amlocal.core.processes import find
 from amlocal.endpoints import supervisor
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0  # the machine may be busy
 
 
 def endpoint_health(store: EndpointStore, endpoint: Endpoint) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from amlocal.assets import uris
+from amlocal.core.durable import sync
 from amlocal.core.errors import UserError
-from amlocal.core.files import disk_errors, write_json
+from amlocal.core.files import copy_into, disk_errors, write_json
 from amlocal.core.workspace import Workspace
 from amlocal.endpoints.store import Collection, EndpointStore, ServingPlan
 from amlocal.specs.settings import environment_of
@@ -83,6 +84,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
             (folder / "code").mkdir()
             shutil.copy2(MLFLOW_SCRIPT, folder / "code" / "score.py")
     _write_collector_config(folder, collections)
+    sync(folder)
     return ServingPlan(
         revision=revision,
         python=str(python),
@@ -208,10 +210,7 @@ def _write_collector_config(folder: Path, collections: dict[str, Collection]) ->
 
 
 def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        shutil.copy2(source, target)
+    copy_into(source, target if source.is_dir() else target.parent)
 
 
 def parse_traffic(texts: list[str]) -> dict[str, int]:

@@ -21,13 +21,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json, write_text
 from amlocal.core.processes import port_is_free
+from amlocal.core.records import damaged, read_record
 from amlocal.core.workspace import Workspace
 
 # Below every system's range of ports for outgoing connections, so that nobody is given ours while we are down.
 PORTS = range(20_000, 32_000)
+TABLES = ("traffic", "mirror_traffic", "tags", "properties")  # of an endpoint's spec
 LOOK_SECONDS = 0.01  # how old a gateway's knowledge of its endpoint's files may be
 
 
@@ -106,19 +109,6 @@ class Endpoint:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Endpoint":
-        deployments = {}
-        for name, item in value.pop("deployments").items():
-            plans = [
-                ServingPlan(
-                    **{**plan, "collections": {key: Collection(**one) for key, one in plan["collections"].items()}}
-                )
-                for plan in item.pop("plans")
-            ]
-            deployments[name] = Deployment(plans=plans, **item)
-        return cls(deployments=deployments, **value)
-
 
 class EndpointStore:
     """The endpoints of a workspace."""
@@ -169,7 +159,7 @@ class EndpointStore:
         with disk_errors(folder):
             shutil.rmtree(folder, ignore_errors=True)
             for part in ("deployments", "logs", "run"):
-                (folder / part).mkdir(parents=True)
+                make_folder(folder / part)
             folder.chmod(0o700)
         write_text(self.run(endpoint.name) / "secret", secrets.token_urlsafe(24))
         write_json(self.keys_file(endpoint.name), new_keys())
@@ -182,16 +172,17 @@ class EndpointStore:
     def get(self, name: str) -> Endpoint:
         """The endpoint as it stands. Raises NotFound, and UserError for a record that cannot be read."""
         try:
-            return Endpoint.from_json(read_json(self.record(name)))
-        except (TypeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"{self.record(name)}: not the record of an endpoint ({error!r}); mend it, or delete its folder"
-            ) from error
+            endpoint = read_record(self.record(name), Endpoint)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(
                 f'online endpoint "{name}" is not in this workspace ({self.workspace.root});'
                 " see `aml online-endpoint list`"
             ) from None
+        endpoint.spec = {"description": None, **{key: {} for key in TABLES}, **endpoint.spec}
+        for key in TABLES:
+            if not isinstance(endpoint.spec[key], dict):
+                raise damaged(self.record(name), f"spec.{key} is no object")
+        return endpoint
 
     def deployment(self, name: str, endpoint_name: str) -> Deployment:
         """Raises NotFound for the endpoint or the deployment."""
@@ -228,7 +219,11 @@ class EndpointStore:
 
     def keys(self, name: str) -> dict[str, str]:
         self.get(name)
-        return read_json(self.keys_file(name))
+        keys = read_json(self.keys_file(name))
+        sound = all(isinstance(key, str) and key for key in keys.values())
+        if keys.keys() != {"primaryKey", "secondaryKey"} or not sound:
+            raise damaged(self.keys_file(name), "it holds no two keys")
+        return keys
 
     def token_secret(self, name: str) -> str:
         """What the endpoint's tokens are signed with."""

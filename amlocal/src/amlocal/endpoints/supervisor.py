@@ -27,7 +27,7 @@ from amlocal.endpoints.logs import keep_short, say
 from amlocal.endpoints.store import Endpoint, EndpointStore, ServingPlan
 
 LOOK_SECONDS = 0.1
-START_SECONDS = 30.0
+START_SECONDS = 300.0  # the machine may be busy
 # What dies is started again at once, and then ever later: 0.1 s, 0.2 s, ... Whoever lived this long begins anew.
 FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS = 0.1, 10.0, 30.0
 # What has served is missed, and what has not even started well would not the next time.
@@ -387,10 +387,10 @@ def _command(workspace: Workspace) -> list[str]:
 def main(root: str) -> int:
     from filelock import FileLock, Timeout
 
-    workspace = Workspace(Path(root))
+    workspace = Workspace.at(Path(root))
     store = EndpointStore(workspace)
     try:
-        with FileLock(store.root / "supervisor.lock", timeout=0.5):
+        with FileLock(store.root / "supervisor.lock", timeout=0.5, mode=0o600):
             supervisor = Supervisor(workspace)
             if hasattr(signal, "SIGCHLD"):
                 signal.signal(signal.SIGTERM, lambda *_: supervisor.leave())

@@ -22,8 +22,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from amlocal.core.durable import make_folder, sync
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, read_json, write_json
+from amlocal.core.records import damaged
+from amlocal.core.trust import check_file
 from amlocal.core.workspace import Workspace
 from amlocal.environments import overlay
 from amlocal.environments.installer import Installer, Outcome, Stopped, Unreachable, interpreter, packages_of
@@ -55,7 +58,7 @@ def built(
         if found:
             return found
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         prefix = folder / secrets.token_hex(4)
         with log.open("a", encoding="utf-8") as output:
             try:
@@ -63,6 +66,7 @@ def built(
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
+        sync(folder)
         write_json(
             folder / "built.json", {"folder": prefix.name, "notices": notices, "asked": [*map(without_password, lines)]}
         )
@@ -74,8 +78,13 @@ def _published(folder: Path) -> tuple[Path, list[str]] | None:
         about = read_json(folder / "built.json")
     except FileNotFoundError:
         return None
+    if not isinstance(about.get("folder"), str) or not isinstance(about.get("notices"), list):
+        raise damaged(folder / "built.json", "it does not say which folder the environment is in")
     prefix = folder / about["folder"]
-    return (prefix, about["notices"]) if interpreter(prefix).exists() else None
+    if not interpreter(prefix).exists():
+        return None
+    check_file(interpreter(prefix))
+    return prefix, about["notices"]
 
 
 @contextmanager
@@ -85,7 +94,7 @@ def _alone(folder: Path, log: Path, stopped: Callable[[], bool]) -> Iterator[Non
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the environments, so that workspaces may share the folder of them.
-    lock, deadline, told = FileLock(f"{folder}.lock"), time.monotonic() + PATIENCE_SECONDS, False
+    lock, deadline, told = FileLock(f"{folder}.lock", mode=0o600), time.monotonic() + PATIENCE_SECONDS, False
     while True:
         try:
             lock.acquire(timeout=WAIT_SECONDS)

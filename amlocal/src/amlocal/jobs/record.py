@@ -10,9 +10,11 @@ from typing import Any
 
 import psutil
 
+from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import read_json, write_json
 from amlocal.core.processes import find, marked
+from amlocal.core.records import as_record, read_record
 from amlocal.core.workspace import Workspace
 
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
@@ -79,7 +81,7 @@ class JobStore:
             if (folder / "job.json").exists():
                 raise UserError(f'job "{record.name}" exists already; give another --name, or none for a new one')
             # without a record: of one that was killed in the middle of this
-            self.log(record).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.log(record).parent)
             self.log(record).touch()
             self.write(record)
 
@@ -109,10 +111,9 @@ class JobStore:
 
     @staticmethod
     def _load(folder: Path) -> JobRecord:
-        record = JobRecord(**read_json(folder / "job.json"))
+        record = read_record(folder / "job.json", JobRecord)
         if (folder / EDITS).exists():
-            for name, value in read_json(folder / EDITS).items():
-                setattr(record, name, value)
+            record = as_record(asdict(record) | read_json(folder / EDITS), JobRecord, folder / EDITS)
         return record
 
     def get(self, name: str) -> JobRecord:

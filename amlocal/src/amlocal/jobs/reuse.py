@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from amlocal.core.durable import make_folder, sync
 from amlocal.core.files import hash_path, write_text
 from amlocal.jobs.record import JobRecord, JobStore
 from amlocal.specs.plan import Step
@@ -49,5 +50,6 @@ class ReuseIndex:
         return record if record.status == "Completed" and there else None
 
     def add(self, key: str, record: JobRecord) -> None:
-        self.folder.mkdir(exist_ok=True)
+        sync(*(Path(output["path"]) for output in record.outputs.values()))
+        make_folder(self.folder)
         write_text(self.folder / key, record.name)

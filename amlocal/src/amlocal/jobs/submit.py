@@ -22,7 +22,8 @@ from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.plan import Plan
 from amlocal.specs.planner import plan
 
-START_SECONDS = 30.0
+START_SECONDS = 300.0  # a machine may be so busy that importing MLflow takes minutes
+TELL_SECONDS = 10.0
 
 
 Runner = subprocess.Popen[bytes]
@@ -65,6 +66,7 @@ def start(record: JobRecord, frozen: Plan, workspace: Workspace, runner: Runner 
         write_json(folder / "plan.json", frozen.to_json())
         _start(workspace, record, folder, runner)
     except UserError as error:
+        store.cancel(record)  # whatever has begun at the last moment goes no further
         record.status, record.error = "Failed", str(error)
         store.write(record)
         raise
@@ -152,14 +154,26 @@ def _pinned(environment: dict[str, Any] | None, workspace: Workspace) -> dict[st
 def _start(workspace: Workspace, record: JobRecord, folder: Path, runner: Runner | None) -> None:
     log = folder / "runner.log"
     process = runner if runner and _told(runner, record.name) else _spawn(workspace, [record.name], log)
-    deadline = time.monotonic() + START_SECONDS
+    started = time.monotonic()
+    told = False
     while not (folder / RUNNER).exists():
         if process is runner and process.poll() is not None:
             process = _spawn(workspace, [record.name], log)  # this one says in the log what is wrong
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise UserError(f"job {record.name}: its runner did not start; see {log}")
+        waited = time.monotonic() - started
+        if process.poll() is not None or waited > START_SECONDS:
+            _end(process)
+            raise UserError(f"job {record.name}: its runner did not start, and it will not run; see {log}")
+        if waited > TELL_SECONDS and not told:
+            told = True
+            logging.getLogger(__name__).warning("Waiting for the job's runner to start; the machine is busy")
         time.sleep(0.01)
     process.returncode = 0  # not ours to wait for
+
+
+def _end(runner: Runner) -> None:
+    """See to it that a runner that is given up does not run the job after all."""
+    runner.kill()
+    runner.wait()
 
 
 def _told(runner: Runner, name: str) -> bool:

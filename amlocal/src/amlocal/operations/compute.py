@@ -1,6 +1,7 @@
 """`client.compute`: kept so that specs and scripts mean the same; every job runs on this machine."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,27 @@ STATE = ("provisioning_state", "state")
 STATEFUL = "computeinstance"  # the only type that can be stopped
 
 
+SECRET = re.compile("password|secret|private_key$", re.IGNORECASE)
+
+
+def without_secrets(spec: Any) -> Any:
+    """A spec in which what only the machine itself should know is null, as Azure answers it."""
+    if isinstance(spec, dict):
+        return {key: None if SECRET.search(str(key)) else without_secrets(value) for key, value in spec.items()}
+    return [without_secrets(each) for each in spec] if isinstance(spec, list) else spec
+
+
+def _password_is_gone(spec: Mapping[str, Any]) -> bool:
+    settings = spec.get("ssh_settings")
+    return isinstance(settings, Mapping) and settings.get("admin_password", "") is None
+
+
+def _as_a_file(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec as azure-ai-ml's schema of files takes it, which knows no state, and no password that is null."""
+    told = {key: value for key, value in spec.items() if key not in STATE}
+    return told | {"ssh_settings": {**spec["ssh_settings"], "admin_password": "-"}} if _password_is_gone(spec) else told
+
+
 class ComputeOperations(Operations):
     """`client.compute`: kept so that specs and scripts mean the same; every job runs on this machine."""
 
@@ -24,6 +46,7 @@ class ComputeOperations(Operations):
 
     def begin_create_or_update(self, compute: Any, **_: Any) -> Poller:
         spec = {key: value for key, value in compute._to_dict().items() if key not in SERVICE}
+        spec = without_secrets(spec)
         spec |= {"provisioning_state": "Succeeded", "location": "local"}
         if str(spec.get("type")).lower() == STATEFUL:
             spec["state"] = "Running"
@@ -73,9 +96,8 @@ class ComputeOperations(Operations):
         spec = {**wanted}
         if isinstance(spec.get("tags"), Mapping):
             spec["tags"] = texts(spec["tags"])
-        stateless = {key: value for key, value in spec.items() if key not in STATE}
-        checked("compute", name, stateless)
-        return self.assets.create(spec)
+        checked("compute", name, _as_a_file(spec))
+        return self.assets.create(without_secrets(spec))
 
     def nodes(self, name: str) -> Sequence[dict[str, Any]]:
         """The one node of every compute target: this machine."""
@@ -142,7 +164,9 @@ class ComputeOperations(Operations):
         return Poller(None)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        made = entity("compute", {k: v for k, v in spec.items() if k not in STATE})
+        made = entity("compute", _as_a_file(spec))
+        if _password_is_gone(spec):
+            made.ssh_settings.admin_password = None
         made._provisioning_state = spec.get("provisioning_state")
         if "state" in spec:
             made._state = spec["state"]

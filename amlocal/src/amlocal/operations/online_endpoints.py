@@ -1,11 +1,10 @@
 """`client.online_endpoints`: MLClient's operations on the endpoints of a workspace."""
 
 import errno
+import http.client
 import json
 import shutil
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from amlocal.endpoints.health import (
     wait_for_gateway,
 )
 from amlocal.endpoints.plan import check_name, check_traffic
+from amlocal.endpoints.proof import NotProven, ProvenConnection
 from amlocal.endpoints.store import Endpoint, EndpointStore
 from amlocal.operations.common import Operations, Poller, missing
 
@@ -72,10 +72,10 @@ class OnlineEndpointOperations(Operations):
                     local=local,
                 )
             )
-        supervisor.ensure(self.workspace)
         try:
+            supervisor.ensure(self.workspace)
             wait_for_gateway(self.store, name)
-        except UserError:
+        except BaseException:  # or it would come to life once the machine has time for it, or at the next `aml up`
             self.begin_delete(name)
             raise
 
@@ -197,27 +197,28 @@ class OnlineEndpointOperations(Operations):
         except ValueError as error:
             raise UserError(f"{request_file}: not JSON: {error}") from error
         credentials = self.credentials(endpoint_name)
-        headers = {
-            "Authorization": f"Bearer {credentials.get('primaryKey') or credentials['accessToken']}",
-            "Content-Type": "application/json",
-        }
+        credential = credentials.get("primaryKey") or credentials["accessToken"]
+        headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/json"}
         if deployment_name:
             headers["azureml-model-deployment"] = deployment_name
-        request = urllib.request.Request(  # noqa: S310 (our own address)
-            f"{endpoint.address}/score", json.dumps(data).encode(), headers
-        )
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         plans = [plan for deployment in endpoint.deployments.values() for plan in deployment.plans]
         seconds = max((plan.timeout_ms / 1000 for plan in plans), default=0.0) + ANSWER_SECONDS
+        connection = ProvenConnection("127.0.0.1", endpoint.port, credential, seconds)
         try:
-            with direct.open(request, timeout=seconds) as response:
-                return response.read().decode()
-        except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")
-            raise UserError(f"endpoint {endpoint_name} answered {error.code} {error.reason}: {said}") from error
-        except OSError as error:
+            connection.request("POST", "/score", json.dumps(data).encode(), headers)
+            response = connection.getresponse()
+            said = response.read().decode(errors="replace")
+        except NotProven as error:
+            health = endpoint_health(self.store, endpoint)
+            raise UserError(f"endpoint {endpoint_name}: {error}; {health['message'] or 'see `aml doctor`'}") from error
+        except (OSError, http.client.HTTPException) as error:
             health = endpoint_health(self.store, endpoint)
             raise UserError(f"endpoint {endpoint_name} does not answer: {health['message'] or error}") from error
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise UserError(f"endpoint {endpoint_name} answered {response.status} {response.reason}: {said}")
+        return said
 
     def _end_processes(self, name: str) -> None:
         end(filter(None, map(find, self.store.run(name).glob("*.json"))))

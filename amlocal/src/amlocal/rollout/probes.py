@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from amlocal.core.errors import UserError
+from amlocal.endpoints.proof import proven_adapter
 from amlocal.endpoints.store import EndpointStore
 from amlocal.rollout.compare import Answer
 
@@ -110,7 +111,8 @@ class Asker:
         self._session = requests.Session()
         # A proxy of the environment has no way to this machine.
         self._session.trust_env = urlsplit(self._address).hostname not in ("127.0.0.1", "localhost")
-        self._key = self._current_key()
+        self._key = ""
+        self._renew_key()
 
     def __enter__(self) -> "Asker":
         return self
@@ -122,7 +124,7 @@ class Asker:
         """One request to the deployment of this name; whatever comes of it is an Answer."""
         answer, status = self._ask(deployment, request)
         if status == 401:  # a key that was regenerated, or a token that has run out
-            self._key = self._current_key()
+            self._renew_key()
             answer, status = self._ask(deployment, request)
         if status is None:  # a connection that broke tells nothing of a deployment; once more, on a new one
             answer, status = self._ask(deployment, request)
@@ -162,9 +164,12 @@ class Asker:
             request.headers["Authorization"] = f"Bearer {self._key}"
         return request
 
-    def _current_key(self) -> str:
+    def _renew_key(self) -> None:
+        """Take the current key or token, for which the endpoint must prove itself; over https its certificate does."""
         keys = self._client.online_endpoints.get_keys(self._endpoint)
-        return str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", None) or "")
+        self._key = str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", None) or "")
+        if self._key:
+            self._session.mount("http://", proven_adapter(self._key))
 
 
 def _milliseconds(started: float) -> float:

@@ -150,6 +150,10 @@ def test_a_token_opens_until_it_expires_and_no_other_credential_does(standing: D
         "much": "x" * 10_000,
         "dots": "..",
         "no text": "ü",
+        **{
+            f"exp {end!r:.20}": jwt.encode({**claims, "exp": end}, secret, "HS256")
+            for end in (10**400, 1e300, "1" * 5000, [1], {}, None, 1 << 60)
+        },
     }
     for what, credential in forged.items():
         status, said, _ = door.ask(credential)
@@ -312,6 +316,18 @@ def test_a_page_from_another_origin_may_not_use_it(door: Door, local: bool) -> N
     assert door.ask(None, "OPTIONS", **preflight)[0] == 403
     assert door.ask(key, Origin=door.origin, Sec_Fetch_Site="same-origin")[0] == 200
     assert door.ask(key, Sec_Fetch_Site="none")[0] == 200  # typed by a person
+
+
+def test_of_two_origins_both_must_be_ours(door: Door) -> None:
+    host = f"127.0.0.1:{door.port}"
+    for name, good, bad in (
+        ("Origin", f"http://{host}", "https://evil.example"),
+        ("Sec-Fetch-Site", "none", "cross-site"),
+    ):
+        for first, second, status in ((good, bad, 403), (bad, good, 403), (good, good, 200)):
+            lines = ["GET /metrics HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {door.good}"]
+            lines += [f"{name}: {first}", f"{name}: {second}", "", ""]
+            assert door.raw("\r\n".join(lines).encode())[:12] == b"HTTP/1.1 %d" % status, (name, first, second)
 
 
 def test_without_a_key_it_answers_to_its_own_name_only(door: Door) -> None:

@@ -343,6 +343,39 @@ def test_a_client_that_reads_slowly_gets_all(server: Server, monkeypatch: pytest
     assert size > 30_000_000
 
 
+def test_reading_a_little_now_and_then_renews_nothing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "SLOWEST", 100_000_000)
+    with server.connect() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(b"GET /large30000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        start, pause = time.monotonic(), threading.Event()
+        while server.clients.connections or not server.handled:
+            assert time.monotonic() - start < 20
+            client.recv(2048)
+            pause.wait(0.02)
+        assert time.monotonic() - start < 5
+
+
+def test_answers_that_nobody_reads_have_a_limit_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients that have kept an answer waiting for longest go; one that reads is answered all the while."""
+    monkeypatch.setattr(connection, "MAX_UNREAD", 40_000_000)
+    clients, most = [], 0
+    try:
+        for _ in range(30):
+            clients.append(server.connect())
+            clients[-1].sendall(b"GET /large10000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            eventually(lambda: server.handled == len(clients))
+            most = max(most, server.run(lambda: server.clients.unread))
+            assert server.raw(b"GET /fine HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").endswith(b"GET /fine")
+            server.handled -= 1
+        assert most <= 40_000_000
+        eventually(lambda: len(server.clients.connections) < 15)
+    finally:
+        for client in clients:
+            client.close()
+
+
 def test_bodies_in_flight_have_a_limit_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_HELD", 3_000_000)
     body = b"POST /keep HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000

@@ -13,9 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from thief import thief
 
 from amlocal.client import LocalMLClient
-from amlocal.down import down
+from amlocal.down import down, up
 from amlocal.endpoints.gateway import console
 from amlocal.endpoints.store import Deployment, Endpoint, ServingPlan
 from amlocal.operations.common import entity
@@ -390,6 +391,27 @@ def test_the_key_is_nowhere_but_in_the_page(served: Served, enter: Callable[[], 
     tab.reload()
     tab.locator("#door").wait_for()
     assert tab.input_value("#key") == "" and tab.locator("#test").is_hidden()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("mode", ["key", "aml_token"])
+def test_who_has_taken_the_port_since_is_not_told_the_key(served: Served, tab: Any, mode: str) -> None:
+    """The page was the endpoint's; who listens now is not."""
+    served.change(auth_mode=mode)
+    told = served.client.online_endpoints.credentials("trial")
+    credential = told.get("primaryKey") or told["accessToken"]
+    tab.goto(f"{served.address}/console")
+    tab.fill("#key", credential)
+    tab.keyboard.press("Enter")
+    tab.locator("#field-who").wait_for()
+    down(served.client.workspace)
+    with thief(served.port) as (_, heard):
+        tab.click("#send")
+        tab.locator("#wrong:not(:empty)").wait_for()
+    up(served.client.workspace)
+    served.change(auth_mode="key")
+    said = b"".join(heard)
+    assert b"/challenge?nonce=" in said and credential.encode() not in said and b"POST" not in said
 
 
 @pytest.mark.browser

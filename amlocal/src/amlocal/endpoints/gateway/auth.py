@@ -51,8 +51,8 @@ class Guard:
         """keys: what opens in mode `key`; secret: what tokens are signed with in the others."""
         self.endpoint = endpoint
         self.mode = mode
-        self._keys = [key.encode() for key in keys] if mode == KEY else []
-        self._secret = secret
+        self.keys = tuple(keys) if mode == KEY else ()
+        self.secret = "" if mode == KEY else secret
         self._known: dict[bytes, float] = {}  # of tokens found good: their digests, and when they expire
         if mode != KEY:
             import jwt  # noqa: F401 (now, rather than while the first client waits)
@@ -65,8 +65,8 @@ class Guard:
         if self.mode != KEY:
             return self._refusal_of_token(given if bearer else b"")
         allowed = False
-        for known in self._keys:  # all of them, so that the time taken tells nothing
-            allowed |= hmac.compare_digest(given, known)
+        for known in self.keys:  # all of them, so that the time taken tells nothing
+            allowed |= hmac.compare_digest(given, known.encode())
         return None if allowed and bearer else self._ask("KEY", "the key")
 
     def _refusal_of_token(self, given: bytes) -> str | None:
@@ -81,7 +81,7 @@ class Guard:
         try:
             claims = jwt.decode(
                 given,
-                self._secret,
+                self.secret,
                 algorithms=[ALGORITHM],
                 audience=self.endpoint,
                 issuer=ISSUER,
@@ -91,10 +91,13 @@ class Guard:
         except jwt.ExpiredSignatureError:
             self._known.pop(digest, None)
             return f"the token has expired; {self._where('another')}"
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, ArithmeticError, TypeError):  # exp may be 10**400, or a list
             return self._ask("TOKEN", "a token")
         if len(self._known) >= MOST_KNOWN:
             del self._known[next(iter(self._known))]  # the oldest
+        # pyjwt takes "1e3" and 10**400 for a time; we have written a whole number of seconds
+        if type(claims["exp"]) is not int or not 0 < claims["exp"] < 1 << 40:
+            return self._ask("TOKEN", "a token")
         self._known[digest] = float(claims["exp"])
         return None
 
@@ -111,19 +114,18 @@ def foreign(request: "Request", port: int, keyless: bool) -> str | None:
     Online endpoints do not take part in CORS, on Azure neither. What is asked for with no key must moreover be asked
     for at this machine's own address: else the page of any site could call itself that (DNS rebinding).
     """
-    named, origin, site = b"", None, b"none"
+    named, origins, sites = b"", [], []
     for name, value in request.headers:
         if name in TELLING:
             if name == b"host":
                 named = value
-            elif name == b"origin":
-                origin = value
-            else:
-                site = value
+            else:  # of several each must be in order: which of them another reader believes, nobody knows
+                (origins if name == b"origin" else sites).append(value)
     host = named.decode("latin-1").lower()
-    if origin is not None and origin.decode("latin-1").lower() not in (f"http://{host}", f"https://{host}"):
+    ours = (f"http://{host}", f"https://{host}")
+    if any(origin.decode("latin-1").lower() not in ours for origin in origins):
         return "a web page from another origin may not use this endpoint"
-    if site not in (b"same-origin", b"none"):
+    if any(site not in (b"same-origin", b"none") for site in sites):
         return "a web page from another origin may not use this endpoint"
     return misnamed(host, port) if keyless else None
 

@@ -39,8 +39,12 @@ HEADERS_SECONDS = 10.0
 REQUEST_SECONDS = 60.0
 # between two requests;
 IDLE_SECONDS = 75.0
-# and to take some of an answer that waits for it.
+# and to take an answer that waits for it: so long, and longer for one that is large. Reading a little renews nothing.
 UNREAD_SECONDS = 30.0
+SLOWEST = 64 * 1024  # bytes a second
+# The answers that wait for all clients to read them. Beyond it who has kept one waiting for longest is dropped.
+MAX_UNREAD = 64 * 1024 * 1024
+UNREAD_STEP = 1024 * 1024  # bytes answered, after which that is looked at
 # What a client still sends after it was refused is read and dropped for this long, so that it gets to read the refusal.
 LINGER_SECONDS = 10.0
 
@@ -104,12 +108,32 @@ class Clients:
         self.most = most
         self.connections: set[Connection] = set()
         self.held = 0  # bytes
+        self._answered = 0  # bytes, since it was last looked at how many of them nobody has read
         self.answers: Counter[int] = Counter()  # by status
         self.date = _date()  # the header
 
     def connect(self) -> "Connection":
         """A new connection's protocol."""
         return Connection(self)
+
+    @property
+    def unread(self) -> int:
+        """Bytes of answers that no client has taken yet."""
+        return sum(connection.unread for connection in self.connections)
+
+    def count_unread(self, size: int) -> None:
+        """Take note of an answer that its client has not taken at once; those that keep us waiting longest go."""
+        self._answered += size
+        if self._answered < UNREAD_STEP:
+            return
+        self._answered = 0
+        over = self.unread - MAX_UNREAD
+        if over > 0:
+            for connection in sorted((one for one in self.connections if one.unread), key=lambda one: one.stuck_since):
+                over -= connection.unread
+                connection.drop()
+                if over <= 0:
+                    break
 
     def look_after(self) -> None:
         """Part with clients that keep us waiting; to be called every second or so."""
@@ -135,8 +159,9 @@ class Connection(asyncio.Protocol):
         self._paused = False  # it has sent so far ahead that we do not read
         self._stuffed = False  # it does not read
         self._lost = False
-        self._unread = 0  # bytes, when last looked at
-        self._took = 0.0  # when that was another number
+        self._dropped = False
+        self.stuck_since = 0.0  # when answers began to wait for the client to read them; 0: none waits
+        self._stuck = 0  # bytes of answers since then, read or not
         self._left = 0.0  # when we had said all we had to say
         self._since = 0.0  # when the request that is being received began
         self.last_active = asyncio.get_running_loop().time()
@@ -154,6 +179,16 @@ class Connection(asyncio.Protocol):
     def busy(self) -> bool:
         """Whether a request on it is being answered."""
         return bool(self._waiting)
+
+    @property
+    def unread(self) -> int:
+        """Bytes of answers that the client has not taken."""
+        return 0 if self._lost or self._dropped else self._transport.get_write_buffer_size()
+
+    def drop(self) -> None:
+        """Part with the client at once; what it has not read is forgotten."""
+        self._dropped = True
+        self._transport.abort()
 
     # -- asyncio
 
@@ -204,12 +239,11 @@ class Connection(asyncio.Protocol):
 
     def look_after(self, now: float) -> None:
         """Part with the client if it has kept us waiting too long."""
-        unread = self._transport.get_write_buffer_size()
-        if unread != self._unread:
-            self._unread, self._took = unread, now
-        if unread:
-            if now - self._took > UNREAD_SECONDS:
-                self._transport.abort()
+        if not self.unread:
+            self.stuck_since = 0.0
+        if self.stuck_since:
+            if now - self.stuck_since > UNREAD_SECONDS + self._stuck / SLOWEST:
+                self.drop()
         elif self._left:
             if now - self._left > LINGER_SECONDS:
                 self._transport.abort()
@@ -328,7 +362,7 @@ class Connection(asyncio.Protocol):
             parts += (b"content-length: %d\r\n\r\n" % len(body), body)
         else:  # the length is that of what GET would give, which only who has built that knows
             parts.append(b"content-length: %d\r\n\r\n" % len(body) if body else b"\r\n")
-        self._transport.write(b"".join(parts))
+        self._send(b"".join(parts))
         if last:
             self._leave()
         elif self._waiting:
@@ -339,6 +373,16 @@ class Connection(asyncio.Protocol):
             if self._paused:
                 self._paused = False
                 self._transport.resume_reading()
+
+    def _send(self, data: bytes) -> None:
+        """Write, and take note of when it cannot all go at once."""
+        if not self.unread:
+            self.stuck_since, self._stuck = 0.0, 0
+        self._transport.write(data)
+        if self.unread:
+            self.stuck_since = self.stuck_since or asyncio.get_running_loop().time()
+            self._stuck += len(data)
+            self._clients.count_unread(len(data))
 
     def _work(self) -> None:
         """Have the requests in line handled, one after the other; a client that does not read has to wait."""

@@ -19,9 +19,11 @@ import time
 import traceback
 from pathlib import Path
 
+import orjson
+
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.workspace import NOBODY, Workspace
-from amlocal.endpoints import supervisor
+from amlocal.endpoints import proof, supervisor
 from amlocal.endpoints.gateway import console
 from amlocal.endpoints.gateway.auth import KEY, Guard, foreign
 from amlocal.endpoints.gateway.connection import Clients, Refusal, Request, most_connections
@@ -48,7 +50,8 @@ class Gateway:
         self.recorder = Recorder(self.store.folder(name) / "journal")
         self.targets: dict[str, Target] = {}
         self.clients = Clients(self.handle, most_connections(), self.admit)
-        self.guard: Guard | None = None
+        self.guard: Guard | None = None  # None: it asks for no key
+        self.credentials: Guard  # by which it proves to be itself, whether it asks for them or not
         self.traffic: list[tuple[float, Target]] = []
         self.mirror: list[tuple[float, Target]] = []
         self._seen: list[tuple[int, int, int]] = []
@@ -71,7 +74,8 @@ class Gateway:
             self._take_over()
         except (FileNotFoundError, NotADirectoryError, NotFound):
             self._seen = []
-            self.guard = Guard(self.name, KEY, ())  # deleted: nobody may enter any more, and the supervisor ends us
+            # deleted: nobody may enter any more, and the supervisor ends us
+            self.guard = self.credentials = Guard(self.name, KEY, ())
         except Exception as error:  # no descriptor is free, or it is no record: then all stays as it was
             self._seen = []
             trouble = f"the record of endpoint {self.name} cannot be taken over: {error!r}"
@@ -89,8 +93,9 @@ class Gateway:
     def _configure(self) -> None:
         endpoint = self.store.get(self.name)
         keys, secret = self.store.keys(self.name).values(), self.store.token_secret(self.name)
-        guard = None if endpoint.local else Guard(self.name, endpoint.auth_mode, keys, secret)
-        self.endpoint, self.guard = endpoint, guard
+        self.credentials = Guard(self.name, endpoint.auth_mode, keys, secret)
+        self.guard = None if endpoint.local else self.credentials
+        self.endpoint = endpoint
         for name in [name for name in self.targets if name not in endpoint.deployments]:
             self.targets.pop(name).pool.configure(set(), 0, 0.0)
         for name, deployment in endpoint.deployments.items():
@@ -138,6 +143,8 @@ class Gateway:
             request.respond(200, [(b"content-type", b"text/plain; charset=utf-8")], b"Healthy")
         elif console.is_public(path):
             console.serve(request, path, self.endpoint)
+        elif path == proof.PATH:
+            self._prove(request)
         elif refusal := self._refusal(request, path):
             request.refuse(*refusal)
         elif path == b"/modeldata/log" and (sender := self._sender(request)):
@@ -147,7 +154,7 @@ class Gateway:
         elif path == console.ABOUT:
             console.about(request, self.endpoint)
         elif path not in (b"/score", b"/swagger.json"):
-            request.refuse(404, "no such path here: POST /score, GET /swagger.json, /metrics, /console")
+            request.refuse(404, "no such path here: POST /score, GET /swagger.json, /metrics, /challenge, /console")
         else:
             self._route(request)
 
@@ -169,6 +176,22 @@ class Gateway:
         elif self.guard and (reason := self.guard.refusal(request.header(b"authorization"))):
             return 401, reason, [(b"www-authenticate", b"Bearer")]
         return None
+
+    def _prove(self, request: Request) -> None:
+        """Show that we know what opens the endpoint, to a client that will not tell it to anybody else."""
+        port = self.endpoint.port
+        if reason := foreign(request, port, self.guard is None):
+            request.refuse(403, reason)
+        elif request.method != "GET":
+            request.refuse(405, "a challenge is asked with GET", [(b"allow", b"GET")])
+        else:
+            query = request.target.partition(b"?")[2]
+            proofs = proof.proofs(query, port, self.credentials.keys, self.credentials.secret)
+            if proofs is None:
+                request.refuse(400, "the challenge needs a nonce: 16 to 128 letters, digits, - and _")
+            else:
+                headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+                request.respond(200, headers, orjson.dumps({"proofs": proofs}))
 
     def _measure(self, request: Request) -> None:
         """Answer with the page that Prometheus reads."""
@@ -341,7 +364,7 @@ def _collections(workspace: Workspace, endpoint: Endpoint, deployment: str) -> d
 
 
 def main(root: str, name: str) -> int:
-    workspace = Workspace(Path(root))
+    workspace = Workspace.at(Path(root))
     gateway = Gateway(workspace, name)
     os.chdir(gateway.store.run(name))
     try:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from amlocal.core.files import read_json
 from amlocal.core.names import now
+from amlocal.core.records import read_record
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobRecord, JobStore
 from amlocal.jobs.reuse import ReuseIndex
@@ -35,7 +35,7 @@ class Context:
         self.store = JobStore(workspace)
         self.reuse = ReuseIndex(self.store)
         self.record = self.store.read(name)
-        self.plan = Plan.from_json(read_json(self.store.folder(name) / "plan.json"))
+        self.plan = read_record(self.store.folder(name) / "plan.json", Plan)
         self.progress = Progress(workspace, self.store, self.record)
         self.slots = threading.BoundedSemaphore(os.cpu_count() or 1)
         self.stopping = threading.Event()

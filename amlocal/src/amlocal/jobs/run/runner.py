@@ -37,7 +37,7 @@ def run(context: Context) -> None:
 
 
 def main(root: str, name: str = "") -> None:
-    workspace = Workspace(Path(root))
+    workspace = Workspace.at(Path(root))
     if not name:
         name = _wait_for_job(workspace)
     context = Context(workspace, name, HANDLERS)

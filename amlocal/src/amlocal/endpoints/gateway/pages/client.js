@@ -4,6 +4,34 @@ let key = "";
 
 export function useKey(given) { key = given; }
 
+const hex = bytes => Array.from(new Uint8Array(bytes), byte => byte.toString(16).padStart(2, "0")).join("");
+
+/**
+ * How who listens proves to know the key: 200, 401 if not, 0 if nobody answers. The page may be older than the
+ * listener, and whoever has taken the port since must not be sent the key. The protocol is that of proof.py.
+ */
+async function proven() {
+  const nonce = hex(crypto.getRandomValues(new Uint8Array(24))), text = new TextEncoder();
+  const unsigned = key.split(".").length === 3 ? `&token=${key.slice(0, key.lastIndexOf("."))}` : "";
+  let answer;
+  try {
+    answer = await fetch(`/challenge?nonce=${nonce}${unsigned}`, OPTIONS);
+  } catch {
+    return 0;
+  }
+  try {
+    const { proofs } = await answer.json();
+    const secret = await crypto.subtle.importKey(
+      "raw", text.encode(key), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+    const wanted = await crypto.subtle.sign("HMAC", secret, text.encode(`amlocal\n${location.port || 80}\n${nonce}`));
+    return proofs.includes(hex(wanted)) ? 200 : 401;
+  } catch {
+    return 401;
+  }
+}
+
+const OPTIONS = { credentials: "omit", cache: "no-store", redirect: "error", referrerPolicy: "no-referrer" };
+
 /** One request: {status, ms, headers, text, explained}; status 0 when nothing answered. Never throws. */
 export async function ask(path, { body, deployment } = {}) {
   const headers = {};
@@ -14,12 +42,12 @@ export async function ask(path, { body, deployment } = {}) {
     // On record it is known by this that a person tried it.
     headers["x-ms-client-request-id"] = `console-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
   }
-  const start = performance.now(), answer = { status: 0, ms: 0, headers: {}, text: "" };
+  const answer = { status: 0, ms: 0, headers: {}, text: "" };
+  const status = key ? await proven() : 200;
+  if (status !== 200) return { ...answer, status, explained: MEANINGS[status] };
+  const start = performance.now();
   try {
-    const response = await fetch(path, {
-      method: body === undefined ? "GET" : "POST", headers, body,
-      credentials: "omit", cache: "no-store", redirect: "error", referrerPolicy: "no-referrer",
-    });
+    const response = await fetch(path, { ...OPTIONS, method: body === undefined ? "GET" : "POST", headers, body });
     answer.text = await response.text();
     answer.status = response.status;
     answer.headers = Object.fromEntries(response.headers);

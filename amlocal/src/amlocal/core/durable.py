@@ -1,0 +1,92 @@
+"""What is on record is on the disk: content first, then the record that names it, then the folder of the record.
+
+A file is renamed into place at once, but after a power cut its name may lead to an empty file: what was written lies in
+memory until somebody asks for more. Whoever publishes calls `sync` on the content before he writes the record.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MANY = 16  # files, from which on one call for the whole file system costs less than one for each
+
+
+def sync(*paths: Path) -> None:
+    """Return when files, and folders with all that is in them, are on the disk, their names included."""
+    files, folders = [], []
+    for path in paths:
+        for place in _below(path):
+            (folders if place.is_dir() else files).append(place)
+    if len(files) > MANY and all(map(_sync_file_system, {path.parent for path in paths})):
+        return
+    for file in files:
+        _flush(file, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    for folder in reversed(folders):
+        sync_folder(folder)
+    for parent in {path.parent for path in paths}:
+        sync_folder(parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk. Windows writes them with the files."""
+    if os.name != "nt":
+        _flush(folder, os.O_RDONLY)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they are on the disk, too."""
+    missing = [folder, *folder.parents]
+    missing = missing[: next((n for n, each in enumerate(missing) if each.is_dir()), len(missing))]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        sync_folder(each.parent)
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """Regular files and folders at and below a path; links are names, and what they lead to is somebody else's."""
+    if path.is_symlink() or not path.exists():
+        return
+    if path.is_dir():
+        yield path
+        for entry in os.scandir(path):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                yield Path(entry.path)
+    elif path.is_file():
+        yield path
+
+
+def _flush(path: Path, how: int) -> None:
+    try:
+        descriptor = os.open(path, how)
+    except PermissionError:  # a file of mode 0000, or one that Windows lets nobody write to
+        return
+    try:
+        if sys.platform == "darwin":
+            import fcntl
+
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync(2) leaves it in the memory of the drive
+        else:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_file_system(folder: Path) -> bool:
+    """Return when all that was written to the file system of `folder` is on the disk: syncfs(2), of Linux.
+
+    False where that is not to be had.
+    """
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        return ctypes.CDLL(None).syncfs(descriptor) == 0
+    except AttributeError:
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,191 @@
+"""Content is on the disk before the record that names it; what is reused by its hash is whole, or written again.
+
+Real power cuts are in bench/power_cuts.py, which needs a file system of its own. Here the order of calls is looked at:
+whatever was written since the last sync of it is taken away, as a power cut would, at the moment the record appears.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amlocal.client import LocalMLClient
+from amlocal.core import durable, files
+from amlocal.operations.common import entity
+
+
+class Disk:
+    """Knows which files and folders were flushed, and with which size."""
+
+    def __init__(self) -> None:
+        self.flushed: dict[int, int] = {}  # by inode: a file may have another name by now
+
+    def flush(self, path: Path, how: int) -> None:
+        about = path.stat()
+        self.flushed[about.st_ino] = about.st_size
+
+    def has(self, path: Path) -> bool:
+        return path.stat().st_ino in self.flushed
+
+    def unsafe(self, below: Path) -> list[str]:
+        """Files below a folder that a power cut could empty, and folders whose names it could lose."""
+        found = [path for path in (below, *below.rglob("*")) if not path.is_symlink()]
+        files = [path for path in found if path.is_file()]
+        bad = [path for path in files if self.flushed.get(path.stat().st_ino) != path.stat().st_size]
+        return [str(path) for path in (*bad, *(path for path in found if path.is_dir() and not self.has(path)))]
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    disk = Disk()
+    monkeypatch.setattr(durable, "_flush", disk.flush)
+    monkeypatch.setattr(durable, "_sync_file_system", lambda folder: False)  # so that each file is named
+    yield disk
+
+
+@pytest.fixture
+def at_record(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], Path]], list[list[str]]]:
+    """Look at some content whenever a record of this name is about to be written; what of it was unsafe then."""
+
+    def watch(name: str, content: Callable[[], Path]) -> list[list[str]]:
+        seen: list[list[str]] = []
+        replace = files._replace
+
+        def look(beside: Path, path: Path) -> None:
+            if path.match(name):
+                seen.append(disk.unsafe(content()))
+            replace(beside, path)
+
+        monkeypatch.setattr(files, "_replace", look)
+        return seen
+
+    return watch
+
+
+def folder_of(path: Path, count: int = 3) -> Path:
+    path.mkdir()
+    for number in range(count):
+        (path / f"{number}.txt").write_text("x" * 1000)
+    return path
+
+
+def test_data(client: LocalMLClient, tmp_path: Path, at_record: Any, disk: Disk) -> None:
+    content = client.workspace.datastore() / "LocalUpload"
+    seen = at_record("data/d/1.json", lambda: content)
+    asset = {"name": "d", "version": "1", "type": "uri_folder", "path": str(folder_of(tmp_path / "f"))}
+    client.data.create_or_update(entity("data", asset))
+    assert seen == [[]] and len([path for path in content.rglob("*") if path.is_file()]) == 3
+    assert disk.has(content), "its name, too"
+
+
+def test_a_job_and_its_code(client: LocalMLClient, spec: Any, tmp_path: Path, at_record: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("amlocal.jobs.submit._start", lambda *_: None)
+    folder_of(tmp_path / "code")
+    seen = at_record("plan.json", lambda: client.workspace.root / "snapshots")
+    from amlocal.specs import load
+
+    client.jobs.create_or_update(load("job", spec("code: ./code\ncommand: ls\nenvironment: {image: a}\n")))
+    assert seen == [[]]
+
+
+def test_a_model(client: LocalMLClient, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    seen: list[list[str]] = []
+    register = MlflowClient.create_model_version
+
+    def look(self: Any, *arguments: Any, **options: Any) -> Any:
+        seen.append(disk.unsafe(client.workspace.root / "models"))
+        return register(self, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", look)
+    model = {"name": "m", "version": "1", "type": "custom_model", "path": str(folder_of(tmp_path / "f"))}
+    disk.flushed.clear()
+    client.models.create_or_update(entity("model", model))
+    assert seen == [[]]
+    assert disk.has(client.workspace.root), "SQLite's journal is gone for good"
+
+
+def test_what_a_job_registers(client: LocalMLClient, tmp_path: Path, at_record: Any) -> None:
+    from amlocal.assets.outputs import register_output
+
+    made = folder_of(tmp_path / "made")
+    seen = at_record("data/d/1.json", lambda: made)
+    register_output(client.workspace, "d", "1", "uri_folder", made, "job", None)
+    assert seen == [[]]
+
+
+def test_a_record_and_its_name(client: LocalMLClient, disk: Disk) -> None:
+    place = client.workspace.root / "a" / "b"
+    durable.make_folder(place)
+    files.write_json(place / "c.json", {})
+    for folder in (place, place.parent, client.workspace.root):
+        assert disk.has(folder)
+
+
+# -- what is there already
+
+
+@pytest.mark.parametrize("damage", ["empty", "shorter", "other", "gone"])
+@pytest.mark.parametrize("kind", ["uri_file", "uri_folder"])
+def test_data_that_a_power_cut_has_torn_is_written_again(
+    client: LocalMLClient, tmp_path: Path, kind: str, damage: str
+) -> None:
+    source = folder_of(tmp_path / "f")
+    given = source if kind == "uri_folder" else source / "1.txt"
+    asset = {"name": "d", "version": "1", "type": kind, "path": str(given)}
+    client.data.create_or_update(entity("data", asset))
+    [kept] = (client.workspace.datastore() / "LocalUpload").rglob("1.txt")
+    hurt(kept, damage)
+    client.data.create_or_update(entity("data", asset))
+    path = Path(client.data.describe("d", version="1")["path"])
+    assert (path / "1.txt" if kind == "uri_folder" else path).read_text() == "x" * 1000
+
+
+@pytest.mark.parametrize("damage", ["empty", "shorter", "other", "gone"])
+def test_code_that_a_power_cut_has_torn_is_written_again(client: LocalMLClient, tmp_path: Path, damage: str) -> None:
+    from amlocal.assets.snapshots import snapshot
+
+    code = folder_of(tmp_path / "code")
+    kept = snapshot(client.workspace, code)
+    hurt(kept / "1.txt", damage)
+    assert (snapshot(client.workspace, code) / "1.txt").read_text() == "x" * 1000
+    assert sorted(path.name for path in kept.parent.iterdir()) == [kept.name], "nothing is left beside it"
+
+
+@pytest.mark.parametrize("damage", ["empty", "shorter", "other", "gone"])
+@pytest.mark.parametrize("what", ["f", "f/1.txt"])
+def test_a_model_that_a_power_cut_has_torn_is_written_again(
+    client: LocalMLClient, tmp_path: Path, what: str, damage: str
+) -> None:
+    folder_of(tmp_path / "f")
+    model = {"name": "m", "version": "1", "type": "custom_model", "path": str(tmp_path / what)}
+    client.models.create_or_update(entity("model", model))
+    [kept] = (client.workspace.root / "models").rglob("1.txt")
+    hurt(kept, damage)
+    client.models.create_or_update(entity("model", model))
+    assert kept.read_text() == "x" * 1000
+
+
+def hurt(file: Path, damage: str) -> None:
+    if damage == "gone":
+        file.unlink()
+    elif damage == "other":
+        file.write_text("y" * 1000)
+    else:
+        os.truncate(file, 0 if damage == "empty" else 500)
+
+
+# -- the calls themselves
+
+
+@pytest.mark.parametrize("count", [1, durable.MANY + 5])
+def test_files_folders_and_odd_things_are_flushed(tmp_path: Path, count: int) -> None:
+    folder = folder_of(tmp_path / "f", count)
+    (folder / "a link").symlink_to("nowhere")
+    (folder / "a locked one").touch(mode=0o000)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "a pipe")  # whoever opened it would wait for ever
+    durable.sync(folder, tmp_path / "f" / "0.txt", tmp_path / "gone")
