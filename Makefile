@@ -35,7 +35,7 @@ demo: install ## train, gate, register, deploy, 100 days of traffic, the reports
 	$(VENV)/python demo.py
 
 # A file's tests run in one process, which makes what they share once; the order is the conftests'.
-SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
+SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 
 test: install ## every test
 	cd amlocal && ../$(VENV)/python -m pytest $(SPREAD)

@@ -14,7 +14,8 @@ MANY = 16  # files, from which on one call for the whole file system costs less 
 
 def sync(*paths: Path) -> None:
     """Return when files, and folders with all that is in them, are on the disk, their names included."""
-    files, folders = [], []
+    files: list[Path] = []
+    folders: list[Path] = []
     for path in paths:
         for place in _below(path):
             (folders if place.is_dir() else files).append(place)

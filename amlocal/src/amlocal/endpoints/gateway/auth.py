@@ -114,7 +114,9 @@ def foreign(request: "Request", port: int, keyless: bool) -> str | None:
     Online endpoints do not take part in CORS, on Azure neither. What is asked for with no key must moreover be asked
     for at this machine's own address: else the page of any site could call itself that (DNS rebinding).
     """
-    named, origins, sites = b"", [], []
+    named = b""
+    origins: list[bytes] = []
+    sites: list[bytes] = []
     for name, value in request.headers:
         if name in TELLING:
             if name == b"host":
