@@ -174,11 +174,11 @@ def port_after_down(scene: Scene) -> list[str]:
 
 
 def port_of_a_dead_gateway(scene: Scene) -> list[str]:
-    """the gateway is killed 20 times, he tries all the while to take the port, sharing it included"""
+    """the gateway is killed 10 times, he tries all the while to take the port, sharing it included"""
     import psutil
 
     with scene.listening() as heard:
-        for _ in range(20):
+        for _ in range(10):
             process = psutil.Process(int(read_pid(scene, "gateway")))
             process.kill()
             wait(lambda process=process: read_pid(scene, "gateway") not in (None, process.pid))
