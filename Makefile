@@ -6,7 +6,7 @@ VENV := .venv/bin
 # The one package that carries Azure's resource types as Bicep's compiler knows them.
 BICEP_TYPES := @azure/mcp@2.0.5
 
-.PHONY: help install tools demo test coverage lint bench smoke release-check lock clean
+.PHONY: help install tools demo test test-quick coverage lint bench smoke release-check lock clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*##/ {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,14 +35,18 @@ demo: install ## train, gate, register, deploy, 100 days of traffic, the reports
 	$(VENV)/python demo.py
 
 # A file's tests run in one process, which makes what they share once; the order is the conftests'.
-SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
+SPREAD := --dist loadfile --no-loadscope-reorder
 
 test: install ## every test
-	cd amlocal && ../$(VENV)/python -m pytest $(SPREAD)
-	$(VENV)/python -m pytest $(SPREAD)
+	cd amlocal && ../$(VENV)/python -m pytest -n 4 $(SPREAD)  # more than cores: its tests mostly wait for processes
+	$(VENV)/python -m pytest -n 2 $(SPREAD)
+
+test-quick: install ## what takes less than a minute of them, before each commit
+	cd amlocal && ../$(VENV)/python -m pytest -q -n 2 $(SPREAD) --quick
+	$(VENV)/python -m pytest -q -n 2 $(SPREAD) --quick
 
 coverage: install ## every test of the template, and which lines none of them runs
-	$(VENV)/python -m pytest $(SPREAD) --cov --cov-report=term:skip-covered
+	$(VENV)/python -m pytest -n 2 $(SPREAD) --cov --cov-report=term:skip-covered
 
 smoke: install ## amlocal alone, in a fresh environment of each Python from 3.11 to 3.13 that is here
 	@for each in python3.11 python3.12 python3.13; do \

@@ -12,8 +12,10 @@ import pytest
 from fixtures import (  # noqa: F401 (fixtures)
     _runners_are_forked,
     _same_environment_afterwards,
+    arrange,
     chromium,
     chromium_path,
+    pytest_addoption,
 )
 
 # --- what tests of the jobs share: an MLflow store of their own, and one small pipeline run ---
@@ -121,9 +123,49 @@ def evaluated(steps: dict[str, str], prepared: Path, trained: Path, tmp_path_fac
     return out
 
 
-# What takes longest, so that it does not begin when the other worker has nothing left to do.
-FIRST = ("test_notebooks.py", "test_demo.py", "test_run_deploy.py", "test_mlflow_jobs.py", "test_run_monitor.py")
+# The files that take more than two seconds, the longest first: they are begun first, and left out by --quick.
+SLOW = (
+    "test_notebooks.py",
+    "test_demo.py",
+    "test_run_train.py",
+    "test_run_monitor.py",
+    "test_retraining.py",
+    "test_run_deploy.py",
+    "test_mlflow_jobs.py",
+    "test_bare.py",
+    "test_run_teardown.py",
+    "test_draw.py",
+    "test_watch.py",
+    "test_register.py",
+    "test_checkov.py",
+    "test_bicep_faults.py",
+    "test_page.py",
+    "test_secrets.py",
+    "test_fit.py",
+    "test_sets.py",
+    "test_evaluate.py",
+    "test_received.py",
+    "test_detector.py",
+    "test_model.py",
+    "test_drift_issue.py",
+    "test_monitor.py",
+    "test_docs.py",
+    "test_reuse.py",
+    "test_scenario.py",
+    "test_scripts.py",
+    "test_run_infra.py",
+    "test_reference.py",
+    "test_prepare.py",
+    "test_simulation.py",
+    "test_package.py",
+    "test_score.py",
+    "test_deploy_back.py",
+    "test_gather.py",
+    "test_drift_monitor.py",
+    "test_hands.py",
+    "test_validate.py",
+)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    arrange(config, items, SLOW)

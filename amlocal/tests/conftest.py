@@ -10,8 +10,10 @@ import pytest
 from fixtures import (  # noqa: F401 (fixtures)
     _runners_are_forked,
     _same_environment_afterwards,
+    arrange,
     chromium,
     chromium_path,
+    pytest_addoption,
 )
 
 from amlocal.client import LocalMLClient
@@ -95,9 +97,60 @@ def run(client: LocalMLClient, finish: Callable[[str], JobRecord]) -> Callable[.
     return submit
 
 
-# What takes longest, so that it does not begin when the other worker has nothing left to do.
-FIRST = ("test_processes.py", "test_kinds.py", "test_jobs.py", "test_differential.py")
+# The files that take more than two seconds, the longest first: they are begun first, and left out by --quick.
+SLOW = (
+    "test_processes.py",
+    "test_kinds.py",
+    "test_damage.py",
+    "test_jobs.py",
+    "test_proof.py",
+    "test_differential.py",
+    "test_run.py",
+    "test_server.py",
+    "test_console.py",
+    "test_mlflow_double.py",
+    "test_conformance.py",
+    "test_tracking.py",
+    "test_job.py",
+    "test_sdk.py",
+    "test_fallback.py",
+    "test_installer.py",
+    "test_driver.py",
+    "test_mlflow.py",
+    "test_remote.py",
+    "test_overlay.py",
+    "test_exec.py",
+    "test_environments.py",
+    "test_sdk_programs.py",
+    "test_workspace.py",
+    "test_target.py",
+    "test_double.py",
+    "test_instance.py",
+    "test_hostile.py",
+    "test_auth.py",
+    "test_help.py",
+    "test_client_endpoints.py",
+    "test_metrics.py",
+    "test_supervisor.py",
+    "test_costs.py",
+    "test_rollout.py",
+    "test_client_jobs.py",
+    "test_client_assets.py",
+    "test_schedule.py",
+    "test_schedules.py",
+    "test_connection.py",
+    "test_validate.py",
+    "test_client.py",
+    "test_collector.py",
+    "test_sampling.py",
+    "test_mltable.py",
+    "test_app.py",
+    "test_durable.py",
+    "test_files.py",
+    "test_submit.py",
+    "test_trust.py",
+)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    arrange(config, items, SLOW)

@@ -436,6 +436,44 @@ def test_a_port_in_use(bench: Bench) -> None:
         assert bench.health()["status"] == "Healthy" and bench.store.get("digits").port != port
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there one user's sockets can share a port")
+def test_nobody_takes_the_port_of_a_gateway_that_has_died(bench: Bench) -> None:
+    """Another user would be told what its clients ask; the supervisor keeps it until the next gateway listens."""
+    bench.endpoint()
+    port = bench.store.get("digits").port
+    supervisor = bench.process("supervisor")
+    assert supervisor
+    with held(supervisor):
+        bench.kill("gateway")
+        for option in (None, socket.SO_REUSEADDR):
+            with socket.socket() as thief:
+                if option:
+                    thief.setsockopt(socket.SOL_SOCKET, option, 1)
+                for address in ("127.0.0.1", "0.0.0.0"):
+                    with pytest.raises(OSError, match="in use"):
+                        thief.bind((address, port))
+    eventually(lambda: bench.health()["gateway"] == "running")
+    down(bench.client.workspace)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there one user's sockets can share a port")
+def test_two_endpoints_never_share_a_port(bench: Bench) -> None:
+    """Of two workspaces, the second of which was told the port while the first was down."""
+    bench.endpoint()
+    port = bench.store.get("digits").port
+    down(bench.client.workspace)
+    other = LocalMLClient(bench.folder / "other" / ".amlocal")
+    try:
+        spec = {"name": "letters", "auth_mode": "key", "properties": {"port": port}}
+        other.online_endpoints.begin_create_or_update(entity("online-endpoint", spec))
+        with pytest.raises(UserError, match=f"port {port}.*another program listens there"):
+            up(bench.client.workspace)
+    finally:
+        down(other.workspace)
+
+
 def test_a_model_lies_below_azureml_model_dir(bench: Bench) -> None:
     bench.endpoint()
     (bench.folder / "model-1" / "deep").mkdir(parents=True)

@@ -56,7 +56,7 @@ def test_the_endpoint_proves_itself_to_who_has_what_opens_it(standing: LocalMLCl
         answer = session.get(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {credential}"})
         assert answer.status_code == 200
     for wrong in ("wrong", f"{credential[:-2]}xx", "a.b.c"):
-        with pytest.raises(NotProven, match=f"who listens on port {port} has not proved"):
+        with pytest.raises(NotProven, match=f"the program listening on port {port} did not prove"):
             ProvenConnection("127.0.0.1", port, wrong, 30).connect()
 
 
@@ -98,7 +98,7 @@ def test_any_other_answer_is_no_proof(answer: Callable[[bytes], bytes], monkeypa
     with thief(answer=answer) as (port, told):
         with pytest.raises(NotProven):
             ProvenConnection("127.0.0.1", port, "the-key", 30).request("POST", "/score", b"{}", {"a": "the-key"})
-        with requests.Session() as session, pytest.raises(requests.ConnectionError, match="has not proved"):
+        with requests.Session() as session, pytest.raises(requests.ConnectionError, match="did not prove"):
             session.mount("http://", proven_adapter("the-key"))
             session.post(f"http://127.0.0.1:{port}/score", headers={"Authorization": "Bearer the-key"})
     assert b"the-key" not in b"".join(told) and b"POST" not in b"".join(told)
@@ -140,7 +140,7 @@ def test_invoke_tells_a_thief_nothing(standing: LocalMLClient, mode: str, tmp_pa
     credential, port = change(standing, mode), port_of(standing)
     (tmp_path / "request.json").write_text('{"secret": "of mine"}')
     down(standing.workspace)
-    refusal = r"has not proved to be this endpoint, .*; nothing of it runs; `aml up`"
+    refusal = r"did not prove that it is this endpoint, .*; nothing of it runs; `aml up`"
     with thief(port) as (_, told), pytest.raises(UserError, match=refusal):
         standing.online_endpoints.invoke("door", request_file=str(tmp_path / "request.json"))
     up(standing.workspace)
@@ -157,7 +157,7 @@ def test_a_rollout_tells_a_thief_nothing(standing: LocalMLClient, mode: str) -> 
         with thief(port) as (_, told):
             answer = asker.ask("blue", Request("a", b'"of mine"'))
     up(standing.workspace)
-    assert answer.text is None and "has not proved" in (answer.error or "")
+    assert answer.text is None and "did not prove" in (answer.error or "")
     heard = b"".join(told)
     assert credential.encode() not in heard and b"of mine" not in heard
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,19 @@ from forked import Forks
 # starts in order to interrupt it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out the files that take more than two seconds")
+
+
+def arrange(config: pytest.Config, items: list[pytest.Item], slow: Sequence[str]) -> None:
+    """Begin with the slow files in their order, or leave them out if --quick was given."""
+    if config.getoption("quick"):
+        left_out = [item for item in items if item.path.name in slow]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.path.name not in slow]
+    items.sort(key=lambda item: slow.index(item.path.name) if item.path.name in slow else len(slow))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
-"""A key goes over plain HTTP only to an endpoint that has proved to know it.
+"""Over plain HTTP a key is sent only to an endpoint that has proved to know it.
 
-Whoever listens on a port of this machine may be somebody else, once the endpoint is down. A local endpoint answers
+Once an endpoint is down, another user of the machine can listen on its port. A local endpoint answers
 
     GET /challenge?nonce=NONCE                       200 {"proofs": ["HEX", ...]}
     GET /challenge?nonce=NONCE&token=HEADER.CLAIMS   for a token: all of it but the signature
@@ -26,7 +26,7 @@ LONGEST_ANSWER = 4096  # bytes
 
 
 class NotProven(OSError):
-    """Who listens has not proved to know the key; it was not sent."""
+    """The listener did not prove that it knows the key; the key was not sent."""
 
 
 def adapter(key: str) -> HTTPAdapter:
@@ -68,9 +68,9 @@ def _prove(connection: socket.socket, port: int, key: str) -> None:
         given = list(json.loads(response.read(LONGEST_ANSWER))["proofs"]) if response.status == 200 else []
         response.close()
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
-        raise NotProven(f"who listens on port {port} does not answer the challenge") from error
+        raise NotProven(f"the program listening on port {port} does not answer the challenge") from error
     finally:
         connection.settimeout(patience)
     wanted = hmac.new(key.encode(), f"amlocal\n{port}\n{nonce}".encode(), hashlib.sha256).hexdigest()
     if not any(isinstance(one, str) and hmac.compare_digest(one.encode(), wanted.encode()) for one in given):
-        raise NotProven(f"who listens on port {port} does not know this key")
+        raise NotProven(f"the program listening on port {port} does not know this key")

@@ -239,9 +239,8 @@ def _post(session: "requests.Session", url: str, id: str, pixels: Sequence[float
         raise TrafficError(f"{url}: no answer to {id} within {TIMEOUT} s; see the deployment's log") from error
     except requests.RequestException as error:
         if (unproven := _unproven(error)) is not None:
-            raise TrafficError(
-                f"{url}: {unproven}, and was not sent it; does the endpoint run, and is this its key?"
-            ) from error
+            remedy = "check that the endpoint is running and that this is its key"
+            raise TrafficError(f"{url}: {unproven}, so the key was not sent; {remedy}") from error
         raise TrafficError(f"{url}: {id} found no connection; is the endpoint running? ({_cause(error)})") from error
     return answer.status_code, " ".join(answer.text.split())[:300] or answer.reason
 

@@ -201,7 +201,10 @@ def test_the_key_goes_to_nobody_who_has_not_proved_to_know_it(endpoint, tmp_path
     """Another program that listens where the endpoint was: it sees a challenge, and nothing more."""
     endpoint.proofs = lambda query: proofs
     assert send(endpoint, tmp_path / "out") == 1
-    assert "and was not sent it; does the endpoint run, and is this its key?" in capsys.readouterr().err
+    assert (
+        "so the key was not sent; check that the endpoint is running and that this is its key"
+        in capsys.readouterr().err
+    )
     assert endpoint.requests == [] and not [one for one in endpoint.told if KEY in one]
 
 

@@ -1,7 +1,7 @@
-"""What is on record is on the disk: content first, then the record that names it, then the folder of the record.
+"""Writes content to the disk before the record that names it, so that a power cut cannot leave one without the other.
 
-A file is renamed into place at once, but after a power cut its name may lead to an empty file: what was written lies in
-memory until somebody asks for more. Whoever publishes calls `sync` on the content before he writes the record.
+A rename is atomic, but after a power cut the new name may lead to an empty file: the content may still have been in
+memory. Call `sync` on the content, then write the record (`files.write_text` syncs the file and its folder).
 """
 
 import os

@@ -1,9 +1,9 @@
-"""Whether what lies on disk is this user's own: what others can write is neither run nor believed.
+"""Refuses a workspace that another user owns or may write to, as git refuses such a repository.
 
-As git does with repositories. A workspace holds plans, interpreters and scoring scripts that `aml` runs, and one that
-somebody else has put into a parent folder would run as this user. Checked are the owner and, where modes mean
-something, who may write: of the workspace's folder, of what lies two levels deep in it, and of each record when it is
-read. Windows has neither owners nor modes of this kind: nothing is checked there.
+A workspace holds plans, interpreters and scoring scripts that `aml` runs. If another user had put one into a parent
+folder, they would run as this user. The owner and the write permissions are checked for the workspace's folder and two
+levels below it, and the owner of each record when it is read. Windows has no owners and modes of this kind; nothing is
+checked there.
 """
 
 import logging
@@ -28,13 +28,13 @@ def check_workspace(root: Path) -> None:
     _check_owner(root, root)
     mode = root.stat().st_mode
     if mode & OTHERS and _modes_mean_something(root):
-        raise UserError(f"{root}: others may write to it (mode {_shown(mode)}), so nothing in it is run; {_mend(root)}")
+        raise UserError(f"{root}: others may write to it (mode {_shown(mode)}), so aml does not use it; {_mend(root)}")
     within_reach = mode & (stat.S_IXGRP | stat.S_IXOTH)
     for path in _entries(root):
         mode = _check_owner(path, root)
         if mode & OTHERS and within_reach and not stat.S_ISLNK(mode) and _modes_mean_something(root):
             raise UserError(
-                f"{path}: others may write to it (mode {_shown(mode)}), so nothing in the workspace is run;"
+                f"{path}: others may write to it (mode {_shown(mode)}), so aml does not use the workspace;"
                 f" {_mend(root)}"
             )
 
@@ -73,8 +73,8 @@ def _check_owner(path: Path, root: Path) -> int:
     owner = about.st_uid
     if owner not in _mine():
         raise UserError(
-            f"{path}: it belongs to {_name(owner)}, not to you, so nothing in the workspace is run; set AMLOCAL_HOME to"
-            f" a folder of your own, or {ALLOWED}={root} if you trust {_name(owner)}"
+            f"{path}: it belongs to {_name(owner)}, not to you, so aml does not use it; set AMLOCAL_HOME to a folder"
+            f" of your own, or {ALLOWED}={root} if you trust {_name(owner)}"
         )
     return about.st_mode
 

@@ -1,7 +1,7 @@
-"""The challenge by which an endpoint proves that it is itself, before anybody sends it a key.
+"""A challenge that an endpoint answers before a client sends it a key.
 
-Whoever listens at an endpoint's address may be somebody else: after `aml down`, or when the endpoint's gateway has just
-died, any user of the machine can take the port. A client that holds a credential asks first:
+After `aml down`, or when a gateway has just crashed, any user of the machine can listen on the endpoint's port. So a
+client that holds a key or a token first asks:
 
     GET /challenge?nonce=NONCE                       NONCE: 16 to 128 of A-Z a-z 0-9 - _, new each time
     GET /challenge?nonce=NONCE&token=HEADER.CLAIMS   where tokens open: the token without its last part, the signature
@@ -30,11 +30,11 @@ LONGEST_ANSWER = 4096  # bytes
 
 
 class NotProven(OSError):
-    """Who listens has not proved to be the endpoint; nothing secret was sent."""
+    """The listener did not prove that it is the endpoint; nothing secret was sent."""
 
 
 def proof(credential: str, port: int, nonce: str) -> str:
-    """What shows that whoever says it knows `credential`, to a client that has connected to `port`."""
+    """The answer that only someone who knows `credential` can give a client connected to `port`."""
     return hmac.new(credential.encode(), f"amlocal\n{port}\n{nonce}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -63,7 +63,7 @@ def _signed(unsigned: str, secret: str) -> str:
 
 
 def prove(connection: socket.socket, port: int, credential: str) -> None:
-    """Have who is at the other end prove that he knows `credential`. Raises NotProven."""
+    """Ask the other end of a connection to prove that it knows `credential`. Raises NotProven."""
     nonce = secrets.token_urlsafe(24)
     target = f"{PATH.decode()}?nonce={nonce}"
     if credential.count(".") == 2:  # a token
@@ -86,11 +86,11 @@ def prove(connection: socket.socket, port: int, credential: str) -> None:
 
 
 def _refusal(port: int) -> str:
-    return f"who listens on port {port} has not proved to be this endpoint, and is not given its key"
+    return f"the program listening on port {port} did not prove that it is this endpoint, so the key was not sent"
 
 
 class ProvenConnection(http.client.HTTPConnection):
-    """A connection to an endpoint that has proved to be itself; it is never opened anew unproven."""
+    """A connection on which the endpoint has proved its identity. Each reconnection proves it again."""
 
     def __init__(self, host: str, port: int, credential: str, timeout: float) -> None:
         super().__init__(host, port, timeout=timeout)
@@ -106,7 +106,7 @@ class ProvenConnection(http.client.HTTPConnection):
 
 
 def proven_adapter(credential: str) -> Any:
-    """For a `requests` session: each connection it opens over plain HTTP proves itself first. Raises as `prove`."""
+    """An adapter for a `requests` session: `prove` runs on every new plain-HTTP connection."""
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection
     from urllib3.connectionpool import HTTPConnectionPool

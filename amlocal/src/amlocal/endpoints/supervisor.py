@@ -9,6 +9,7 @@ everything there.
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -102,6 +103,7 @@ class Supervisor:
         self.store = EndpointStore(workspace)
         self.children: dict[tuple[str, str], Child] = {}
         self._said: dict[str, str] = {}
+        self._kept: dict[int, socket.socket] = {}  # the endpoints' ports
         self._leaving = False
         self._unwritten = True
         for path in self.store.root.glob("*/run/*.json"):
@@ -174,11 +176,13 @@ class Supervisor:
             broken.add(name)
             self._complain(f"endpoint {name}", why)
 
-        for endpoint in self.store.all(leave_out):
+        endpoints = list(self.store.all(leave_out))
+        for endpoint in endpoints:
             try:
                 wanted |= {(endpoint.name, name): launch for name, launch in self._launches(endpoint)}
             except (OSError, UserError) as error:
                 leave_out(endpoint.name, str(error))
+        self._keep_ports({endpoint.port for endpoint in endpoints})
         now = time.monotonic()
         if self._unwritten:  # others must know that there is one
             self._unwritten = not _written(self.store.supervisor, os.getpid())
@@ -191,6 +195,25 @@ class Supervisor:
         for key in [key for key in self.children if key not in wanted and key[0] not in broken]:
             with self._only("/".join(key)):
                 self._dismiss(key, now)
+
+    def _keep_ports(self, wanted: set[int]) -> None:
+        """Keep other users from the endpoints' ports, also in the moment after a gateway has died.
+
+        On Linux sockets of one user, and of nobody else, may share a port that each asks to share; only the gateway's
+        listens.
+        """
+        if sys.platform != "linux":
+            return
+        for port in self._kept.keys() - wanted:
+            self._kept.pop(port).close()
+        for port in wanted - self._kept.keys():
+            kept = socket.socket()
+            try:
+                kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                kept.bind(("127.0.0.1", port))
+                self._kept[port] = kept
+            except OSError:  # another program's: the gateway says so
+                kept.close()
 
     def _look_after(self, key: tuple[str, str], launch: Launch, now: float) -> None:
         child = self.children.setdefault(key, Child())

@@ -11,9 +11,11 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import errno
 import hmac
 import os
 import random
+import socket
 import sys
 import time
 import traceback
@@ -295,12 +297,14 @@ class Gateway:
         loop = asyncio.get_running_loop()
         workers = await self._listen_to_workers(loop)
         try:
+            _refuse_listener(self.endpoint.port)
             clients = await loop.create_server(
                 self.clients.connect,
                 "127.0.0.1",
                 self.endpoint.port,
                 backlog=1024,
                 reuse_address=os.name != "nt",
+                reuse_port=sys.platform == "linux",  # with the supervisor, which keeps it for us: see there
             )
         except OSError as error:
             raise PortTaken(
@@ -339,6 +343,14 @@ class Gateway:
 
 class PortTaken(Exception):
     """Somebody else listens where this endpoint should."""
+
+
+def _refuse_listener(port: int) -> None:
+    """Raises OSError where somebody listens: sharing the port with the supervisor must not become sharing requests."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _draw(shares: list[tuple[float, Target]]) -> Target | None:
