@@ -21,7 +21,7 @@ from amlocal.core.names import checked_name, creation_context
 from amlocal.core.records import as_record, read_record
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
-from amlocal.specs.plan import Plan
+from amlocal.specs.plan import read_plan
 from amlocal.specs.triggers import Trigger, trigger
 
 PATIENCE_SECONDS = 600.0  # how long a look waits for another one to end
@@ -182,7 +182,7 @@ class Schedules:
         path = self._path(schedule.name)
         record = as_record(job.get("record"), JobRecord, path)
         changed = replace(record, name=name, display_name=name, creation_context=creation_context())
-        return changed, as_record(job.get("plan"), Plan, path)
+        return changed, read_plan(job.get("plan"), path)
 
     def _under_way(self, name: str) -> bool:
         """Whether the job has a runner, or had one. What a killed look has left unfinished is removed."""

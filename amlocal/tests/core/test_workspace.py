@@ -58,7 +58,7 @@ def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_written(tmp_pa
 def test_a_torn_file_is_named(tmp_path):
     path = tmp_path / "job.json"
     path.write_text('{"name": "x"')
-    with pytest.raises(UserError, match=r"job\.json: not a whole JSON file"):
+    with pytest.raises(UserError, match=r"job\.json: damaged: not a whole JSON file"):
         read_json(path)
 
 

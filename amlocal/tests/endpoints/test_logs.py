@@ -191,4 +191,4 @@ def test_a_broken_record_does_not_end_the_supervisor(
     watcher.children["digits", "gateway"] = Child()
     watcher.run()
     (said,) = capsys.readouterr().out.splitlines()  # once, not at each look
-    assert "endpoint.json: not a whole JSON file" in said
+    assert "endpoint.json: damaged: not a whole JSON file" in said

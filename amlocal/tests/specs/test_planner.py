@@ -1,10 +1,13 @@
 """Mistakes in a spec, each answered in one line with file, line, field and remedy, before anything runs."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from amlocal.core.errors import UserError
 from amlocal.specs import load
-from amlocal.specs.plan import Plan
+from amlocal.specs.plan import read_plan
 from amlocal.specs.planner import plan
 
 PIPELINE = """
@@ -35,7 +38,7 @@ def test_a_sound_pipeline_becomes_a_plan_that_survives_json(bare_client, spec):
     assert found.steps["two"].needs == {"one"}
     assert found.steps["one"].inputs["text"].literal == "hello"
     assert found.steps["one"].inputs["rate"].literal == "0.5"
-    assert Plan.from_json(found.to_json()) == found
+    assert read_plan(json.loads(json.dumps(found.to_json())), Path("plan.json")) == found
 
 
 @pytest.mark.parametrize(

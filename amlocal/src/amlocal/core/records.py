@@ -77,7 +77,7 @@ def _converted(hint: Any, value: Any, where: str, field: bool) -> Any:
             raise _Wrong(f"{where} is {_told(value)}, not an object")
         return {key: _converted(inner[1], each, f"{where}.{key}", False) for key, each in value.items()}
     if origin in (list, tuple):
-        if not isinstance(value, list):
+        if not isinstance(value, (list, tuple)):
             raise _Wrong(f"{where} is {_told(value)}, not a list")
         if origin is tuple and Ellipsis not in inner:
             if len(value) != len(inner):

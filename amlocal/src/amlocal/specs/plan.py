@@ -1,7 +1,10 @@
 """A checked job, as plain data: flat steps with their bindings, free of azure-ai-ml, kept as JSON beside the record."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from amlocal.core.records import as_record
 
 FOLDER_TYPES = ("uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model")
 FILE_TYPES = ("uri_file",)
@@ -110,3 +113,19 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def read_plan(value: Any, path: Path) -> Plan:
+    """The plan that `Plan.to_json` wrote to the file `path`. Raises UserError for a damaged one."""
+    steps = value.get("steps") if isinstance(value, dict) else None
+    if isinstance(steps, dict):
+        value = {**value, "steps": {name: _upgraded(step) for name, step in steps.items()}}
+    return as_record(value, Plan, path)
+
+
+def _upgraded(step: Any) -> Any:
+    """A step as it is written now: plans of amlocal 0.1 had a field for each kind of job."""
+    for kind in ("sweep", "parallel"):
+        if isinstance(step, dict) and step.get(kind):
+            return {**step, "type": kind, "settings": step[kind]}
+    return step

@@ -14,7 +14,7 @@ from amlocal.jobs.submit import prepare_job
 from amlocal.specs import load
 from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.nodes import Node
-from amlocal.specs.plan import Plan
+from amlocal.specs.plan import read_plan
 
 PIPELINE = """
 type: pipeline
@@ -89,7 +89,7 @@ def test_a_kind_that_is_not_registered_is_refused(client, spec, tmp_path):
         prepare_job(load("job", spec(PIPELINE)), client.workspace)
 
 
-def test_a_plan_kept_by_amlocal_0_1_can_be_read(client, spec):
+def test_a_plan_kept_by_amlocal_0_1_can_be_read(client, spec, tmp_path):
     """A schedule keeps its plan for as long as it stands."""
     _, plan = prepare_job(
         load("job", spec("type: command\ncommand: echo hi\nenvironment: {image: a}\n")), client.workspace
@@ -99,5 +99,5 @@ def test_a_plan_kept_by_amlocal_0_1_can_be_read(client, spec):
     for step in kept["steps"].values():
         del step["type"], step["settings"]
         step |= {"sweep": sweep, "parallel": None}
-    read = Plan.from_json(kept).steps[""]
+    read = read_plan(kept, tmp_path).steps[""]
     assert (read.type, read.settings) == ("sweep", sweep)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.files import read_json
 from amlocal.core.names import now
-from amlocal.core.records import read_record
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobRecord, JobStore
 from amlocal.jobs.reuse import ReuseIndex
 from amlocal.jobs.run.progress import Progress
-from amlocal.specs.plan import Plan, Step
+from amlocal.specs.plan import Step, read_plan
 
 LONGEST = 200  # characters in the name of a job
 
@@ -35,7 +35,8 @@ class Context:
         self.store = JobStore(workspace)
         self.reuse = ReuseIndex(self.store)
         self.record = self.store.read(name)
-        self.plan = read_record(self.store.folder(name) / "plan.json", Plan)
+        kept = self.store.folder(name) / "plan.json"
+        self.plan = read_plan(read_json(kept), kept)
         self.progress = Progress(workspace, self.store, self.record)
         self.slots = threading.BoundedSemaphore(os.cpu_count() or 1)
         self.stopping = threading.Event()
