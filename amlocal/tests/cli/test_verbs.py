@@ -366,6 +366,11 @@ def test_a_password_is_neither_kept_nor_told(
     assert b"hunter2" not in kept
 
 
+def test_tags_that_speak_of_passwords_are_kept(aml: Aml) -> None:
+    aml.ok("compute create -n vm --type AmlCompute --size x --tags password_rotation=30d")
+    assert aml.ok("compute show -n vm --query tags.password_rotation -o tsv") == "30d\n"
+
+
 def test_compute_through_its_life(aml: Aml, client: LocalMLClient) -> None:
     aml.ok("compute create -n cluster -t AmlCompute --size Standard_DS3_v2 --max-instances 2 --tags a=b")
     aml.ok("compute create --name vm --type ComputeInstance")

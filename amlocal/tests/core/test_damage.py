@@ -11,7 +11,10 @@ import pytest
 
 from amlocal.cli import main
 from amlocal.client import LocalMLClient
+from amlocal.core.errors import UserError
+from amlocal.core.records import as_record
 from amlocal.core.workspace import Workspace
+from amlocal.endpoints.store import ServingPlan
 from amlocal.jobs import submit
 from amlocal.operations.common import entity
 from amlocal.specs import load
@@ -165,3 +168,23 @@ def test_what_a_later_version_has_added_is_left_out(
             (root / record).write_text(json.dumps(value | {"added_in_2027": {"a": 1}}, indent=1))
     for line in ("job list", "job show -n j", "schedule show -n t", "online-endpoint show -n door"):
         assert main(line.split()) == 0, capsys.readouterr().err
+
+
+def test_what_a_user_has_removed_breaks_nothing(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / ".amlocal"
+    shutil.copytree(whole, root)
+    monkeypatch.setenv("AMLOCAL_HOME", str(root))
+    assert main(["job", "update", "-n", "j", "--remove", "display_name"]) == 0, capsys.readouterr().err
+    assert main(["job", "list"]) == main(["job", "show", "-n", "j"]) == 0, capsys.readouterr().err
+
+
+def test_a_whole_number_may_be_written_as_another() -> None:
+    """azure-ai-ml takes 90e3 for a time in milliseconds, and JSON keeps it so."""
+    plan = {"revision": 1, "python": "p", "folder": "f", "entry_script": "s", "instances": 1.0, "max_concurrent": 1}
+    plan |= {"timeout_ms": 90e3, "variables": {}, "collections": {}}
+    read = as_record(plan, ServingPlan, Path("endpoint.json"))
+    assert (read.timeout_ms, read.instances) == (90_000, 1)
+    with pytest.raises(UserError, match=r"timeout_ms is 0\.5, not a whole number"):
+        as_record(plan | {"timeout_ms": 0.5}, ServingPlan, Path("endpoint.json"))

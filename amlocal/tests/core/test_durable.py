@@ -7,12 +7,14 @@ whatever was written since the last sync of it is taken away, as a power cut wou
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from amlocal.client import LocalMLClient
 from amlocal.core import durable, files
+from amlocal.jobs.reuse import ReuseIndex
 from amlocal.operations.common import entity
 
 
@@ -189,3 +191,36 @@ def test_files_folders_and_odd_things_are_flushed(tmp_path: Path, count: int) ->
     if hasattr(os, "mkfifo"):
         os.mkfifo(folder / "a pipe")  # whoever opened it would wait for ever
     durable.sync(folder, tmp_path / "f" / "0.txt", tmp_path / "gone")
+
+
+def test_what_lies_on_a_server_or_has_gone_is_not_synced(client: LocalMLClient, tmp_path: Path) -> None:
+    durable.sync(Path("mlflow-artifacts:/0/abc/artifacts"), tmp_path / "gone" / "too")
+    record = SimpleNamespace(name="j", outputs={"artifacts": {"path": "mlflow-artifacts:/0/abc/artifacts"}})
+    ReuseIndex(client.jobs.store).add("key", record)  # type: ignore[arg-type]
+
+
+def test_a_model_made_of_what_another_version_left_keeps_its_content(client: LocalMLClient, tmp_path: Path) -> None:
+    """After the database was lost, its folder may be all that there is."""
+    left = folder_of_parents(client.workspace.root / "models" / "m" / "1" / "mine")
+    client.models.create_or_update(
+        entity("model", {"name": "m", "version": "1", "type": "custom_model", "path": str(left)})
+    )
+    [kept] = (client.workspace.root / "models").rglob("1.txt")
+    assert kept.read_text() == "x" * 1000
+
+
+def test_what_a_model_has_gained_since_is_no_damage(client: LocalMLClient, tmp_path: Path) -> None:
+    folder_of(tmp_path / "f")
+    model = {"name": "m", "version": "1", "type": "custom_model", "path": str(tmp_path / "f")}
+    client.models.create_or_update(entity("model", model))
+    [kept] = (client.workspace.root / "models").rglob("1.txt")
+    (kept.parent / "__pycache__").mkdir()
+    (kept.parent / "__pycache__" / "a.pyc").touch()
+    before = kept.stat().st_ino
+    client.models.create_or_update(entity("model", model))
+    assert kept.stat().st_ino == before
+
+
+def folder_of_parents(path: Path) -> Path:
+    path.parent.mkdir(parents=True)
+    return folder_of(path)

@@ -91,7 +91,7 @@ def test_a_link_to_what_is_somebody_elses_and_one_that_he_has_made(mine: Workspa
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o775, 0o777, 0o1777])
 def test_what_others_may_write_to_is_refused(mine: Workspace, mode: int) -> None:
     mine.root.chmod(mode)
-    with pytest.raises(UserError, match=rf"others may write to it \(mode {mode:04o}\).*: chmod -R go-w "):
+    with pytest.raises(UserError, match=rf"others may write to it \(mode {mode:04o}\).*: chmod 700 "):
         Workspace.find()
     mine.root.chmod(0o755)
     assert Workspace.find() == mine, "to read is not to write"

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,18 @@ def test_who_passes_the_question_on_is_not_the_endpoint(standing: LocalMLClient,
         ProvenConnection("127.0.0.1", port, credential, 30).connect()
     assert b"200 OK" in passed_on(port_of(standing))(told[0]), "the endpoint would answer it"
     assert credential.encode() not in b"".join(told)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine")
+def test_who_listens_on_the_same_port_of_another_address_is_not_the_endpoint(standing: LocalMLClient) -> None:
+    key, port = change(standing, "key"), port_of(standing)
+    with thief(port, passed_on(port), "127.0.0.2") as (_, told):
+        with pytest.raises(NotProven):
+            ProvenConnection("127.0.0.2", port, key, 30).connect()
+        with requests.Session() as session, pytest.raises(requests.ConnectionError, match="did not prove"):
+            session.mount("http://", proven_adapter(key))
+            session.post(f"http://127.0.0.2:{port}/score", headers={"Authorization": f"Bearer {key}"})
+    assert key.encode() not in b"".join(told)
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def passed_on(port: int) -> Answer:
 
 
 @contextmanager
-def thief(port: int = 0, answer: Answer = content) -> Iterator[tuple[int, list[bytes]]]:
+def thief(port: int = 0, answer: Answer = content, address: str = "127.0.0.1") -> Iterator[tuple[int, list[bytes]]]:
     """The port at which it listens, and what came, in pieces."""
     told: list[bytes] = []
-    server = socket.create_server(("127.0.0.1", port))
+    server = socket.create_server((address, port))
 
     def serve(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):

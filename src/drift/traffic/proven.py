@@ -56,6 +56,8 @@ def adapter(key: str) -> HTTPAdapter:
 
 
 def _prove(connection: socket.socket, port: int, key: str) -> None:
+    if connection.getpeername()[0] != "127.0.0.1":  # local endpoints listen there only
+        raise NotProven(f"the program listening on port {port} is not at 127.0.0.1")
     nonce = secrets.token_urlsafe(24)
     unsigned = f"&token={key.rpartition('.')[0]}" if key.count(".") == 2 else ""
     patience = connection.gettimeout()

@@ -5,7 +5,7 @@ what MLflow registered by itself has none and goes by its number.
 """
 
 import json
-import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from amlocal.assets.uploads import same
-from amlocal.core.durable import make_folder, sync
+from amlocal.assets.uploads import holds
+from amlocal.core.durable import make_folder, sync, sync_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import copy_into, disk_errors, hash_path
 from amlocal.core.mlflow_store import client, settle
@@ -84,11 +84,7 @@ def create(
         # Copied first, registered then: whatever interrupts, what is registered is whole.
         place = workspace.root / "models" / name / version
         kept = place / (source.name if called in (None, "..") else str(called)) if source.is_dir() else place
-        with disk_errors(place):
-            shutil.rmtree(place, ignore_errors=True)
-            make_folder(place.parent)
-            copy_into(source, kept)
-            sync(place)
+        _put(source, place, kept)
         tags = {VERSION: version, TYPE: kind, CONTENT: content, **texts(spec.get("tags")), **_own_tags(spec)}
         if not source.is_dir():
             tags[FILE] = source.name
@@ -108,13 +104,26 @@ def _make_whole(item: Any, source: Path) -> None:
         return
     place = Path(url2pathname(address.path))
     kept = place if source.is_dir() else place / item.tags[FILE]
-    if not same(source, kept):
-        with disk_errors(place):
-            shutil.rmtree(place, ignore_errors=True)
-            copy_into(source, place)
-            if not source.is_dir():
-                (place / source.name).replace(kept)
-            sync(place)
+    if not holds(kept, source):
+        _put(source, place, kept if source.is_dir() else place, item.tags.get(FILE))
+
+
+def _put(source: Path, place: Path, kept: Path, name: str | None = None) -> None:
+    """Make `kept`, at or below `place`, a copy of `source`; it is copied beside it first, so that nothing is lost.
+
+    name: of the file, where `source` is one and was registered under another.
+    """
+    make_folder(place.parent)
+    with disk_errors(place), tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as scratch:
+        new = Path(scratch, "new")
+        copy_into(source, new / kept.relative_to(place))
+        if name and name != source.name:
+            (new / source.name).replace(new / name)
+        sync(new)
+        if place.exists():
+            place.rename(Path(scratch, "old"))
+        new.rename(place)
+        sync_folder(place.parent)
 
 
 def _create_name(registry: Any, name: str) -> None:

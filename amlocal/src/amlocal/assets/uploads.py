@@ -83,17 +83,17 @@ def put(copy: Path, kept: Path) -> Path:
 
     What is there is believed only if it is whole: an earlier version of ours, or a disk, may have left it torn.
     """
-    if kept.exists():
-        if same(copy, kept):
-            return kept
-        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as torn:
-            kept.rename(Path(torn, "torn"))
+    if kept.exists() and same(copy, kept):
+        return kept
     sync(copy)
-    try:
-        copy.rename(kept)
-    except OSError:  # somebody else has just put it there
-        if not kept.exists():
-            raise
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as torn:
+        if kept.exists():
+            kept.rename(Path(torn, "torn"))
+        try:
+            copy.rename(kept)
+        except OSError:  # somebody else has just put it there
+            if not kept.exists():
+                raise
     sync_folder(kept.parent)
     return kept
 
@@ -108,6 +108,15 @@ def same(one: Path, other: Path) -> bool:
     if len(sizes) < 2 or sizes[0] != sizes[1]:
         return False
     return sum(sizes[0].values()) > CHEAP or hash_path(one) == hash_path(other)
+
+
+def holds(there: Path, source: Path) -> bool:
+    """Whether what was kept still is what `source`, a file or folder, has; it may have more by now."""
+    if not source.is_dir():
+        return there.is_file() and same(there, source)
+    if not there.is_dir():
+        return False
+    return all((there / below).is_file() and same(there / below, file) for file, below in files_below(source))
 
 
 def _content(kept: Path) -> Iterator[Path]:

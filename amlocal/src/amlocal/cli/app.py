@@ -176,11 +176,12 @@ class Aml(CLI):
 def error_line(error: BaseException) -> str:
     """One line for the user: the message of an error that was meant for them, else what broke and how to see more."""
     if "sqlite3.DatabaseError" in str(error):  # SQLAlchemy's, also inside one of MLflow's
-        from amlocal.core.mlflow_store import damaged_database
+        from amlocal.core.mlflow_store import damaged_database, sqlite_file
         from amlocal.core.workspace import Workspace
 
         why = str(error).partition("sqlite3.DatabaseError) ")[2].partition("\n")[0]
-        return damaged_database(Workspace.find().database, why)
+        workspace = Workspace.find()
+        return damaged_database(sqlite_file(workspace.tracking_uri) or workspace.database, why)
     message = getattr(error, "message", None)
     text = _in_one_line(message if isinstance(message, str) and message else str(error))
     if _meant_for_users(error) and text:

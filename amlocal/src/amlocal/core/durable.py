@@ -4,9 +4,11 @@ A rename is atomic, but after a power cut the new name may lead to an empty file
 memory. Call `sync` on the content, then write the record (`files.write_text` syncs the file and its folder).
 """
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 MANY = 16  # files, from which on one call for the whole file system costs less than one for each
@@ -19,20 +21,27 @@ def sync(*paths: Path) -> None:
     for path in paths:
         for place in _below(path):
             (folders if place.is_dir() else files).append(place)
-    if len(files) > MANY and all(map(_sync_file_system, {path.parent for path in paths})):
+    there = [path for path in paths if path.exists()]
+    if len(files) > MANY and all(map(_sync_file_system, there)):
         return
     for file in files:
         _flush(file, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     for folder in reversed(folders):
         sync_folder(folder)
-    for parent in {path.parent for path in paths}:
+    for parent in {path.parent for path in there}:
         sync_folder(parent)
+    if there:
+        _empty_the_drive(there[0])
 
 
 def sync_folder(folder: Path) -> None:
     """Return when the names in a folder are on the disk. Windows writes them with the files."""
     if os.name != "nt":
-        _flush(folder, os.O_RDONLY)
+        try:
+            _flush(folder, os.O_RDONLY)
+        except OSError as error:  # some network and shared file systems cannot do this for folders
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EIO):
+                raise
 
 
 def make_folder(folder: Path) -> None:
@@ -45,16 +54,17 @@ def make_folder(folder: Path) -> None:
 
 
 def _below(path: Path) -> Iterator[Path]:
-    """Regular files and folders at and below a path; links are names, and what they lead to is somebody else's."""
+    """Regular files and folders at and below a path; links are not followed."""
     if path.is_symlink() or not path.exists():
         return
     if path.is_dir():
         yield path
-        for entry in os.scandir(path):
-            if entry.is_dir(follow_symlinks=False):
-                yield from _below(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
+        with suppress(PermissionError, FileNotFoundError):  # locked, or gone in this moment
+            for entry in os.scandir(path):
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _below(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    yield Path(entry.path)
     elif path.is_file():
         yield path
 
@@ -62,17 +72,25 @@ def _below(path: Path) -> Iterator[Path]:
 def _flush(path: Path, how: int) -> None:
     try:
         descriptor = os.open(path, how)
-    except PermissionError:  # a file of mode 0000, or one that Windows lets nobody write to
+    except (PermissionError, FileNotFoundError):  # mode 0000, locked by Windows, or gone in this moment
         return
     try:
-        if sys.platform == "darwin":
-            import fcntl
-
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync(2) leaves it in the memory of the drive
-        else:
-            os.fsync(descriptor)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _empty_the_drive(path: Path) -> None:
+    """On macOS fsync(2) leaves what it writes in the drive's memory; one F_FULLFSYNC writes all of that."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with suppress(OSError):  # not every file system there has it
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            finally:
+                os.close(descriptor)
 
 
 def _sync_file_system(folder: Path) -> bool:

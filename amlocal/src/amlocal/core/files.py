@@ -68,13 +68,18 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     A link to a folder that it lies in is left out. Folders that the caller takes out of the list are not entered.
     """
     above: dict[str, set[tuple[int, int]]] = {str(folder): {_identity(folder)}}
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         mine = above.pop(place)
         found = {name: _identity(Path(place, name)) for name in sorted(folders)}
         folders[:] = [name for name, identity in found.items() if identity not in mine]
         yield Path(place), folders, sorted(names)
         for name in folders:
             above[os.path.join(place, name)] = mine | {found[name]}  # noqa: PTH118 (as os.walk names it)
+
+
+def _raise(error: OSError) -> None:
+    """A folder that cannot be listed must not be taken for an empty one."""
+    raise error
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -101,7 +106,9 @@ def regular(path: Path) -> Path:
 def files_below(folder: Path) -> Iterator[tuple[Path, str]]:
     """The files in a folder, each with its place below it, in the order of their places. Raises UserError."""
     found = [regular(place / name) for place, _, names in walk(folder) for name in names]
-    yield from sorted(((file, file.relative_to(folder).as_posix()) for file in found), key=lambda pair: pair[1])
+    yield from sorted(
+        ((file, file.relative_to(folder).as_posix()) for file in found), key=lambda pair: pair[1].split("/")
+    )
 
 
 def copy_into(source: Path, folder: Path) -> None:

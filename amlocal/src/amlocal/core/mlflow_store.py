@@ -32,7 +32,7 @@ def client(workspace: Workspace) -> Any:
     for name in ("alembic", "mlflow"):  # what they say of making a database is no news to a user
         logging.getLogger(name).setLevel(logging.WARNING)
 
-    database = _sqlite_file(workspace.tracking_uri)
+    database = sqlite_file(workspace.tracking_uri)
     if database and not database.exists():
         with workspace.lock("mlflow"):
             if not database.exists():
@@ -52,7 +52,7 @@ def damaged_database(database: Path, why: str) -> str:
     )
 
 
-def _sqlite_file(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
     """The file that an address of SQLAlchemy's names; None for a server, and for a store in memory."""
     if not uri.startswith("sqlite:"):
         return None
@@ -80,7 +80,7 @@ def settle(workspace: Workspace) -> None:
     SQLite ends a transaction by the removal of its journal, and only syncs the folder if `synchronous` is EXTRA, which
     MLflow's is not: after a power cut the journal would be back, and the transaction undone.
     """
-    database = _sqlite_file(workspace.tracking_uri)
+    database = sqlite_file(workspace.tracking_uri)
     if database:
         sync_folder(database.parent)
 

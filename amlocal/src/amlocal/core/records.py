@@ -84,6 +84,8 @@ def _converted(hint: Any, value: Any, where: str, field: bool) -> Any:
                 raise _Wrong(f"{where} has {len(value)} parts, not {len(inner)}")
             return tuple(_converted(kind, each, where, True) for kind, each in zip(inner, value, strict=True))
         return origin(_converted(inner[0], each, f"{where}[{number}]", True) for number, each in enumerate(value))
+    if origin is int and isinstance(value, float) and value.is_integer():
+        return int(value)
     wanted = (int, float) if origin is float else (origin,)
     fits = isinstance(value, wanted) and (origin is bool or not isinstance(value, bool))
     if fits or (not field and isinstance(value, SCALARS)):

@@ -6,6 +6,7 @@ levels below it, and the owner of each record when it is read. Windows has no ow
 checked there.
 """
 
+import functools
 import logging
 import os
 import stat
@@ -17,7 +18,6 @@ from pathlib import Path
 from amlocal.core.errors import UserError
 
 ALLOWED = "AMLOCAL_TRUSTED"  # folders, separated as in PATH, that somebody else may own or write to
-MARK = ".modes-mean-nothing"
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -71,7 +71,7 @@ def _check_owner(path: Path, root: Path) -> int:
     except FileNotFoundError:
         return 0
     owner = about.st_uid
-    if owner not in _mine():
+    if owner not in _mine() and not (owner == 0 and path != root):  # root's files, as sudo leaves them, are no trick
         raise UserError(
             f"{path}: it belongs to {_name(owner)}, not to you, so aml does not use it; set AMLOCAL_HOME to a folder"
             f" of your own, or {ALLOWED}={root} if you trust {_name(owner)}"
@@ -86,16 +86,13 @@ def _mine() -> set[int]:
     return mine
 
 
+@functools.cache  # asked once in each process; a mark on the disk could be anybody's
 def _modes_mean_something(root: Path) -> bool:
     """Whether a file that is made for its owner alone is so; on some mounts (drvfs, vfat) everything is everybody's."""
-    mark = root / MARK
-    if mark.exists():
-        return False
     try:
         with tempfile.NamedTemporaryFile(dir=root) as file:  # of mode 0600
             if not os.fstat(file.fileno()).st_mode & OTHERS:
                 return True
-        mark.touch()
     except OSError:
         return True
     logging.getLogger(__name__).warning(
@@ -109,7 +106,7 @@ def _shown(mode: int) -> str:
 
 
 def _mend(root: Path) -> str:
-    return f"if you know what is in it: chmod -R go-w {root} (or {ALLOWED}={root})"
+    return f"if you know what is in it: chmod 700 {root} (or {ALLOWED}={root})"
 
 
 def _name(uid: int) -> str:

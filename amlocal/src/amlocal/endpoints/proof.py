@@ -8,8 +8,8 @@ client that holds a key or a token first asks:
     200 {"proofs": ["HEX", ...]}                     one for each credential that opens
 
 and sends its credential over the same connection if HMAC-SHA256(credential, "amlocal\nPORT\nNONCE") is among the
-proofs, PORT being that of the address it has connected to. The port is in there so that a listener elsewhere cannot
-pass the question on to the endpoint.
+proofs, PORT being that of the address it has connected to, which must be 127.0.0.1. The port is in there so that a
+listener on another port cannot pass the question on to the endpoint.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 PATH = b"/challenge"
+ADDRESS = "127.0.0.1"  # where endpoints listen, and nowhere else
 NONCE = re.compile("[A-Za-z0-9_-]{16,128}")
 ANSWER_SECONDS = 10.0
 LONGEST_ANSWER = 4096  # bytes
@@ -64,6 +65,8 @@ def _signed(unsigned: str, secret: str) -> str:
 
 def prove(connection: socket.socket, port: int, credential: str) -> None:
     """Ask the other end of a connection to prove that it knows `credential`. Raises NotProven."""
+    if connection.getpeername()[0] != ADDRESS:  # someone else may listen on the same port of another address
+        raise NotProven(_refusal(port))
     nonce = secrets.token_urlsafe(24)
     target = f"{PATH.decode()}?nonce={nonce}"
     if credential.count(".") == 2:  # a token

@@ -212,7 +212,7 @@ class Supervisor:
                 kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 kept.bind(("127.0.0.1", port))
                 self._kept[port] = kept
-            except OSError:  # another program's: the gateway says so
+            except (OSError, OverflowError):  # another program's, or no port: the gateway says so
                 kept.close()
 
     def _look_after(self, key: tuple[str, str], launch: Launch, now: float) -> None:
@@ -381,7 +381,7 @@ def ensure(workspace: Workspace) -> None:
     store = EndpointStore(workspace)
     log = store.supervisor_log
     process = None
-    with workspace.lock("supervisor"):
+    with workspace.lock("supervisor", START_SECONDS + 30):
         store.stop.unlink(missing_ok=True)
         deadline = time.monotonic() + START_SECONDS
         while not running(workspace):

@@ -25,7 +25,7 @@ EDITS = "edits.json"  # what the user has changed since
 PIPELINE_LOG = Path("logs", "azureml", "executionlogs.txt")
 
 # A runner writes its process id within moments of being started. One that has not after this long never will.
-RUNNER_GRACE = 60.0
+RUNNER_GRACE = 360.0
 
 
 @dataclass
@@ -113,7 +113,11 @@ class JobStore:
     def _load(folder: Path) -> JobRecord:
         record = read_record(folder / "job.json", JobRecord)
         if (folder / EDITS).exists():
-            record = as_record(asdict(record) | read_json(folder / EDITS), JobRecord, folder / EDITS)
+            edits = read_json(folder / EDITS)
+            for name in ("display_name", "experiment_name"):  # removed by the user: as it was
+                if edits.get(name, "") is None:
+                    del edits[name]
+            record = as_record(asdict(record) | edits, JobRecord, folder / EDITS)
         return record
 
     def get(self, name: str) -> JobRecord:

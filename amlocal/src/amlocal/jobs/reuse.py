@@ -50,6 +50,6 @@ class ReuseIndex:
         return record if record.status == "Completed" and there else None
 
     def add(self, key: str, record: JobRecord) -> None:
-        sync(*(Path(output["path"]) for output in record.outputs.values()))
+        sync(*(Path(output["path"]) for name, output in record.outputs.items() if name != "artifacts"))
         make_folder(self.folder)
         write_text(self.folder / key, record.name)

@@ -16,13 +16,17 @@ STATE = ("provisioning_state", "state")
 STATEFUL = "computeinstance"  # the only type that can be stopped
 
 
+OWN_WORDS = ("tags", "properties")  # whose keys are the user's
 SECRET = re.compile("password|secret|private_key$", re.IGNORECASE)
 
 
 def without_secrets(spec: Any) -> Any:
     """A spec in which what only the machine itself should know is null, as Azure answers it."""
     if isinstance(spec, dict):
-        return {key: None if SECRET.search(str(key)) else without_secrets(value) for key, value in spec.items()}
+        return {
+            key: value if key in OWN_WORDS else None if SECRET.search(str(key)) else without_secrets(value)
+            for key, value in spec.items()
+        }
     return [without_secrets(each) for each in spec] if isinstance(spec, list) else spec
 
 

@@ -142,6 +142,10 @@ class OnlineEndpointOperations(Operations):
         with self.workspace.lock(f"endpoint-{endpoint.name}"):
             self.store.record(endpoint.name).unlink(missing_ok=True)
             self._remove(endpoint.name)
+        for _ in range(100):  # the supervisor lets go of its port within moments
+            if port_is_free(endpoint.port):
+                break
+            time.sleep(0.01)
         return Poller(None)
 
     def get_keys(self, name: str) -> Any:

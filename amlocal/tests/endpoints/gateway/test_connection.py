@@ -360,6 +360,7 @@ def test_reading_a_little_now_and_then_renews_nothing(server: Server, monkeypatc
 def test_answers_that_nobody_reads_have_a_limit_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clients that have kept an answer waiting for longest go; one that reads is answered all the while."""
     monkeypatch.setattr(connection, "MAX_UNREAD", 40_000_000)
+    monkeypatch.setattr(connection, "STUCK_SECONDS", 0.0)
     clients, most = [], 0
     try:
         for _ in range(30):
@@ -374,6 +375,19 @@ def test_answers_that_nobody_reads_have_a_limit_together(server: Server, monkeyp
     finally:
         for client in clients:
             client.close()
+
+
+def test_clients_that_read_are_not_cut_off(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many large answers at once are more than the limit for a moment."""
+    monkeypatch.setattr(connection, "MAX_UNREAD", 20_000_000)
+    clients = [server.connect() for _ in range(7)]
+    for client in clients:
+        client.sendall(b"GET /large9000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    eventually(lambda: server.handled == len(clients))
+    assert server.run(lambda: server.clients.unread) > 20_000_000
+    for client in clients:
+        with client:
+            assert len(read(client)) > 9_000_000
 
 
 def test_bodies_in_flight_have_a_limit_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ UNREAD_SECONDS = 30.0
 SLOWEST = 64 * 1024  # bytes a second
 # The answers that wait for all clients to read them. Beyond it who has kept one waiting for longest is dropped.
 MAX_UNREAD = 64 * 1024 * 1024
+STUCK_SECONDS = 2.0  # a client that reads is given this long, unless four times as much waits
 UNREAD_STEP = 1024 * 1024  # bytes answered, after which that is looked at
 # What a client still sends after it was refused is read and dropped for this long, so that it gets to read the refusal.
 LINGER_SECONDS = 10.0
@@ -127,9 +128,13 @@ class Clients:
         if self._answered < UNREAD_STEP:
             return
         self._answered = 0
-        over = self.unread - MAX_UNREAD
+        unread = self.unread
+        over = unread - MAX_UNREAD
         if over > 0:
-            for connection in sorted((one for one in self.connections if one.unread), key=lambda one: one.stuck_since):
+            patience = STUCK_SECONDS if unread < 4 * MAX_UNREAD else 0.0
+            latest = asyncio.get_running_loop().time() - patience
+            stuck = [one for one in self.connections if one.unread and one.stuck_since <= latest]
+            for connection in sorted(stuck, key=lambda one: one.stuck_since):
                 over -= connection.unread
                 connection.drop()
                 if over <= 0:

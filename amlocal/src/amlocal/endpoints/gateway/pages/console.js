@@ -3,6 +3,9 @@
 import { ask, pretty, useKey } from "./client.js";
 import { example, fields, schemaOf } from "./schema.js";
 
+// `localhost` may lead to ::1 as well, where somebody else may listen; the endpoint is at 127.0.0.1 only.
+if (location.hostname === "localhost") location.hostname = "127.0.0.1";
+
 const by = id => document.getElementById(id);
 const page = document.documentElement.dataset;
 let about = null, frame = null, watched = false;
