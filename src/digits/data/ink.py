@@ -8,7 +8,7 @@ import numpy as np
 
 from digits.shape import SIZE
 
-# name -> what it is, in a person's words
+# name -> what it is, in a person's words. drift.verdict.verdict.STATISTICS says how each reads when it falls and rises.
 STATISTICS = {
     "ink": "mean brightness, 0 to 255",
     "width": "width of the ink in pixels",

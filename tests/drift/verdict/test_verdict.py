@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from digits.data import ink
 from drift.detect.detector import Change
 from drift.records.collected import Collected
 from drift.verdict import verdict, words
@@ -150,3 +151,7 @@ def test_of_several_hands_only_the_last_stays() -> None:
 def test_a_calm_stream_that_is_read_badly_is_not_well() -> None:
     said = judge(seen(["mnist"] * N, slice(0, 30)), [])
     assert "read only 70% of them right" in said.advice and "nothing to do" not in said.advice
+
+
+def test_every_statistic_of_the_ink_has_words_for_its_change() -> None:
+    assert verdict.STATISTICS.keys() == ink.STATISTICS.keys()

@@ -1,4 +1,4 @@
-"""`aml model`: register, change, archive, show, list and download models."""
+"""`aml model`: register, show, list and download models; the verbs of all versioned assets are in `cli/assets.py`."""
 
 from typing import Any
 
