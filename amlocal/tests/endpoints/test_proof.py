@@ -151,7 +151,7 @@ def get(port: int, path: str, **headers: str) -> tuple[int, Any]:
 @pytest.mark.parametrize("mode", MODES)
 def test_invoke_tells_a_thief_nothing(standing: LocalMLClient, mode: str, tmp_path: Path) -> None:
     credential, port = change(standing, mode), port_of(standing)
-    (tmp_path / "request.json").write_text('{"secret": "of mine"}')
+    (tmp_path / "request.json").write_text('{"what": "of mine"}')
     down(standing.workspace)
     refusal = r"did not prove that it is this endpoint, .*; nothing of it runs; `aml up`"
     with thief(port) as (_, told), pytest.raises(UserError, match=refusal):
