@@ -34,7 +34,7 @@ while True:
         server.bind(("127.0.0.1", int(sys.argv[1])))
         break
     except OSError:
-        if "once" in sys.argv: sys.exit("refused")
+        pass
 server.listen(100)
 print("LISTENS", flush=True)
 def serve(connection):
@@ -114,12 +114,10 @@ class Scene:
         return done.stdout.splitlines()
 
     @contextmanager
-    def listening(self, *how: str) -> Iterator[Callable[[], list[str]]]:
+    def listening(self) -> Iterator[Callable[[], list[str]]]:
         """He wants the endpoint's port; what he has heard so far."""
         with tempfile.TemporaryFile("w+") as heard:
-            process = subprocess.Popen(
-                self._command(LISTEN, self.port, *how), stdout=heard, stderr=heard, **self._as_him()
-            )
+            process = subprocess.Popen(self._command(LISTEN, self.port), stdout=heard, stderr=heard, **self._as_him())
 
             def lines() -> list[str]:
                 heard.seek(0)

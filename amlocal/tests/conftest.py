@@ -105,6 +105,8 @@ SLOW = (
     "test_jobs.py",
     "test_proof.py",
     "test_differential.py",
+    "test_verbs.py",
+    "test_store.py",
     "test_run.py",
     "test_server.py",
     "test_console.py",

@@ -86,6 +86,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace.root
 
 
+@pytest.fixture
+def root(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to be damaged."""
+    root = tmp_path / ".amlocal"
+    shutil.copytree(whole, root)
+    monkeypatch.setenv("AMLOCAL_HOME", str(root))
+    return root
+
+
 def records(root: Path) -> list[Path]:
     """Every JSON file in it, relative to it."""
     return sorted(path.relative_to(root) for path in root.rglob("*.json"))
@@ -101,12 +110,7 @@ def damages(value: Any) -> Iterator[str]:
         yield json.dumps(value | {key: other})
 
 
-def test_every_record_damaged_in_every_way(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = tmp_path / ".amlocal"
-    shutil.copytree(whole, root)
-    monkeypatch.setenv("AMLOCAL_HOME", str(root))
+def test_every_record_damaged_in_every_way(whole: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faults: dict[str, str] = {}
     for record in records(whole):
         if record.parts[0] == "artifacts":
@@ -138,16 +142,11 @@ def reads_of(record: Path) -> list[str]:
 @pytest.mark.parametrize("damage", [b"", b"not a database" * 100, None], ids=["empty", "other", "torn"])
 @pytest.mark.parametrize("command", ["model list", "model show -n m -v 1", "model archive -n m -v 1"])
 def test_a_damaged_database_is_named(
-    whole: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    root: Path,
     capsys: pytest.CaptureFixture[str],
     damage: bytes | None,
     command: str,
 ) -> None:
-    root = tmp_path / ".amlocal"
-    shutil.copytree(whole, root)
-    monkeypatch.setenv("AMLOCAL_HOME", str(root))
     database = root / "mlflow.db"
     sound = database.read_bytes()
     database.write_bytes(sound[:4096] + b"\xff" * (len(sound) - 4096) if damage is None else damage)
@@ -156,12 +155,7 @@ def test_a_damaged_database_is_named(
     assert f"{database}: damaged" in told and "fault in aml itself" not in told and "Traceback" not in told
 
 
-def test_what_a_later_version_has_added_is_left_out(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = tmp_path / ".amlocal"
-    shutil.copytree(whole, root)
-    monkeypatch.setenv("AMLOCAL_HOME", str(root))
+def test_what_a_later_version_has_added_is_left_out(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for record in records(root):
         value = json.loads((root / record).read_text())
         if record.parts[0] in ("jobs", "schedules", "endpoints") and record.name != "keys.json":
@@ -170,12 +164,7 @@ def test_what_a_later_version_has_added_is_left_out(
         assert main(line.split()) == 0, capsys.readouterr().err
 
 
-def test_what_a_user_has_removed_breaks_nothing(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = tmp_path / ".amlocal"
-    shutil.copytree(whole, root)
-    monkeypatch.setenv("AMLOCAL_HOME", str(root))
+def test_what_a_user_has_removed_breaks_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["job", "update", "-n", "j", "--remove", "display_name"]) == 0, capsys.readouterr().err
     assert main(["job", "list"]) == main(["job", "show", "-n", "j"]) == 0, capsys.readouterr().err
 

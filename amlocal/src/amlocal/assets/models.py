@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from amlocal.assets.uploads import holds
-from amlocal.core.durable import make_folder, sync, sync_folder
+from amlocal.core.durable import make_folder, publish
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import copy_into, disk_errors, hash_path
 from amlocal.core.mlflow_store import client, settle
@@ -119,11 +119,7 @@ def _put(source: Path, place: Path, kept: Path, name: str | None = None) -> None
         copy_into(source, new / kept.relative_to(place))
         if name and name != source.name:
             (new / source.name).replace(new / name)
-        sync(new)
-        if place.exists():
-            place.rename(Path(scratch, "old"))
-        new.rename(place)
-        sync_folder(place.parent)
+        publish(new, place)
 
 
 def _create_name(registry: Any, name: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from amlocal.core.durable import make_folder, sync, sync_folder
+from amlocal.core.durable import make_folder, publish
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.workspace import Workspace
@@ -160,9 +160,7 @@ class _Fetch:
                 raise UserError(
                     f"{shown(self.url)}: cut off after {received} of {size} bytes; try again, or give a local path"
                 )
-            sync(beside)
-            beside.replace(self.place)
-            sync_folder(self.place.parent)
+            publish(beside, self.place)
         finally:
             beside.unlink(missing_ok=True)
         headers = answer.headers

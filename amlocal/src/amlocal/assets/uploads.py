@@ -3,14 +3,14 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from amlocal.core.durable import make_folder, sync, sync_folder
+from amlocal.core.durable import make_folder, publish
 from amlocal.core.errors import UserError
-from amlocal.core.files import disk_errors, files_below, hash_path, regular, walk
+from amlocal.core.files import disk_errors, files_below, regular, walk
 from amlocal.core.workspace import Workspace
 
 CHEAP = 64 * 2**20  # bytes, up to which content that is there already is read again before it is believed
@@ -35,7 +35,7 @@ def keep(workspace: Workspace, path: Path) -> Path:
     with disk_errors(store):
         kept = store / _digest(kind, files)
         for there in _content(kept):  # the same content may have come under another name before
-            if _is_whole(there, kind, files):
+            if _alike((there / target if kind == "folder" else there, source) for source, target in files):
                 return there
         placed = files if kind == "file" else [(source, f"{path.name}/{target}") for source, target in files]
         with copied(placed, store) as copy:
@@ -83,60 +83,40 @@ def put(copy: Path, kept: Path) -> Path:
 
     What is there is believed only if it is whole: an earlier version of ours, or a disk, may have left it torn.
     """
-    if kept.exists() and same(copy, kept):
-        return kept
-    sync(copy)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as torn:
-        if kept.exists():
-            kept.rename(Path(torn, "torn"))
-        try:
-            copy.rename(kept)
-        except OSError:  # somebody else has just put it there
-            if not kept.exists():
-                raise
-    sync_folder(kept.parent)
+    if not (kept.exists() and same(copy, kept)):
+        publish(copy, kept)
     return kept
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether two files or folders hold the same, as far as that is cheap: names and sizes, and of a few MiB all."""
-    sizes = [
-        {below: file.stat().st_size for file, below in (files_below(path) if path.is_dir() else [(path, ".")])}
-        for path in (one, other)
-        if path.exists()
-    ]
-    if len(sizes) < 2 or sizes[0] != sizes[1]:
-        return False
-    return sum(sizes[0].values()) > CHEAP or hash_path(one) == hash_path(other)
+    """Whether two folders hold the same files, as far as that is cheap to tell (see `_alike`)."""
+    files, others = dict(_below(one)), dict(_below(other))
+    return files.keys() == others.keys() and _alike((file, others[below]) for below, file in files.items())
 
 
 def holds(there: Path, source: Path) -> bool:
-    """Whether what was kept still is what `source`, a file or folder, has; it may have more by now."""
+    """Whether what was kept still has the files of `source`, a file or folder; it may have more by now."""
     if not source.is_dir():
-        return there.is_file() and same(there, source)
-    if not there.is_dir():
+        return _alike([(there, source)])
+    return _alike((there / below, file) for below, file in _below(source))
+
+
+def _below(folder: Path) -> Iterator[tuple[str, Path]]:
+    return ((below, file) for file, below in files_below(folder))
+
+
+def _alike(pairs: Iterable[tuple[Path, Path]]) -> bool:
+    """Whether each first file has the size of the second and, up to `CHEAP` bytes in all, also its content."""
+    pairs = list(pairs)
+    sizes = [(one.stat().st_size, other.stat().st_size) for one, other in pairs if one.is_file()]
+    if len(sizes) < len(pairs) or any(one != other for one, other in sizes):
         return False
-    return all((there / below).is_file() and same(there / below, file) for file, below in files_below(source))
+    return sum(one for one, _ in sizes) > CHEAP or all(_sum(one) == _sum(other) for one, other in pairs)
 
 
 def _content(kept: Path) -> Iterator[Path]:
     with suppress(FileNotFoundError):
         yield from kept.iterdir()
-
-
-def _is_whole(there: Path, kind: str, files: Files) -> bool:
-    """Whether what was kept is what was given, as `same` has it."""
-    if (kind == "file") != there.is_file():
-        return False
-    kept = [(there, there.name)] if kind == "file" else [(there / target, target) for _, target in files]
-    if not all(place.is_file() for place, _ in kept):
-        return False
-    pairs = [(place.stat().st_size, source.stat().st_size) for (place, _), (source, _) in zip(kept, files, strict=True)]
-    if any(mine != given for mine, given in pairs):
-        return False
-    if sum(size for size, _ in pairs) > CHEAP:
-        return True
-    return all(_sum(place) == _sum(source) for (place, _), (source, _) in zip(kept, files, strict=True))
 
 
 def _sum(file: Path) -> bytes:

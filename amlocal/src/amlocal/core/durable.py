@@ -7,6 +7,7 @@ memory. Call `sync` on the content, then write the record (`files.write_text` sy
 import errno
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,26 @@ def sync(*paths: Path) -> None:
         sync_folder(parent)
     if there:
         _empty_the_drive(there[0])
+
+
+def publish(new: Path, place: Path) -> None:
+    """Give finished content its name: the content is on the disk first, then the name, in place of what was there.
+
+    new: a file or folder in the same file system. A folder that another process has published meanwhile is left.
+    """
+    sync(new)
+    if new.is_dir():
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as aside:
+            if place.exists():
+                place.rename(Path(aside, "before"))
+            try:
+                new.rename(place)
+            except OSError:
+                if not place.exists():
+                    raise
+    else:
+        new.replace(place)
+    sync_folder(place.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from amlocal.core.durable import sync, sync_folder
+from amlocal.core.durable import publish, sync_folder
 from amlocal.core.errors import UserError
 from amlocal.core.workspace import Workspace
 
@@ -69,9 +69,7 @@ def _make_store(database: Path, artifacts: Path) -> None:
     beside.unlink(missing_ok=True)
     store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", artifacts.as_uri())
     store.engine.dispose()  # Windows cannot rename what is open
-    sync(beside)
-    beside.replace(database)
-    sync_folder(database.parent)
+    publish(beside, database)
 
 
 def settle(workspace: Workspace) -> None:

@@ -92,20 +92,28 @@ def _refusal(port: int) -> str:
     return f"the program listening on port {port} did not prove that it is this endpoint, so the key was not sent"
 
 
-class ProvenConnection(http.client.HTTPConnection):
+class _Proving:
+    """What `http.client`'s connection and urllib3's, which is made of it, do more: prove each connection they open."""
+
+    credential: str
+    sock: Any
+    port: Any
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        try:
+            prove(self.sock, int(self.port or 80), self.credential)
+        except NotProven:
+            self.close()  # type: ignore[attr-defined]
+            raise
+
+
+class ProvenConnection(_Proving, http.client.HTTPConnection):
     """A connection on which the endpoint has proved its identity. Each reconnection proves it again."""
 
     def __init__(self, host: str, port: int, credential: str, timeout: float) -> None:
         super().__init__(host, port, timeout=timeout)
-        self._credential = credential
-
-    def connect(self) -> None:
-        super().connect()
-        try:
-            prove(self.sock, self.port, self._credential)
-        except NotProven:
-            self.close()
-            raise
+        self.credential = credential
 
 
 def proven_adapter(credential: str) -> Any:
@@ -114,14 +122,10 @@ def proven_adapter(credential: str) -> Any:
     from urllib3.connection import HTTPConnection
     from urllib3.connectionpool import HTTPConnectionPool
 
-    class Connection(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            try:
-                prove(self.sock, int(self.port or 80), credential)
-            except NotProven:
-                self.close()
-                raise
+    class Connection(_Proving, HTTPConnection):
+        pass
+
+    Connection.credential = credential
 
     class Pool(HTTPConnectionPool):
         ConnectionCls = Connection

@@ -182,7 +182,7 @@ class Supervisor:
                 wanted |= {(endpoint.name, name): launch for name, launch in self._launches(endpoint)}
             except (OSError, UserError) as error:
                 leave_out(endpoint.name, str(error))
-        self._keep_ports({endpoint.port for endpoint in endpoints})
+        self._keep_ports({endpoint.port for endpoint in endpoints}, release=not broken)
         now = time.monotonic()
         if self._unwritten:  # others must know that there is one
             self._unwritten = not _written(self.store.supervisor, os.getpid())
@@ -196,15 +196,15 @@ class Supervisor:
             with self._only("/".join(key)):
                 self._dismiss(key, now)
 
-    def _keep_ports(self, wanted: set[int]) -> None:
+    def _keep_ports(self, wanted: set[int], release: bool) -> None:
         """Keep other users from the endpoints' ports, also in the moment after a gateway has died.
 
         On Linux sockets of one user, and of nobody else, may share a port that each asks to share; only the gateway's
-        listens.
+        listens. release: whether to let go of the others; a record that cannot be read may name one of them.
         """
         if sys.platform != "linux":
             return
-        for port in self._kept.keys() - wanted:
+        for port in self._kept.keys() - wanted if release else ():
             self._kept.pop(port).close()
         for port in wanted - self._kept.keys():
             kept = socket.socket()

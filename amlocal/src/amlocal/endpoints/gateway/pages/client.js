@@ -7,8 +7,8 @@ export function useKey(given) { key = given; }
 const hex = bytes => Array.from(new Uint8Array(bytes), byte => byte.toString(16).padStart(2, "0")).join("");
 
 /**
- * How who listens proves to know the key: 200, 401 if not, 0 if nobody answers. The page may be older than the
- * listener, and whoever has taken the port since must not be sent the key. The protocol is that of proof.py.
+ * Asks the listener to prove that it knows the key: 200 if it does, 401 if not, 0 if nothing answers. Another program
+ * may have taken the port since this page was loaded, and must not get the key. The protocol is that of proof.py.
  */
 async function proven() {
   const nonce = hex(crypto.getRandomValues(new Uint8Array(24))), text = new TextEncoder();
