@@ -69,7 +69,10 @@ def _make_store(database: Path, artifacts: Path) -> None:
     beside.unlink(missing_ok=True)
     store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", artifacts.as_uri())
     store.engine.dispose()  # Windows cannot rename what is open
-    publish(beside, database)
+    if database.exists():  # a program of the user's own has made it meanwhile, and may have logged to it
+        beside.unlink()
+    else:
+        publish(beside, database)
 
 
 def settle(workspace: Workspace) -> None:

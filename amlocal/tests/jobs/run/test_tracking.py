@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,27 @@ def test_the_first_processes_at_once_make_one_store_where_the_user_wants_it(
     there = mlflow_client(bare_client.workspace).search_experiments()
     assert sorted(experiment.name for experiment in there) == ["Default", "a", "b", "c"]
     assert [path.name for path in database.parent.iterdir()] == ["runs.sqlite"]
+
+
+def test_a_store_that_the_users_own_program_makes_meanwhile_is_not_replaced(
+    bare_client: LocalMLClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.tracking import sqlalchemy_store
+
+    made = []
+    original = sqlalchemy_store.SqlAlchemyStore
+
+    class Slow(sqlalchemy_store.SqlAlchemyStore):
+        def __init__(self, uri: str, *more: Any) -> None:
+            if uri.endswith("-new"):  # while ours is made, theirs is made and used
+                theirs = original(bare_client.workspace.tracking_uri, *more)
+                made.append(theirs.create_experiment("theirs"))
+            super().__init__(uri, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlalchemy_store, "SqlAlchemyStore", Slow)
+        there = mlflow_client(bare_client.workspace).search_experiments()
+    assert made and "theirs" in {experiment.name for experiment in there}
 
 
 def test_what_a_killed_first_process_leaves_is_known_to_be_the_workspaces(
