@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 import numpy as np
 import pytest
 from fixtures import (  # noqa: F401 (fixtures)
-    _runners_are_forked,
+    forks,
     _same_environment_afterwards,
     arrange,
     chromium,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fixtures import (  # noqa: F401 (fixtures)
-    _runners_are_forked,
+    forks,
     _same_environment_afterwards,
     arrange,
     chromium,

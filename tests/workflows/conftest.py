@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from double import Double
+from forked import Forks
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "bin"
@@ -80,6 +81,7 @@ class Runner:
     """A copy of the repository, and a machine that runs its workflows."""
 
     folder: Path
+    forks: Forks
     environment: dict[str, str] = field(default_factory=dict)  # of every step
     target: str = "local"
     secrets: dict[str, str] = field(default_factory=dict)
@@ -118,6 +120,7 @@ class Runner:
             action = {"name": name, "description": "stands for an action", "runs": runs}
             (stub / "action.yml").write_text(json.dumps(action))  # JSON is YAML
         self.bin.mkdir()
+        self.environment["AML_PYTHON"] = str(self.forks.python(self.bin))
         self.program("gh", f'exec "{sys.executable}" "{Path(__file__).with_name("gh_fake.py")}" "{self.folder}" "$@"')
 
     def program(self, name: str, text: str) -> None:
@@ -198,7 +201,7 @@ def azure(runner: Runner) -> Iterator[tuple[Runner, Double]]:
     """The same in front of the double of Azure, which must have known every request."""
     with Double(runner.folder / "double") as double:
         runner.target = "azure"
-        runner.environment = double.environment | {"POLL_SECONDS": "6"}  # each look costs seconds of CPU
+        runner.environment |= double.environment | {"POLL_SECONDS": "6"}
         if os.environ.get("PYTHONDONTWRITEBYTECODE") and not _sdk_is_compiled():  # `az` would compile it each time
             compiled = str(runner.folder.parent / "compiled")
             runner.environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
@@ -225,9 +228,9 @@ def azure(runner: Runner) -> Iterator[tuple[Runner, Double]]:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
+def runner(tmp_path: Path, forks: Forks) -> Runner:
     """In front of a local workspace."""
     tool("act")
-    made = Runner(tmp_path)
+    made = Runner(tmp_path, forks)
     made.prepare()
     return made

@@ -180,7 +180,7 @@ def test_it_looks_at_what_was_collected_on_this_machine(runner):
     """The whole way, but for the monitor itself: collected data, a registered model, labels, an issue, a retraining."""
     runner.variables = {"AZURE_WORKSPACE": "local", "AZURE_RESOURCE_GROUP": "local"}
     home = runner.folder / "home"
-    runner.environment = {"POLL_SECONDS": "1", "AMLOCAL_HOME": str(home)}
+    runner.environment |= {"POLL_SECONDS": "1", "AMLOCAL_HOME": str(home)}
     command = runner.copy / "src" / "drift" / "monitor" / "__main__.py"
     command.write_text(MONITOR.format(found=json.dumps(verdict(MARCH))))
     store = home / "datastores" / "workspaceblobstore" / "modelDataCollector"

@@ -23,7 +23,7 @@ VERDICT = {
 def local(runner):
     """A machine whose `az` is a laptop's; what is trained is soon done and soon good enough."""
     runner.variables = {"AZURE_WORKSPACE": "local", "AZURE_RESOURCE_GROUP": "local"}
-    runner.environment = {"POLL_SECONDS": "1"}
+    runner.environment["POLL_SECONDS"] = "1"
     runner.replace("src/digits/network/fit.py", "epochs=5, batch=64", "epochs=1, batch=64")
     runner.replace("aml/pipelines/training.yml", "threshold: 0.97", "threshold: 0.5")
     return runner

@@ -39,14 +39,14 @@ def _same_environment_afterwards() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _runners_are_forked() -> Iterator[None]:
+def forks() -> Iterator[Forks]:
     """Runners that this process starts need not import MLflow; see forked.py."""
     from amlocal.core import processes
 
     forks = Forks()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "subprocess", forks)
-        yield
+        yield forks
     forks.close()
 
 

@@ -1,8 +1,12 @@
-"""Starts runners that need not import MLflow: each is a fork of one process that has imported it.
+"""Starts runners and `az` without their imports: each is a fork of one process that has imported MLflow and the SDK.
 
-A runner takes seconds of CPU to import MLflow and to ask its store the first question, and the tests start hundreds.
-One process of this file does both and waits; for each runner it forks, and the child runs the very module that
-`python -m` would have run, with the arguments, environment, folder, session and streams that were asked for.
+A runner takes seconds of CPU to import MLflow and to ask its store the first question, an `az ml` as long to import
+azure-ai-ml, and the tests start hundreds of either. One process of this file does both and waits; for each it forks,
+and the child runs the very module that `python -m` would have run, with the arguments, environment, folder and streams
+that were asked for.
+
+    forks = Forks()                          # in place of the module `subprocess` where runners are started
+    AML_PYTHON=forks.python(folder)          # in place of the Python that runs the stand-in for `az`
 
 Linux only, and for tests only: elsewhere, and whenever a variable of Python's own differs, a runner is started as users
 start theirs.
@@ -12,10 +16,12 @@ import array
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +32,8 @@ from pathlib import Path
 from typing import Any
 
 MODULE = "amlocal.jobs.run.runner"
+AZ = "amlocal.cli.az"
+CLIENT = Path(__file__).with_name("forked_az.py")
 TITLE = 4096  # bytes that a fork has for its command line, as other processes see it
 LONGEST = 1 << 20  # bytes of one request
 REAL = subprocess.Popen
@@ -73,6 +81,7 @@ class Forks:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
@@ -86,9 +95,21 @@ class Forks:
 
     def close(self) -> None:
         """Let the process end that forks; what it has forked goes on."""
-        if self._socket and self._server:
+        if self._socket and self._server and self._folder:
             self._socket.close()
             self._server.wait()
+            shutil.rmtree(self._folder)
+
+    def python(self, folder: Path) -> Path:
+        """A program, written to `folder`, that stands for the Python that runs the stand-in for `az`."""
+        if sys.platform != "linux":
+            return Path(sys.executable)
+        if not self._socket:
+            self._start()
+        program = folder / "python-of-az"
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{CLIENT}" "{self._folder}/socket" "$@"\n')
+        program.chmod(0o755)
+        return program
 
     def _fork(self, arguments: Sequence[str], environment: Mapping[str, str], how: Mapping[str, Any]) -> Forked:
         server = self._socket or self._start()
@@ -97,6 +118,7 @@ class Forks:
         mask = os.umask(0)
         os.umask(mask)
         request = {
+            "module": MODULE,
             "arguments": list(arguments),
             "environment": dict(environment),
             "cwd": str(how["cwd"]),
@@ -113,16 +135,19 @@ class Forks:
         return Forked(int(answer), ended, os.fdopen(ours, "wb") if ours is not None else None)
 
     def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST)
-        self._server = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno()), " " * TITLE],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,  # Ctrl-C is not for it
-        )
-        theirs.close()
+        self._folder = Path(tempfile.mkdtemp(prefix="forked-"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(self._folder / "socket"))
+            listener.listen(128)
+            ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST)
+            ours.connect(str(self._folder / "socket"))
+            self._server = subprocess.Popen(
+                [sys.executable, __file__, str(listener.fileno()), " " * TITLE],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is not for it
+            )
         self._socket = ours
         return ours
 
@@ -132,39 +157,61 @@ def _pythons(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _serve(listener: socket.socket) -> dict[str, Any]:
-    """Fork whenever asked; returns in a child, with what was asked, and exits when nobody will ask again."""
+    """Fork whenever asked; returns in a child, with what was asked, and exits when the first who asked is gone."""
     ends: dict[int, int] = {}
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    first, _ = listener.accept()
+    asking = [first]
     while True:
-        ready, _, _ = select.select([listener, wake], [], [])
+        ready, _, _ = select.select([listener, wake, *asking], [], [])
         if wake in ready:
             os.read(wake, 4096)
             _reap(ends)
-        if listener not in ready:
-            continue
-        message, ancillary, _, _ = listener.recvmsg(LONGEST, socket.CMSG_SPACE(16))
-        if not message:
-            os._exit(0)
-        fds = array.array("i")
-        for _, _, data in ancillary:
-            fds.frombytes(data)
-        pid = os.fork()
-        if pid:
-            for fd in fds[:3]:
+        if listener in ready:
+            asking.append(listener.accept()[0])
+        for each in [one for one in asking if one in ready]:
+            message, ancillary, _, _ = each.recvmsg(LONGEST, socket.CMSG_SPACE(16))
+            if not message:
+                if each is first:
+                    os._exit(0)
+                asking.remove(each)
+                each.close()
+                continue
+            fds = array.array("i")
+            for _, _, data in ancillary:
+                fds.frombytes(data)
+            asked = json.loads(message)
+            if asked["module"] == AZ:
+                _import_the_sdk()
+            pid = os.fork()
+            if pid:
+                for fd in fds[:3]:
+                    os.close(fd)
+                ends[pid] = fds[3]
+                each.send(str(pid).encode())
+                continue
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in range(3):
+                os.dup2(fds[number], number)
+            for fd in (*fds, *ends.values(), wake, woken, listener.detach(), *(one.detach() for one in asking)):
                 os.close(fd)
-            ends[pid] = fds[3]
-            listener.send(str(pid).encode())
-            continue
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number in range(3):
-            os.dup2(fds[number], number)
-        for fd in (*fds, *ends.values(), wake, woken, listener.detach()):
-            os.close(fd)
-        return json.loads(message)
+            return asked
+
+
+def _import_the_sdk() -> None:
+    """What `az ml` imports when it asks Azure."""
+    if AZ not in sys.modules:
+        import azure.ai.ml
+        import azure.identity  # noqa: F401
+
+        importlib.import_module(AZ)
+        importlib.import_module("amlocal.cli.app")
+        gc.collect()
+        gc.freeze()
 
 
 def _reap(ends: dict[int, int]) -> None:
@@ -189,10 +236,7 @@ def _retitle(command: Sequence[str]) -> None:
 
 def _warm_up() -> None:
     """Import what a runner imports, and open a store: the first one is the slow one."""
-    import importlib
-
     importlib.import_module(MODULE)
-    del sys.modules[MODULE]  # each fork runs it as its main program
     from amlocal.core import mlflow_store
     from amlocal.core.workspace import Workspace
 
@@ -212,15 +256,27 @@ def main(descriptor: int) -> None:
     gc.collect()
     gc.freeze()  # pages that no collector touches stay shared
     asked = _serve(socket.socket(fileno=descriptor))
-    os.setsid()
+    module = asked["module"]
     os.umask(asked["umask"])
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["environment"])
-    sys.path[0] = asked["cwd"]
     sys.argv[1:] = asked["arguments"]
-    _retitle([sys.executable, "-m", MODULE, *asked["arguments"]])
-    runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
+    # What Python knows of the old ones, as that they are files, is not true of these.
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    if module == MODULE:
+        os.setsid()
+        sys.path[0] = asked["cwd"]
+        _retitle([sys.executable, "-m", MODULE, *asked["arguments"]])
+    else:
+        del sys.path[0]  # -P
+        sys.path[:0] = filter(None, asked["environment"].get("PYTHONPATH", "").split(os.pathsep))
+        sys.modules.pop("sitecustomize", None)
+        with contextlib.suppress(ImportError):
+            importlib.import_module("sitecustomize")
+    sys.modules.pop(module, None)  # each fork runs it as its main program
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
