@@ -53,6 +53,7 @@ smoke: install ## amlocal alone, in a fresh environment of each Python from 3.11
 		$$each -c "" 2>/dev/null || continue; \
 		$(VENV)/python amlocal/tests/smoke.py --python $$each || exit 1; \
 	done
+	$(VENV)/python amlocal/tests/smoke.py --lowest
 
 release-check: install tools ## build amlocal's sdist and wheel, check them, use the wheel; all of a release but the upload
 	rm -rf amlocal/dist

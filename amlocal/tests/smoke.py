@@ -2,6 +2,7 @@
 
     python tests/smoke.py                                    # this folder, the Python that runs the script
     python tests/smoke.py --python python3.13 dist/*.whl     # another Python, a wheel
+    python tests/smoke.py --lowest                           # the oldest of what it depends on
 
 It prints the size of the environment and the seconds that each part took, and stops at the first thing that fails.
 Needs uv or pip, and nothing of this repository but what is installed.
@@ -116,13 +117,17 @@ def output_of(*words: object, cwd: Path, env: dict[str, str] | None = None) -> s
     return done.stdout
 
 
-def install(python: str, what: str, folder: Path) -> Path:
-    """A virtual environment with amlocal; the folder of its programs."""
+def install(python: str, what: str, folder: Path, lowest: bool = False) -> Path:
+    """A virtual environment with amlocal, `lowest` with the oldest versions it says it takes; its programs' folder."""
     uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     if uv:
         output_of(uv, "venv", "--quiet", "--no-project", "--python", python, folder, cwd=folder.parent)
-        output_of(uv, "pip", "install", "--quiet", "--python", folder, what, cwd=folder.parent)
+        versions = "lowest-direct" if lowest else "highest"
+        words = ["--quiet", "--python", folder, "--resolution", versions, what]
+        output_of(uv, "pip", "install", *words, cwd=folder.parent)
+    elif lowest:
+        sys.exit("--lowest needs uv")
     else:
         output_of(python, "-m", "venv", folder, cwd=folder.parent)
         output_of(scripts / "python", "-m", "pip", "install", "--quiet", what, cwd=folder.parent)
@@ -134,10 +139,10 @@ def size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def smoke(python: str, what: str, home: Path) -> None:
+def smoke(python: str, what: str, home: Path, lowest: bool) -> None:
     start = time.monotonic()
     with timed("install"):
-        scripts = install(python, what, home / "venv")
+        scripts = install(python, what, home / "venv", lowest)
     project = home / "my project"
     for name, text in FILES.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -187,12 +192,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="the Python to install into")
     parser.add_argument("what", nargs="?", default=str(Path(__file__).parents[1]), help="a folder or a wheel")
+    parser.add_argument("--lowest", action="store_true", help="with the lowest versions of what it depends on")
     given = parser.parse_args()
     python = shutil.which(given.python) or given.python
     what = str(Path(given.what).resolve())
     print(f"amlocal on {output_of(python, '--version', cwd=Path.cwd()).strip()}", flush=True)
     with tempfile.TemporaryDirectory(prefix="amlocal-smoke-") as home:
-        smoke(python, what, Path(home).resolve())
+        smoke(python, what, Path(home).resolve(), given.lowest)
 
 
 if __name__ == "__main__":
