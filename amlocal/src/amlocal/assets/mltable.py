@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from amlocal.assets.mltable_reader import FILE, MLTableError, parse
+from amlocal.assets.uris import DatastorePath
 from amlocal.core.errors import UserError
 
 
@@ -18,6 +19,10 @@ def check(folder: Path) -> Path:
     except MLTableError as error:
         raise UserError(str(error)) from error
     for kind, value in places:
+        try:
+            DatastorePath.parse(value)
+        except UserError as error:
+            raise UserError(f"{path}: paths: {kind}: {error}") from error
         if "://" in value or value.startswith("azureml:"):
             continue  # read from there by the mltable package
         target = folder / value

@@ -187,13 +187,14 @@ def _collections(deployment: Any, workspace: Workspace) -> tuple[dict[str, Colle
             "azureml://datastores/workspaceblobstore/paths/modelDataCollector"
             f"/{deployment.endpoint_name}/{deployment.name}/{name}"
         )
-        match = uris.DATASTORE.fullmatch(str(path))
-        if not match:
-            raise UserError(
-                f"deployment {deployment.name}: data_collector.collections.{name}.data.path: {path} is not of the form"
-                " azureml://datastores/STORE/paths/PATH"
-            )
-        folder = uris.below(workspace.datastore(match["store"]), match["path"], str(path))
+        field = f"deployment {deployment.name}: data_collector.collections.{name}.data.path"
+        try:
+            stored = uris.DatastorePath.parse(str(path))
+            folder = stored.place(workspace) if stored else None
+        except UserError as error:
+            raise UserError(f"{field}: {error}") from error
+        if not folder:
+            raise UserError(f"{field}: {path} is not of the form azureml://datastores/STORE/paths/PATH")
         enabled[name.lower()] = Collection(str(folder), 100 * rate)
     return enabled, rolling_rate
 

@@ -401,7 +401,7 @@ def _synchronise_folders(path: Path, last: Path) -> None:
 def open_for_append(path: Path) -> int:
     """Open a file of lines for appending, made if it is not there; returns its descriptor. Raises OSError.
 
-    The file is cut to its last whole line: whoever wrote the rest died in the middle of it, and answered nobody. This is
+    It is cut to its last whole line: whoever wrote the rest died in the middle of it, and answered nobody. This is
     the only way to open such a file, because any of them may be torn, not only the latest: a clock can be set back.
     """
     number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
