@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from amlocal import environments
 from amlocal.assets import uris
 from amlocal.assets.store import Assets, Kind
+from amlocal.core import documents
 from amlocal.core.errors import UserError
 from amlocal.core.files import write_json
 from amlocal.core.names import creation_context
@@ -55,6 +54,7 @@ TELLTALE = (
 )
 # Compute that is there without having been created.
 ALWAYS = {"serverless", "local"}
+SCHEMA_BYTES = 2**16  # of a file, in which its schema is named
 SKIPPED = {"node_modules", "__pycache__", "venv", "site-packages"}
 
 
@@ -147,9 +147,11 @@ def _below(folder: Path) -> Iterator[Path]:
 def _is_mapping(path: Path) -> bool:
     """Other programs' YAML (several documents, lists, templates) is nobody's fault here, unless it names a schema."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return "azuremlschemas" in text or isinstance(yaml.safe_load(text), dict)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        with path.open("rb") as file:
+            if b"azuremlschemas" in file.read(SCHEMA_BYTES):
+                return True
+        return isinstance(documents.read_yaml(path, warn=False), dict)
+    except (OSError, UserError):
         return False
 
 
