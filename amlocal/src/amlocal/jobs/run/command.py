@@ -172,7 +172,7 @@ class CommandRun:
         codes = wait(processes, self._stopped(), servers)
         self.progress.status(self.record, "Finalizing")
         # what has made a session of its own, or has lost its lifeline; a container would take it along
-        kill_leftovers({self.record.name}, self.workspace)
+        kill_leftovers({self.record.name}, self.workspace, patient=codes is not None)
         if codes is None:
             return "Canceled"
         failed = next(((code, log) for code, log in zip(codes, logs, strict=True) if code), None)
