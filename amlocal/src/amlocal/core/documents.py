@@ -114,7 +114,8 @@ def _look_over(text: str, where: str) -> Iterator[tuple[int, str]]:
     sizes: dict[str, int] = {}  # by anchor
     opened: list[_Open] = []
     try:
-        for event in yaml.parse(text, _loader()):
+        events: Iterator[Any] = yaml.parse(text, _loader())
+        for event in events:
             line = event.start_mark.line + 1
             if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 opened.append(_Open(event.anchor, set() if isinstance(event, yaml.MappingStartEvent) else None))

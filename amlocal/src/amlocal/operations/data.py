@@ -24,9 +24,9 @@ class DataOperations(AssetOperations):
 
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
         with told_at_path("data", item):
-            return {**spec, "path": self._path(str(item.path), base, item.type)}
+            return {**spec, "path": self._path(str(item.path), base, item.type, self._on_record(item).get("path"))}
 
-    def _path(self, path: str, base: Path, kind: str) -> str:
+    def _path(self, path: str, base: Path, kind: str, known: Any) -> str:
         """What the asset points at: an address as it is, a local file or folder as the workspace's copy of it."""
         if uris.SHORT.fullmatch(path) and not (base / path).exists():
             path = f"azureml:{path}"
@@ -40,4 +40,4 @@ class DataOperations(AssetOperations):
             return path
         if kind == "mltable":
             mltable.check(found)
-        return str(keep(self.workspace, found))
+        return str(keep(self.workspace, found, known))
