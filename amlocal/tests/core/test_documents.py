@@ -92,6 +92,13 @@ def test_yaml_that_is_data_is_not_looked_at(here: Path, client: LocalMLClient) -
     assert load("job", here / "job.yml").inputs["a"].path
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "file:" + "x" * 5000, "'a\0b'"])
+def test_a_text_that_can_be_no_path_is_not_looked_for(here: Path, capsys: Any, name: str) -> None:
+    (here / "job.yml").write_text(f"type: pipeline\njobs: {{a: {{type: command, component: {name}}}}}\n")
+    assert main(["job", "create", "-f", "job.yml"]) == 1
+    assert "fault in aml itself" not in capsys.readouterr().err
+
+
 def test_what_is_deep_or_shared_within_reason_is_taken(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("a: &a {b: [1]}\nc: *a\nd: {<<: *a, e: 1}\nf: " + "[" * 90 + "]" * 90)
     found = documents.read_yaml(tmp_path / "a.yml")

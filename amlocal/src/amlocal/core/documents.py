@@ -111,7 +111,7 @@ def _look_over(text: str, where: str) -> Iterator[tuple[int, str]]:
     import yaml
 
     resolver = yaml.SafeLoader("")
-    sizes: dict[str, int] = {}  # by anchor
+    sizes: dict[str | None, int] = {}  # by anchor
     opened: list[_Open] = []
     try:
         events: Iterator[Any] = yaml.parse(text, _loader())

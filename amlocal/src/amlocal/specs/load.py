@@ -4,6 +4,7 @@ import difflib
 import io
 import json
 import logging
+import os
 import re
 import tempfile
 import warnings
@@ -72,8 +73,9 @@ def look_over_files(document: Any, folder: Path, seen: set[Path]) -> None:
             if not isinstance(value, str):
                 look_over_files(value, folder, seen)
             elif value.startswith("file:") or str(key).rpartition(".")[2] in FILES:
-                path = (folder / value.removeprefix("file:")).resolve()
-                if "\0" not in value and path.is_file() and path not in seen:
+                path = folder / value.removeprefix("file:")
+                # os.path's also says no to what can be no path: a text that is too long, or has a NUL
+                if os.path.isfile(path) and (path := path.resolve()) not in seen:  # noqa: PTH113
                     seen.add(path)
                     look_over_files(documents.read_yaml(path), path.parent, seen)
 
