@@ -164,6 +164,40 @@ def test_mistakes_in_single_files(faults, text, line, message):
     assert found.startswith(f"one.yml:{line}: ") and message in found
 
 
+OUT = "azureml://datastores/workspaceblobstore/paths/a/../../b"
+SAID = f'{OUT}: leads out of datastore "workspaceblobstore"; write a path below it, without ".."'
+JOB = "command: ls\nenvironment: {image: a}\ncompute: local\n"
+DEPLOYMENT = (
+    "$schema: https://azuremlschemas.azureedge.net/latest/managedOnlineDeployment.schema.json\n"
+    "name: blue\nendpoint_name: door\nenvironment: {image: a}\ninstance_type: x\ninstance_count: 1\n"
+)
+SCHEMA = "$schema: https://azuremlschemas.azureedge.net/latest/{}.schema.json\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (JOB + f"inputs:\n  a: {{type: uri_file, path: {OUT}}}\n", "5: inputs.a"),
+        (JOB + f"outputs:\n  a: {{type: uri_file, path: {OUT}}}\n", "5: outputs.a"),
+        (
+            JOB + f"outputs:\n  a:\n    path: {OUT.replace('workspaceblobstore', '${{default_datastore}}')}\n",
+            "5: outputs.a",
+        ),
+        (SCHEMA.format("data") + f"name: a\ntype: uri_file\npath: {OUT}\n", "4: path"),
+        (SCHEMA.format("model") + f"name: a\npath: {OUT}\n", "3: path"),
+        (DEPLOYMENT + f"model:\n  name: m\n  version: 1\n  path: {OUT}\n", "10: model.path"),
+        (
+            DEPLOYMENT + "data_collector:\n  collections:\n    model_inputs:\n      enabled: 'true'\n"
+            f"      data: {{path: {OUT}}}\n",
+            "11: data_collector.collections.model_inputs.data.path",
+        ),
+    ],
+)
+def test_a_path_that_leaves_its_datastore(faults, text, place):
+    store = "${{default_datastore}}" if "default_datastore" in text else "workspaceblobstore"
+    assert faults(file=text) == [f"file.yml:{place}: {SAID.replace('workspaceblobstore', store)}"]
+
+
 def test_a_deployment_whose_script_is_not_there(faults, tmp_path):
     (tmp_path / "src").mkdir()
     text = (

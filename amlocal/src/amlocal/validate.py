@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from amlocal import environments
 from amlocal.assets import uris
 from amlocal.assets.store import Assets, Kind
+from amlocal.core import documents
 from amlocal.core.errors import UserError
 from amlocal.core.files import write_json
 from amlocal.core.names import creation_context
@@ -55,6 +54,7 @@ TELLTALE = (
 )
 # Compute that is there without having been created.
 ALWAYS = {"serverless", "local"}
+SCHEMA_BYTES = 2**16  # of a file, in which its schema is named
 SKIPPED = {"node_modules", "__pycache__", "venv", "site-packages"}
 
 
@@ -147,9 +147,11 @@ def _below(folder: Path) -> Iterator[Path]:
 def _is_mapping(path: Path) -> bool:
     """Other programs' YAML (several documents, lists, templates) is nobody's fault here, unless it names a schema."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return "azuremlschemas" in text or isinstance(yaml.safe_load(text), dict)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        with path.open("rb") as file:
+            if b"azuremlschemas" in file.read(SCHEMA_BYTES):
+                return True
+        return isinstance(documents.read_yaml(path, warn=False), dict)
+    except (OSError, UserError):
         return False
 
 
@@ -179,6 +181,10 @@ def _check(spec: Spec, draft: Draft) -> None:
     faults = Faults()
     with faults.gathering():
         CHECKS.get(spec.kind, lambda *_: None)(entity, spec, draft)
+    if spec.kind in ("model", "online_deployment", "schedule"):  # in others each path is looked at where it is used
+        for field, text in _texts(spec.document):
+            with faults.gathering():
+                _in_its_datastore(spec, field, text)
     for field, name in _computes(spec.document):
         with faults.gathering():
             _known_compute(spec, field, name, draft)
@@ -228,7 +234,10 @@ def _environment(environment: Any, spec: Spec, draft: Draft) -> None:
 
 def _data(data: Any, spec: Spec, draft: Draft) -> None:
     try:
-        uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
+        if stored := uris.DatastorePath.parse(str(data.path)):  # what is to lie there may come later
+            stored.place(draft)
+        else:
+            uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
     except UserError as error:
         raise UserError(f"{at(spec.path, 'path')}: {error}") from error
 
@@ -254,6 +263,25 @@ CHECKS: dict[str, Callable[[Any, Spec, Draft], None]] = {
     "data": _data,
     "online_deployment": _deployment,
 }
+
+
+def _texts(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted field, value) of every text in a document."""
+    if isinstance(value, str):
+        yield field, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _texts(each, f"{field}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each, field)
+
+
+def _in_its_datastore(spec: Spec, field: str, text: str) -> None:
+    try:
+        uris.DatastorePath.parse(text)
+    except UserError as error:
+        raise UserError(f"{at(spec.path, field)}: {error}") from error
 
 
 def _computes(document: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

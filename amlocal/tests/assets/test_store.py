@@ -160,6 +160,39 @@ def test_what_is_to_lie_in_a_datastore_may_come_later(client: LocalMLClient, tmp
         client.data.create_or_update(Data(name="y", path="azureml://datastores/gone/paths/x"))
 
 
+@pytest.mark.parametrize("name", ["my data", "100%", "a%20b", "%2e%2e", "a..b"])
+@pytest.mark.parametrize("start", ["azureml://", f"azureml://{PLACE}/"])
+def test_a_path_in_a_datastore_means_what_it_says(client: LocalMLClient, tmp_path: Path, name: str, start: str) -> None:
+    """Whoever writes there and whoever reads there reads the path alike: azure-ai-ml unquotes nothing."""
+    uri = f"{start}datastores/workspaceblobstore/paths/{name}/x"
+    stored = uris.DatastorePath.parse(uri)
+    assert stored and stored.place(client.workspace) == client.workspace.datastore().resolve() / name / "x"
+    stored.place(client.workspace).parent.mkdir(parents=True)
+    stored.place(client.workspace).write_text("here")
+    client.data.create_or_update(Data(name="x", version="1", path=uri, type="uri_file"))
+    assert uris.resolve(client.workspace, "azureml:x:1", tmp_path, "uri_file").read_text() == "here"
+
+
+@pytest.mark.parametrize("path", ["..", "../x", "a/../../x", "/etc/passwd", "a/..//../x", "./../x", "a\0b"])
+@pytest.mark.parametrize("start", ["azureml://", f"azureml://{PLACE}/"])
+def test_a_path_that_leads_out_of_its_datastore_is_refused(client: LocalMLClient, start: str, path: str) -> None:
+    uri = f"{start}datastores/workspaceblobstore/paths/{path}"
+    told = 'leads out of datastore "workspaceblobstore"; write a path below it'
+    with pytest.raises(UserError, match=told):
+        uris.DatastorePath.parse(uri)
+    with pytest.raises(UserError, match=f'data "x": path: .*{told}'):
+        client.data.create_or_update(Data(name="x", version="1", path=uri, type="uri_file"))
+    with pytest.raises(UserError, match=f'model "x": path: .*{told}'):
+        client.models.create_or_update(Model(name="x", path=uri))
+
+
+def test_a_link_out_of_a_datastore_is_not_followed(client: LocalMLClient, tmp_path: Path) -> None:
+    client.workspace.datastore().mkdir(parents=True, exist_ok=True)
+    (client.workspace.datastore() / "link").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="leads out of"):
+        uris.locate(client.workspace, "azureml://datastores/workspaceblobstore/paths/link/x", tmp_path)
+
+
 def test_the_whole_of_a_datastore(client: LocalMLClient, tmp_path: Path) -> None:
     client.workspace.datastore().mkdir(parents=True, exist_ok=True)
     for uri in ("azureml://datastores/workspaceblobstore", "azureml://datastores/workspaceblobstore/paths/"):

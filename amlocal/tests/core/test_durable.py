@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from amlocal.client import LocalMLClient
-from amlocal.core import durable, files
+from amlocal.core import durable, files, mlflow_store
 from amlocal.jobs.reuse import ReuseIndex
 from amlocal.operations.common import entity
 
@@ -144,6 +144,70 @@ def test_data_that_a_power_cut_has_torn_is_written_again(
     client.data.create_or_update(entity("data", asset))
     path = Path(client.data.describe("d", version="1")["path"])
     assert (path / "1.txt" if kind == "uri_folder" else path).read_text() == "x" * 1000
+
+
+@pytest.mark.parametrize("damage", ["empty", "shorter", "other", "gone"])
+@pytest.mark.parametrize("kind", ["uri_file", "uri_folder"])
+@pytest.mark.parametrize("asks", ["another", "itself after another"])
+def test_torn_data_is_whole_again_whoever_puts_the_same_content(
+    client: LocalMLClient, tmp_path: Path, kind: str, damage: str, asks: str
+) -> None:
+    """It is kept once, by its hash, for all the assets that have it."""
+    given = folder_of(tmp_path / "one"), folder_of(tmp_path / "two")
+    paths = given if kind == "uri_folder" else (given[0] / "1.txt", given[1] / "1.txt")
+    one, two = (
+        {"name": name, "version": "1", "type": kind, "path": str(path)}
+        for name, path in zip(("one", "two"), paths, strict=True)
+    )
+
+    def kept(name: str) -> Path:
+        path = Path(client.data.describe(name, version="1")["path"])
+        return path / "1.txt" if kind == "uri_folder" else path
+
+    client.data.create_or_update(entity("data", one))
+    hurt(kept("one"), damage)
+    client.data.create_or_update(entity("data", two))
+    if asks != "another":
+        client.data.create_or_update(entity("data", one))
+    assert kept("one").read_text() == kept("two").read_text() == "x" * 1000
+
+
+def test_environment_after_its_context_was_torn(client: LocalMLClient, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Dockerfile").write_text("FROM a")
+    first, second = ({"name": name, "version": "1", "build": {"path": str(tmp_path / name)}} for name in ("one", "two"))
+    client.environments.create_or_update(entity("environment", first))
+    place = Path(client.environments.describe("one", version="1")["build"]["path"])
+    (place / "Dockerfile").unlink()
+    place.rmdir()
+    client.environments.create_or_update(entity("environment", second))
+    client.environments.create_or_update(entity("environment", first))
+    for name in ("one", "two"):
+        kept = Path(client.environments.describe(name, version="1")["build"]["path"])
+        assert (kept / "Dockerfile").read_text() == "FROM a"
+
+
+def test_what_is_changed_in_the_registry_is_on_the_disk_when_the_call_returns(
+    client: LocalMLClient, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever of MLflow's is called: also what nobody calls yet."""
+    registry = mlflow_store.Registry(client.workspace)
+    changes: list[Callable[[], Any]] = [
+        lambda: registry.create_registered_model("m"),
+        lambda: registry.create_model_version("m", "file:///x"),
+        lambda: registry.set_model_version_tag("m", "1", "a", "b"),
+        lambda: registry.delete_model_version_tag("m", "1", "a"),
+        lambda: registry.update_model_version("m", "1", "text"),
+        lambda: registry.set_registered_model_alias("m", "best", "1"),
+        lambda: registry.delete_registered_model("m"),
+    ]
+    for change in changes:
+        disk.flushed.clear()
+        change()
+        assert disk.has(client.workspace.root)
+    disk.flushed.clear()
+    assert list(registry.search_registered_models()) == [] and not disk.flushed
 
 
 @pytest.mark.parametrize("damage", ["empty", "shorter", "other", "gone"])

@@ -243,6 +243,31 @@ def test_many_at_once_never_collide(client, spec, finish):
     assert [finish(name).status for name in names] == ["Completed"] * 3
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+@pytest.mark.parametrize("start", ["", "setsid "])
+@pytest.mark.parametrize("code", [0, 3])
+def test_what_runs_in_the_background_gets_its_last_lines_out(client, spec, run, start, code):
+    lines = "for n in 1 2 3 4 5; do sleep 0.1; echo line $n; done"
+    record = run(spec(f"command: {start}bash -c '{lines}' & echo first; exit {code}\nenvironment: {{image: a}}\n"))
+    log = (client.jobs.store.folder(record.name) / "user_logs" / "std_log.txt").read_text()
+    assert log.split("first\n")[1] == "".join(f"line {n}\n" for n in range(1, 6))
+    assert record.status == ("Failed" if code else "Completed")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups")
+@pytest.mark.parametrize("start", ["", "setsid "])
+def test_what_runs_on_in_the_background_is_asked_to_end(client, spec, run, start):
+    """As a container that is stopped; what does not listen is killed."""
+    server = "trap 'echo asked; exit' TERM; while :; do sleep 0.1; done"
+    deaf = "trap '' TERM; while :; do sleep 0.1; done"
+    text = f'{start}bash -c "{server}" &\n{start}bash -c "{deaf}" &\necho first\n'
+    path = spec("command: |\n" + "".join(f"  {line}\n" for line in text.splitlines()) + "environment: {image: a}\n")
+    record = run(path)
+    assert record.status == "Completed"
+    assert (client.jobs.store.folder(record.name) / "user_logs" / "std_log.txt").read_text().endswith("asked\n")
+    until(lambda: not processes_of(client))
+
+
 def test_a_taken_name_is_refused(client, spec, run):
     path = spec("name: mine\ncommand: echo hi\nenvironment: {image: a}\n")
     run(path)

@@ -2,8 +2,21 @@
 
 from pathlib import Path
 
-from amlocal.assets.mltable_reader import FILE, MLTableError, parse
+from amlocal.assets import mltable_reader
+from amlocal.assets.mltable_reader import FILE, MLTable, MLTableError, parse
+from amlocal.assets.uris import DatastorePath
+from amlocal.core.documents import read_yaml
 from amlocal.core.errors import UserError
+
+
+def load(folder: Path) -> MLTable:
+    """What the file MLTable of a folder says, with the files it names on this machine. Raises UserError."""
+    try:
+        if (folder / FILE).is_file():
+            read_yaml(folder / FILE)
+        return mltable_reader.load(folder)
+    except MLTableError as error:
+        raise UserError(str(error)) from error
 
 
 def check(folder: Path) -> Path:
@@ -13,11 +26,16 @@ def check(folder: Path) -> Path:
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"{folder}: an mltable needs a file called {FILE} in its folder")
+    read_yaml(path)
     try:
         places, _ = parse(path)
     except MLTableError as error:
         raise UserError(str(error)) from error
     for kind, value in places:
+        try:
+            DatastorePath.parse(value)
+        except UserError as error:
+            raise UserError(f"{path}: paths: {kind}: {error}") from error
         if "://" in value or value.startswith("azureml:"):
             continue  # read from there by the mltable package
         target = folder / value

@@ -258,7 +258,7 @@ def _read_json_lines(file: str, arguments: dict[str, Any]) -> Any:
             continue
         try:
             rows.append(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if arguments.get("invalid_lines") != "drop":
                 raise MLTableError(f"{file}:{number}: not JSON ({error}); invalid_lines: drop leaves it out") from error
     return pd.DataFrame(rows)

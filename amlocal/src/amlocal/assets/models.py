@@ -17,7 +17,7 @@ from amlocal.assets.uploads import holds
 from amlocal.core.durable import make_folder, publish
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import copy_into, disk_errors, hash_path
-from amlocal.core.mlflow_store import client, settle
+from amlocal.core.mlflow_store import Registry
 from amlocal.core.names import (
     ACTIVE,
     ALL,
@@ -68,7 +68,7 @@ def create(
     if wanted is not None and not NAME.fullmatch(str(wanted)):
         raise UserError(f'model "{name}": version "{wanted}" is not a word or a number')
     content, kind = hash_path(source), spec.get("type") or "custom_model"
-    registry = client(workspace)
+    registry = Registry(workspace)
     with workspace.lock("models"):
         taken = {found.version: found for found in every(workspace, name)}
         version = str(wanted) if wanted is not None else next_version(iter(taken))
@@ -79,7 +79,6 @@ def create(
             _make_whole(taken[version].item, source)
             changed = {key: spec[key] for key in MUTABLE if spec.get(key)}
             _write(registry, taken[version].item, changed)
-            settle(workspace)
             return describe(workspace, get(workspace, name, version))
         # Copied first, registered then: whatever interrupts, what is registered is whole.
         place = workspace.root / "models" / name / version
@@ -93,7 +92,6 @@ def create(
         made = registry.create_model_version(
             name, kept.as_uri(), run_id=run_id, tags=tags, description=spec.get("description")
         )
-        settle(workspace)
     return describe(workspace, Registered(made, version, False))
 
 
@@ -122,7 +120,7 @@ def _put(source: Path, place: Path, kept: Path, name: str | None = None) -> None
         publish(new, place)
 
 
-def _create_name(registry: Any, name: str) -> None:
+def _create_name(registry: Registry, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -143,7 +141,7 @@ def _own_tags(spec: Mapping[str, Any]) -> dict[str, str]:
     return {key: value for key, value in own.items() if value}
 
 
-def _write(registry: Any, item: Any, changed: Mapping[str, Any]) -> None:
+def _write(registry: Registry, item: Any, changed: Mapping[str, Any]) -> None:
     """Change what of a version may change; tags that `changed["tags"]` no longer has go."""
     _refuse_own_tags(item.name, changed.get("tags"))
     if "description" in changed:
@@ -164,8 +162,7 @@ def revise(
     with workspace.lock("models"):
         found = get(workspace, name, version, label)
         changed = refuse_changes(f'model "{name}"', describe(workspace, found), wanted, MUTABLE)
-        _write(client(workspace), found.item, changed)
-        settle(workspace)
+        _write(Registry(workspace), found.item, changed)
         return describe(workspace, get(workspace, name, found.version))
 
 
@@ -173,13 +170,12 @@ def archive(
     workspace: Workspace, name: str, version: str | None = None, label: str | None = None, archived: bool = True
 ) -> None:
     """Hide a version, or without one the whole model, from `list`; with `archived` False show it again."""
-    registry = client(workspace)
+    registry = Registry(workspace)
     flag = str(archived).lower()
     if not version and not label:
         if not every(workspace, name):
             get(workspace, name)  # raises
         registry.set_registered_model_tag(name, ARCHIVED_TAG, flag)
-        settle(workspace)
         return
     if not archived and _whole_is_archived(registry, name):
         raise UserError(
@@ -188,10 +184,9 @@ def archive(
         )
     item = get(workspace, name, version, label).item
     registry.set_model_version_tag(name, item.version, ARCHIVED_TAG, flag)
-    settle(workspace)
 
 
-def _whole_is_archived(registry: Any, name: str) -> bool:
+def _whole_is_archived(registry: Registry, name: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -249,7 +244,7 @@ def every(workspace: Workspace, name: str) -> list[Registered]:
     """All versions of one name, archived ones too, the latest created first."""
     if not isinstance(name, str):
         return []
-    registry = client(workspace)
+    registry = Registry(workspace)
     items = list(registry.search_model_versions(f"name = '{_quoted(name)}'"))
     whole = bool(items) and _whole_is_archived(registry, name)
     asked = {tags[VERSION] for item in items if VERSION in (tags := item.tags or {})}
@@ -265,7 +260,7 @@ def every(workspace: Workspace, name: str) -> list[Registered]:
 
 
 def names(workspace: Workspace) -> list[str]:
-    registry = client(workspace)
+    registry = Registry(workspace)
     page = registry.search_registered_models()
     found = [model.name for model in page]
     while page.token:
@@ -300,7 +295,7 @@ def _job_name(workspace: Workspace, run_id: str | None) -> str | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        return client(workspace).get_run(run_id).data.tags.get("azureml.jobName", run_id)
+        return Registry(workspace).get_run(run_id).data.tags.get("azureml.jobName", run_id)
     except MlflowException:
         return run_id
 

@@ -18,9 +18,11 @@ CHEAP = 64 * 2**20  # bytes, up to which content that is there already is read a
 Files = Sequence[tuple[Path, str]]  # each with its place below the folder it is copied to
 
 
-def keep(workspace: Workspace, path: Path) -> Path:
+def keep(workspace: Workspace, path: Path, known: Any = None) -> Path:
     """Copy a file or folder to `LocalUpload/<hash>/<name>` in the default datastore; returns the copy.
 
+    The same content may be there under other names, of assets that were made of it: one of these is returned, and if
+    any is torn all are written again. known: the path on record of the asset that is registered again; it stays.
     What `.amlignore` or `.gitignore` in the folder name stays out, and so does the workspace itself. What lies in the
     workspace already stays where it is.
     """
@@ -34,12 +36,16 @@ def keep(workspace: Workspace, path: Path) -> Path:
     workspace.create()
     with disk_errors(store):
         kept = store / _digest(kind, files)
-        for there in _content(kept):  # the same content may have come under another name before
-            if _alike((there / target if kind == "folder" else there, source) for source, target in files):
-                return there
-        placed = files if kind == "file" else [(source, f"{path.name}/{target}") for source, target in files]
-        with copied(placed, store) as copy:
-            return next(_content(put(copy, kept)))
+        there = [place.name for place in _content(kept)]
+        own = Path(known).name if known and Path(known).parent == kept else there[0] if there else path.name
+        names = dict.fromkeys((own, *there))
+        placed = [
+            (source, f"{name}/{target}" if kind == "folder" else name) for name in names for source, target in files
+        ]
+        if not _alike((kept / target, source) for source, target in placed):
+            with copied(placed, store) as copy:
+                put(copy, kept)
+        return kept / own
 
 
 def listed(folder: Path, root: Path) -> Files:

@@ -1,9 +1,11 @@
 """What a path in a spec points at: `azureml:name:1`, `azureml://...`, `runs:/...`, `https://...`, or a plain path."""
 
+import os
+import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from amlocal.assets import remote
@@ -15,7 +17,7 @@ from amlocal.core.workspace import Workspace
 
 # The long forms name the subscription, the group and the workspace first; here there is one.
 _PLACE = r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/(?:.*/)?workspaces/[^/]+/)?"
-DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
+_DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
 JOB_OUTPUT = re.compile(_PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths/(?P<path>.*))?")
 ASSET = re.compile(r"azureml:(?![/])(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))?")
 ARM = re.compile(
@@ -27,6 +29,34 @@ RUN = re.compile(r"runs:/+(?P<run>[^/]+)(?:/(?P<path>.*))?")
 REMOTE = remote.SCHEMES
 SHORT = re.compile(r"[\w.-]{2,}(:|@)[\w.-]+")  # name:version, name@label; one letter before a colon is a drive
 REGISTRY = re.compile(r"azureml://registries/(?P<registry>[^/]+)/.*")
+
+
+@dataclass(frozen=True)
+class DatastorePath:
+    """`azureml://datastores/STORE/paths/PATH`, in its short or its long form.
+
+    path: as it is written. As in azure-ai-ml and azureml-fsspec nothing is unquoted: `%20` is three characters, and a
+    space is written as a space.
+    """
+
+    uri: str
+    store: str
+    path: str
+
+    @classmethod
+    def parse(cls, uri: str) -> "DatastorePath | None":
+        """None for what is no path in a datastore. Raises UserError for one that leads out of it."""
+        match = _DATASTORE.fullmatch(uri)
+        if not match:
+            return None
+        path = match["path"].replace("\\", "/") if os.name == "nt" else match["path"]
+        if path.startswith("/") or posixpath.normpath(path).split("/")[0] == ".." or "\0" in path:
+            raise UserError(f'{uri}: leads out of datastore "{match["store"]}"; write a path below it, without ".."')
+        return cls(uri, match["store"], match["path"])
+
+    def place(self, workspace: Workspace) -> Path:
+        """Where it lies on this disk, there or not. Raises NotFound for no such datastore, UserError for a link out."""
+        return below(datastore(workspace, self.store, self.uri), self.path, self.uri)
 
 
 @dataclass(frozen=True)
@@ -70,8 +100,8 @@ def locate(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_fo
 
 
 def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Path | str:
-    if match := DATASTORE.fullmatch(uri):
-        return below(datastore(workspace, match["store"], uri), unquote(match["path"]), uri)
+    if path := DatastorePath.parse(uri):
+        return path.place(workspace)
     if match := JOB_OUTPUT.fullmatch(uri):
         return _job_output(workspace, uri, match["job"], match["output"], match["path"])
     if match := RUN.fullmatch(uri):

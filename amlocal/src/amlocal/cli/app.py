@@ -9,6 +9,7 @@ import codecs
 import contextlib
 import difflib
 import json
+import logging
 import os
 import re
 import sys
@@ -269,6 +270,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     cli = Aml()
     cli.debug = "--debug" in arguments
     cli.only_show_errors = cli.only_show_errors or "--only-show-errors" in arguments
+    # knack shows what its own loggers say only. The last resort is a handler that prints warnings to stderr.
+    shown = [] if cli.only_show_errors or cli.debug else [logging.lastResort]  # with --debug knack shows all
+    logging.getLogger("amlocal").handlers = [handler for handler in shown if handler]
     if not cli.debug:
         warnings.simplefilter("ignore")  # azure-ai-ml's and MLflow's, addressed to their developers
     try:

@@ -19,8 +19,9 @@ def load(kind: str, file: str | None, overrides: list[dict[str, Any]]) -> Any:
         return specs.load(kind, Path(file), overrides)
     if not any("name" in override for override in overrides):
         raise UserError(f"{kind}: give either --file, or --name and the flags that describe it")
-    from amlocal.specs.load import loader
+    from amlocal.specs.load import loader, look_over_files
 
+    look_over_files(overrides, Path(), set())
     read = loader(kind)
     try:
         return read(None, params_override=overrides)

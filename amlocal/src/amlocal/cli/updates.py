@@ -79,7 +79,7 @@ class Changes:
         for read in (json.loads, ast.literal_eval):
             try:
                 return read(text)
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deep
                 continue
         return text
 

@@ -75,7 +75,27 @@ def _make_store(database: Path, artifacts: Path) -> None:
         publish(beside, database)
 
 
-def settle(workspace: Workspace) -> None:
+class Registry:
+    """MLflow's client for its registry of models: what is changed through it is on the disk when the call returns."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._client = workspace, client(workspace)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        if name.startswith(("get_", "search_")):
+            return method
+
+        def change(*arguments: Any, **options: Any) -> Any:
+            try:
+                return method(*arguments, **options)
+            finally:
+                _settle(self._workspace)
+
+        return change
+
+
+def _settle(workspace: Workspace) -> None:
     """Return when what MLflow has been told last is on the disk.
 
     SQLite ends a transaction by the removal of its journal, and only syncs the folder if `synchronous` is EXTRA, which

@@ -5,9 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from amlocal.assets import uris
+from amlocal.core.documents import read_yaml
 from amlocal.core.durable import sync
 from amlocal.core.errors import UserError
 from amlocal.core.files import copy_into, disk_errors, write_json
@@ -155,9 +154,9 @@ def _environment(deployment: Any, mlflow_model: Path | None, base: Path) -> dict
     if environment is None and mlflow_model:
         conda = mlflow_model / "conda.yaml"
         try:
-            content = (yaml.safe_load(conda.read_text(encoding="utf-8")) if conda.exists() else None) or {}
+            content = (read_yaml(conda) if conda.exists() else None) or {}
             dependencies = [*(content.get("dependencies") or []), {"pip": [SERVER]}]
-        except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        except (UserError, AttributeError, TypeError) as error:
             raise UserError(f"deployment {deployment.name}: model: {conda}: not a conda file: {error}") from error
         return {"conda_file": {**content, "dependencies": dependencies}}
     if environment is None:
@@ -187,13 +186,14 @@ def _collections(deployment: Any, workspace: Workspace) -> tuple[dict[str, Colle
             "azureml://datastores/workspaceblobstore/paths/modelDataCollector"
             f"/{deployment.endpoint_name}/{deployment.name}/{name}"
         )
-        match = uris.DATASTORE.fullmatch(str(path))
-        if not match:
-            raise UserError(
-                f"deployment {deployment.name}: data_collector.collections.{name}.data.path: {path} is not of the form"
-                " azureml://datastores/STORE/paths/PATH"
-            )
-        folder = uris.below(workspace.datastore(match["store"]), match["path"], str(path))
+        field = f"deployment {deployment.name}: data_collector.collections.{name}.data.path"
+        try:
+            stored = uris.DatastorePath.parse(str(path))
+            folder = stored.place(workspace) if stored else None
+        except UserError as error:
+            raise UserError(f"{field}: {error}") from error
+        if not folder:
+            raise UserError(f"{field}: {path} is not of the form azureml://datastores/STORE/paths/PATH")
         enabled[name.lower()] = Collection(str(folder), 100 * rate)
     return enabled, rolling_rate
 

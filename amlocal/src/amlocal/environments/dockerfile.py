@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from amlocal.core.documents import read_yaml
 from amlocal.core.errors import UserError
 from amlocal.environments.curated import of_image
 from amlocal.environments.wanted import SOURCES, Wanted, add_conda_package, add_pip_lines, of_conda_file
@@ -110,9 +111,7 @@ class _Reader:
         if not found:
             self.undone.append(f"conda env from {file}")
             return
-        import yaml
-
-        inner = of_conda_file(yaml.safe_load(found.read_text(encoding="utf-8")), found.name)
+        inner = of_conda_file(read_yaml(found), found.name)
         self.wanted.packages += inner.packages
         self.wanted.options += inner.options
         self.wanted.python = inner.python

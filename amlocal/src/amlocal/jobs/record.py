@@ -13,6 +13,7 @@ import psutil
 from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import read_json, write_json
+from amlocal.core.lifeline import FINISH_SECONDS, GRACE_SECONDS
 from amlocal.core.processes import find, marked
 from amlocal.core.records import as_record, read_record
 from amlocal.core.workspace import Workspace
@@ -215,8 +216,18 @@ def _below(name: str, records: list[JobRecord]) -> Iterator[JobRecord]:
             yield from _below(record.name, records)
 
 
-def kill_leftovers(names: set[str], workspace: Workspace) -> None:
-    """Kill every process that carries one of these jobs' names in its environment."""
-    for process in marked(workspace.root, "AZUREML_RUN_ID", names):
+def kill_leftovers(names: set[str], workspace: Workspace, patient: bool = False) -> None:
+    """Kill every process that carries one of these jobs' names in its environment.
+
+    patient: they have a moment to come to their end, and are asked to first.
+    """
+    left = list(marked(workspace.root, "AZUREML_RUN_ID", names))
+    if patient:
+        _, left = psutil.wait_procs(left, FINISH_SECONDS)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, left = psutil.wait_procs(left, GRACE_SECONDS)
+    for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

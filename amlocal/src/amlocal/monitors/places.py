@@ -31,6 +31,10 @@ def kept(schedule: Any) -> dict[str, Any]:
 
 
 def _whole(where: str, path: str, base: Path) -> str:
+    try:
+        uris.DatastorePath.parse(path)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
     if "://" in path or path.startswith("azureml:/subscriptions/"):
         return path
     plain = path.removeprefix("azureml:")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from amlocal.assets import mltable_reader
+from amlocal.assets import mltable, mltable_reader
 from amlocal.core.errors import UserError
 
 Row = dict[str, Any]
@@ -116,7 +116,7 @@ def read(place: Path, span: Span | None) -> Table:
 
 def _of_mltable(folder: Path) -> Table:
     try:
-        frame, _ = mltable_reader.read(mltable_reader.load(folder))
+        frame, _ = mltable_reader.read(mltable.load(folder))
     except mltable_reader.MLTableError as error:
         raise UserError(str(error)) from error
     if not len(frame):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.assets.store import Assets, Kind
+from amlocal.core.errors import UserError
 from amlocal.core.names import ACTIVE, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.operations.common import Operations, entity, not_missing
@@ -27,6 +28,13 @@ class AssetOperations(Operations, ABC):
         """A version, as its author gives it. Local files are copied into the workspace, as Azure uploads them."""
         spec = {key: value for key, value in item._to_dict().items() if key not in SERVICE}
         return self._entity(self.assets.create(self._with_files_kept(spec, item, Path(item.base_path or "."))))
+
+    def _on_record(self, item: Any) -> dict[str, Any]:
+        """The version that is registered again; empty for a new one."""
+        try:
+            return self.assets.get(item.name, str(item.version)) if item.name and item.version else {}
+        except UserError:
+            return {}
 
     @abstractmethod
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]: ...

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from amlocal.core.errors import NotEmulated, NotFound, UserError
@@ -50,6 +51,19 @@ def missing(error: NotFound) -> Exception:
     from azure.core.exceptions import ResourceNotFoundError
 
     return ResourceNotFoundError(str(error))
+
+
+@contextmanager
+def told_at_path(kind: str, item: Any) -> Iterator[None]:
+    """Say of a refused path where it stands: in which line of which file, else in which asset."""
+    try:
+        yield
+    except UserError as error:
+        from amlocal.specs.load import at
+
+        source = Path(getattr(item, "_source_path", None) or "")
+        where = at(source, "path") if source.is_file() else f'{kind} "{item.name}": path'
+        raise type(error)(f"{where}: {error}") from error
 
 
 def entity(kind: str, spec: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 from amlocal.assets import mltable, uris
 from amlocal.assets.uploads import keep
 from amlocal.operations.assets import AssetOperations, with_id
+from amlocal.operations.common import told_at_path
 
 
 class DataOperations(AssetOperations):
@@ -22,20 +23,21 @@ class DataOperations(AssetOperations):
         return made
 
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
-        return {**spec, "path": self._path(str(item.path), base, item.type)}
+        with told_at_path("data", item):
+            return {**spec, "path": self._path(str(item.path), base, item.type, self._on_record(item).get("path"))}
 
-    def _path(self, path: str, base: Path, kind: str) -> str:
+    def _path(self, path: str, base: Path, kind: str, known: Any) -> str:
         """What the asset points at: an address as it is, a local file or folder as the workspace's copy of it."""
         if uris.SHORT.fullmatch(path) and not (base / path).exists():
             path = f"azureml:{path}"
         if path.startswith(uris.REMOTE):
             return path
-        if match := uris.DATASTORE.fullmatch(path):  # as in Azure, what is to lie there may come later
-            uris.datastore(self.workspace, match["store"], path)
+        if stored := uris.DatastorePath.parse(path):  # as in Azure, what is to lie there may come later
+            stored.place(self.workspace)
             return path
         found = uris.locate(self.workspace, path, base, kind)
         if path.startswith(("azureml:", "runs:")) or isinstance(found, str):
             return path
         if kind == "mltable":
             mltable.check(found)
-        return str(keep(self.workspace, found))
+        return str(keep(self.workspace, found, known))

@@ -18,5 +18,6 @@ class EnvironmentOperations(AssetOperations):
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
         build = spec.get("build")
         if build and build.get("path") and (base / build["path"]).is_dir():
-            return {**spec, "build": {**build, "path": str(keep(self.workspace, base / build["path"]))}}
+            known = (self._on_record(item).get("build") or {}).get("path")
+            return {**spec, "build": {**build, "path": str(keep(self.workspace, base / build["path"], known))}}
         return spec

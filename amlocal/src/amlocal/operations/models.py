@@ -10,7 +10,7 @@ from amlocal.core.files import copy_into, disk_errors
 from amlocal.core.names import ACTIVE, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobStore
-from amlocal.operations.common import Operations, not_missing
+from amlocal.operations.common import Operations, not_missing, told_at_path
 
 
 class ModelOperations(Operations):
@@ -38,7 +38,8 @@ class ModelOperations(Operations):
             now = self.describe(model.name, model.version)
             changed = {key: spec[key] for key in models.MUTABLE if spec[key] is not None}
             return self._entity(self.revise(model.name, {**now, **changed}, model.version))
-        source = uris.resolve(self.workspace, str(model.path), Path(model.base_path or "."), model.type)
+        with told_at_path("model", model):
+            source = uris.resolve(self.workspace, str(model.path), Path(model.base_path or "."), model.type)
         run_id, called = self._origin(str(model.path))
         return self._entity(models.create(self.workspace, spec, source, run_id, called))
 

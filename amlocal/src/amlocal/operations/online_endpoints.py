@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.documents import json_of
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors
 from amlocal.core.names import creation_context
@@ -195,11 +196,10 @@ class OnlineEndpointOperations(Operations):
         if not request_file:
             raise UserError("invoke: a request file is required: --request-file FILE, the JSON to send")
         try:
-            data = json.loads(Path(request_file).read_text(encoding="utf-8"))
+            text = Path(request_file).read_bytes()
         except OSError as error:
             raise UserError(f"{request_file}: cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise UserError(f"{request_file}: not JSON: {error}") from error
+        data = json_of(text, request_file)
         credentials = self.credentials(endpoint_name)
         credential = credentials.get("primaryKey") or credentials["accessToken"]
         headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/json"}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from amlocal.core.documents import json_of
 from amlocal.core.errors import UserError
 from amlocal.endpoints.proof import proven_adapter
 from amlocal.endpoints.store import EndpointStore
@@ -47,11 +48,10 @@ def from_files(paths: Sequence[str]) -> list[Request]:
             raise UserError(f"--request-file {path}: the folder holds no *.json file")
         for file in files:
             try:
-                content = json.loads(file.read_text(encoding="utf-8-sig"))
+                text = file.read_bytes()
             except OSError as error:
                 raise UserError(f"--request-file {file}: cannot be read: {error.strerror}") from error
-            except ValueError as error:
-                raise UserError(f"--request-file {file}: not JSON: {error}") from error
+            content = json_of(text, f"--request-file {file}")
             name = str(file) if file.name in found else file.name
             found[name] = _request(name, content)
     return list(found.values())
@@ -177,7 +177,7 @@ def _milliseconds(started: float) -> float:
 
 
 def _message(text: str) -> str:
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
         return _cut(str(json.loads(text)["message"]))
     return _cut(text)
 

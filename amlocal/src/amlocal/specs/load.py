@@ -4,6 +4,7 @@ import difflib
 import io
 import json
 import logging
+import os
 import re
 import tempfile
 import warnings
@@ -13,7 +14,11 @@ from typing import Any
 
 import yaml
 
+from amlocal.core import documents
 from amlocal.core.errors import UserError
+
+# Fields whose text may be the path of another YAML file.
+FILES = ("component", "conda_file", "create_job", "environment", "trial")
 
 
 def load(kind: str, path: Path | str, overrides: Sequence[Mapping[str, Any]] = ()) -> Any:
@@ -24,6 +29,7 @@ def load(kind: str, path: Path | str, overrides: Sequence[Mapping[str, Any]] = (
     """
     path = Path(path)
     document = read_document(path)
+    look_over_files([document, *overrides], path.parent, {path.resolve()})
     read = loader(kind)
     try:
         return read(path.resolve(), params_override=[dict(item) for item in overrides])
@@ -48,31 +54,37 @@ def quiet() -> None:
 
 def read_document(path: Path) -> Any:
     """A YAML file as it stands, without a schema. Raises UserError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: this is a folder; name the YAML file in it") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text: {error}") from error
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}{place}: not valid YAML: {problem}") from error
+    document = documents.read_yaml(path)
     if not isinstance(document, dict):
         raise UserError(f"{path}: an Azure ML spec is a mapping of fields to values; this file is not")
     return document
 
 
+def look_over_files(document: Any, folder: Path, seen: set[Path]) -> None:
+    """Read what azure-ai-ml will read for a document: the components, environments and jobs it names as files.
+
+    folder: which their paths count from. seen: files that were read. Raises UserError for one that must not be read.
+    """
+    if isinstance(document, list):
+        for each in document:
+            look_over_files(each, folder, seen)
+    elif isinstance(document, Mapping):
+        for key, value in document.items():
+            if not isinstance(value, str):
+                look_over_files(value, folder, seen)
+            elif value.startswith("file:") or str(key).rpartition(".")[2] in FILES:
+                path = folder / value.removeprefix("file:")
+                # os.path's also says no to what can be no path: a text that is too long, or has a NUL
+                if os.path.isfile(path) and (path := path.resolve()) not in seen:  # noqa: PTH113
+                    seen.add(path)
+                    look_over_files(documents.read_yaml(path), path.parent, seen)
+
+
 def line_of(path: Path, field: str) -> int | None:
     """The line (from 1) where the dotted `field`, or the nearest parent of it that is there, stands in a YAML file."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, yaml.YAMLError):
+        node = documents.nodes(path)
+    except UserError:
         return None
     line = None
     for part in field.split("."):
@@ -104,7 +116,7 @@ def relative(path: Path) -> Path:
 def _explain(kind: str, path: Path, document: dict[str, Any], error: Exception) -> str:
     """One line out of whatever the SDK's loader raised."""
     if isinstance(error, RecursionError):
-        return f"{relative(path)}: a component in it contains itself, or YAML is nested without end"
+        return f"{relative(path)}: a component in it contains itself, or a component is nested too deep"
     if (
         isinstance(error, NotImplementedError) and error.__context__
     ):  # a monitor's, where it has failed to explain itself

@@ -128,16 +128,16 @@ class Placed:
             for reference in references(path):
                 if ".".join(reference.parts) not in TEMPLATES:
                     raise self.error(f"outputs.{name}", f"{reference}: a path knows {', '.join(TEMPLATES)}")
-            match = uris.DATASTORE.fullmatch(path)
-            if not match:
+            try:
+                stored = uris.DatastorePath.parse(path)
+                if stored and stored.store != "${{default_datastore}}":
+                    stored.place(self.workspace)
+            except UserError as error:
+                raise self.error(f"outputs.{name}", str(error)) from error
+            if not stored:
                 raise self.error(
                     f"outputs.{name}", f"{path}: not understood; use azureml://datastores/STORE/paths/PATH"
                 )
-            if match["store"] != "${{default_datastore}}":
-                try:
-                    uris.datastore(self.workspace, match["store"], path)
-                except UserError as error:
-                    raise self.error(f"outputs.{name}", str(error)) from error
         named = None if isinstance(data, str) else data
         version = getattr(named, "version", None)
         return Output(

@@ -111,6 +111,38 @@ def test_a_line_torn_in_an_earlier_hour_is_cut_too(tmp_path: Path) -> None:
     assert path.read_bytes() == b'{"n":1}\n'
 
 
+def test_a_line_torn_before_the_clock_was_set_back_does_not_run_into_the_next(tmp_path: Path) -> None:
+    """The file that is written to need not be the latest."""
+    one = collected(tmp_path)
+    ahead, now = Path(one.path(time.time() + 7200)), Path(one.path(time.time()))
+    for path in (ahead, now):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b'{"n":1}\n{"n":2')
+    write((one, b'{"n":3}\n'))
+    assert now.read_bytes() == b'{"n":1}\n{"n":3}\n'
+    assert ahead.read_bytes() == b'{"n":1}\n'
+
+
+def test_a_file_that_the_clock_comes_back_to_is_cut_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = collected(tmp_path)
+    start = time.time()
+    later = Path(one.path(start + 7200))
+    later.parent.mkdir(parents=True)
+    later.write_bytes(b'{"n":1}\n{"n":2')
+    (tmp_path / "9999/12/31/23").mkdir(parents=True)
+    (tmp_path / "9999/12/31/23/instance.jsonl").touch()
+
+    async def run() -> None:
+        recorder = recorders.Recorder()
+        for moment in (start, start + 7200):
+            monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+            recorder.add([(one, b'{"n":3}\n')], lambda _: None)
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert later.read_bytes() == b'{"n":1}\n{"n":3}\n'
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a file that is open cannot be deleted there")
 def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
     import shutil

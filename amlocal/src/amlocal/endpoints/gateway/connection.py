@@ -18,6 +18,7 @@ from typing import cast
 import httptools
 import orjson
 
+from amlocal.endpoints.gateway.framing import BadLine, Framing
 from amlocal.endpoints.logs import say
 
 MAX_BODY = 10 * 1024 * 1024
@@ -154,6 +155,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._parser = httptools.HttpRequestParser(self)
+        self._framing = Framing()
         self._transport: asyncio.Transport
         self._waiting: deque[Request] = deque()
         self._asked = False  # the first of them is being answered
@@ -222,7 +224,13 @@ class Connection(asyncio.Protocol):
             self._since = self.last_active
         self._received += len(data)
         try:
-            self._parser.feed_data(data)
+            start, size, view = 0, len(data), memoryview(data)
+            while start < size and not self._deaf:
+                end = self._framing.next_end(data, start)
+                self._parser.feed_data(view[start:end])
+                start = end
+        except BadLine:
+            self._refuse_all(400, "not a valid HTTP request: its first line is not METHOD TARGET HTTP/1.1")
         except httptools.HttpParserUpgrade:
             self._no_other_protocol()
         except httptools.HttpParserError as error:
@@ -297,6 +305,7 @@ class Connection(asyncio.Protocol):
                 return
             else:
                 chunked = True
+        self._framing.body(None if chunked else int(length or 0))
         if not request.target.startswith(b"/"):
             request.target = _path(request.target, host)
         if version not in ("1.1", "1.0"):

@@ -235,14 +235,15 @@ class Recorder:
         path = collected.path(now)
         before = self._files.get(collected.folder)
         if before is None:
-            _cut_torn_line(collected.latest())
+            latest = collected.latest()  # nothing more may come for it, and who reads it would find the torn line
+            if latest and str(latest) != path:
+                os.close(open_for_append(latest))
         else:
             if before.path == path and os.fstat(before.number).st_nlink:
                 return before
             self._forget(collected.folder)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-        file = self._files[collected.folder] = File(path, number)
+        file = self._files[collected.folder] = File(path, open_for_append(Path(path)))
         if collected.durable:
             _synchronise_folders(Path(path), Path(collected.folder))
         return file
@@ -397,19 +398,26 @@ def _synchronise_folders(path: Path, last: Path) -> None:
             return
 
 
-def _cut_torn_line(path: Path | None) -> None:
-    """Cut a file to its last whole line: who wrote the rest died in the middle of it, and answered nobody."""
-    if path is None:
-        return
-    with path.open("r+b") as file:
-        end = size = file.seek(0, os.SEEK_END)
+def open_for_append(path: Path) -> int:
+    """Open a file of lines for appending, made if it is not there; returns its descriptor. Raises OSError.
+
+    It is cut to its last whole line: whoever wrote the rest died in the middle of it, and answered nobody. This is
+    the only way to open such a file, because any of them may be torn, not only the latest: a clock can be set back.
+    """
+    number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        end = size = os.lseek(number, 0, os.SEEK_END)
         while end:
             start = max(end - 65_536, 0)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
+            os.lseek(number, start, os.SEEK_SET)
+            newline = os.read(number, end - start).rfind(b"\n")
             if newline >= 0:
                 end = start + newline + 1
                 break
             end = start
         if end < size:
-            file.truncate(end)
+            os.ftruncate(number, end)
+    except BaseException:
+        os.close(number)
+        raise
+    return number

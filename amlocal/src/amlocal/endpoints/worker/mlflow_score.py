@@ -29,6 +29,8 @@ def run(raw_data: str) -> Any:
 
     try:
         data = parse(json.loads(raw_data))
+    except RecursionError:
+        return refusal("the body is JSON that is nested too deep to be read")
     except (ValueError, TypeError, KeyError, MlflowException) as error:
         return refusal(str(error))
     return plain(model.predict(data))

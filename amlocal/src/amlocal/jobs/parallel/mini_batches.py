@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-from amlocal.assets import mltable_reader
+from amlocal.assets import mltable, mltable_reader
 from amlocal.assets.mltable_reader import MLTable, MLTableError
 from amlocal.core.errors import UserError
 
@@ -48,7 +48,7 @@ def cut(path: Path, kind: str, size: str | None, keys: list[str]) -> Cut:
     try:
         if kind != "mltable":
             return Cut(_files(path, size, keys), None)
-        table = mltable_reader.load(path)
+        table = mltable.load(path)
         if not table.tabular:
             parts = mltable_reader.partitions(table, keys) if keys else None
             return Cut(_partitioned(parts) if parts else _by_count(table.files, size), None)

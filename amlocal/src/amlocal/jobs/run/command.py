@@ -127,9 +127,9 @@ class CommandRun:
             if output.path:
                 meanings = {"name": self.record.name, "output_name": name, "default_datastore": DEFAULT_DATASTORE}
                 path = render(output.path, partial(_template, meanings))
-                match = uris.DATASTORE.fullmatch(path)
-                assert match, "the plan has checked it"
-                place = uris.below(self.workspace.datastore(match["store"]), match["path"], path)
+                stored = uris.DatastorePath.parse(path)
+                assert stored, "the plan has checked it"
+                place = stored.place(self.workspace)
             else:
                 place = self.workspace.datastore() / "azureml" / self.record.name / name
             (place.parent if output.type in FILE_TYPES else place).mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ class CommandRun:
         codes = wait(processes, self._stopped(), servers)
         self.progress.status(self.record, "Finalizing")
         # what has made a session of its own, or has lost its lifeline; a container would take it along
-        kill_leftovers({self.record.name}, self.workspace)
+        kill_leftovers({self.record.name}, self.workspace, patient=codes is not None)
         if codes is None:
             return "Canceled"
         failed = next(((code, log) for code, log in zip(codes, logs, strict=True) if code), None)
