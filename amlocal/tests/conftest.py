@@ -106,6 +106,8 @@ SLOW = (
     "test_proof.py",
     "test_differential.py",
     "test_verbs.py",
+    "test_references.py",
+    "test_arguments.py",
     "test_store.py",
     "test_run.py",
     "test_server.py",

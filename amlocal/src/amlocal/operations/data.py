@@ -5,37 +5,44 @@ from typing import Any
 
 from amlocal.assets import mltable, uris
 from amlocal.assets.uploads import keep
-from amlocal.operations.assets import AssetOperations, with_id
+from amlocal.core.errors import UserError
+from amlocal.operations.assets import AssetOperations
+
+# As azure-ai-ml's _assert_local_path_matches_asset_type.
+MISFITS = {"uri_folder": Path.is_file, "uri_file": Path.is_dir}
 
 
 class DataOperations(AssetOperations):
     """`client.data`"""
 
     kind = "data"
+    takes = ("Data",)
 
     def create_or_update(self, data: Any, **_: Any) -> Any:
         return self._register(data)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
         made = super()._entity(spec)
-        made._id = with_id(spec)["id"]  # a program may hand it to a job, where its name and version would do
+        made._path = spec["path"]  # as it is kept: azure-ai-ml makes a local path of what has no host
         return made
 
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
-        return {**spec, "path": self._path(str(item.path), base, item.type)}
+        if not item.path:
+            raise UserError(f'data "{item.name}": path: required; a file, a folder or an address')
+        return {**spec, "path": self._path(uris.written(str(item.path), base), base, item.type)}
 
     def _path(self, path: str, base: Path, kind: str) -> str:
         """What the asset points at: an address as it is, a local file or folder as the workspace's copy of it."""
-        if uris.SHORT.fullmatch(path) and not (base / path).exists():
-            path = f"azureml:{path}"
         if path.startswith(uris.REMOTE):
             return path
         if match := uris.DATASTORE.fullmatch(path):  # as in Azure, what is to lie there may come later
             uris.datastore(self.workspace, match["store"], path)
             return path
         found = uris.locate(self.workspace, path, base, kind)
-        if path.startswith(("azureml:", "runs:")) or isinstance(found, str):
-            return path
-        if kind == "mltable":
+        if kind in MISFITS and isinstance(found, Path) and MISFITS[kind](found):
+            raise UserError(f"File path does not match asset type {kind}: {path}")
+        if kind == "mltable" and isinstance(found, Path):
             mltable.check(found)
+        if isinstance(found, str) or path.startswith(uris.ELSEWHERE):
+            return path
         return str(keep(self.workspace, found))
