@@ -228,7 +228,8 @@ def _environment(environment: Any, spec: Spec, draft: Draft) -> None:
 
 def _data(data: Any, spec: Spec, draft: Draft) -> None:
     try:
-        uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
+        found = uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
+        uris.refuse_misfit(found, data.type)
     except UserError as error:
         raise UserError(f"{at(spec.path, 'path')}: {error}") from error
 

@@ -29,6 +29,7 @@ from amlocal.endpoints.plan import resolve_model
 from amlocal.jobs.stream import stream
 from amlocal.specs.load import load
 from amlocal.specs.planner import plan
+from amlocal.validate import validate
 
 SCOPE = "subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 SHORT_SCOPE = "subscriptions/s/resourcegroups/g/workspaces/w"
@@ -227,12 +228,13 @@ PLACES: dict[str, tuple[Callable[[World, str, Any], None], ...]] = {
 }
 
 
-@pytest.mark.parametrize("place", dict.fromkeys((*PLACES["data"], *PLACES["model"])), ids=lambda place: place.__name__)
-@pytest.mark.parametrize("name", ["folder", "file", "table", "model-folder", "model-file"])
+CELLS = [(name, place) for name in ("folder", "file", "table") for place in PLACES["data"]]
+CELLS += [(name, place) for name in ("model-folder", "model-file") for place in PLACES["model"]]
+
+
+@pytest.mark.parametrize(("name", "place"), CELLS, ids=[f"{name} as {place.__name__}" for name, place in CELLS])
 def test_data_and_models(world: World, name: str, place: Callable[[World, str, Any], None]) -> None:
     entity = world.entities[name]
-    if place not in PLACES["data" if isinstance(entity, Data) else "model"]:
-        pytest.skip("no place for this kind")
     for form, given in world.forms(name):
         if form == "entity" and place not in (*INPUTS[:3], deployment):
             continue
@@ -383,6 +385,13 @@ def test_the_output_of_a_job_that_has_not_written_it(
 def test_data_of_another_type_than_its_path(world: World, kind: str, path: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         world.client.data.create_or_update(Data(name="misfit", path=path, type=kind))
+
+
+def test_a_file_of_data_is_validated_like_that(world: World) -> None:
+    schema = "https://azuremlschemas.azureedge.net/latest/data.schema.json"
+    path = world.file({"$schema": schema, "name": "misfit", "type": "uri_file", "path": "folder"})
+    _, [fault] = validate([path], world.client.workspace)
+    assert "path: File path does not match asset type uri_file" in fault
 
 
 def test_an_old_input_of_type_path_is_a_file_or_a_folder(world: World) -> None:

@@ -133,6 +133,13 @@ def locate(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_fo
     return found
 
 
+def refuse_misfit(found: Path | str, asset_type: str) -> None:
+    """Raises UserError for a file that is to be a uri_folder, and a folder that is to be a uri_file, as azure-ai-ml."""
+    misfits = {"uri_folder": Path.is_file, "uri_file": Path.is_dir}
+    if isinstance(found, Path) and asset_type in misfits and misfits[asset_type](found):
+        raise UserError(f"File path does not match asset type {asset_type}: {found}")
+
+
 def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Path | str:
     if uri.startswith(REMOTE):
         return uri

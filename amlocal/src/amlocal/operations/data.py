@@ -8,9 +8,6 @@ from amlocal.assets.uploads import keep
 from amlocal.core.errors import UserError
 from amlocal.operations.assets import AssetOperations
 
-# As azure-ai-ml's _assert_local_path_matches_asset_type.
-MISFITS = {"uri_folder": Path.is_file, "uri_file": Path.is_dir}
-
 
 class DataOperations(AssetOperations):
     """`client.data`"""
@@ -39,8 +36,7 @@ class DataOperations(AssetOperations):
             uris.datastore(self.workspace, match["store"], path)
             return path
         found = uris.locate(self.workspace, path, base, kind)
-        if kind in MISFITS and isinstance(found, Path) and MISFITS[kind](found):
-            raise UserError(f"File path does not match asset type {kind}: {path}")
+        uris.refuse_misfit(found, kind)
         if kind == "mltable" and isinstance(found, Path):
             mltable.check(found)
         if isinstance(found, str) or path.startswith(uris.ELSEWHERE):
