@@ -10,11 +10,11 @@ from urllib.request import url2pathname
 import numpy as np
 import pytest
 from fixtures import (  # noqa: F401 (fixtures)
-    forks,
     _same_environment_afterwards,
     arrange,
     chromium,
     chromium_path,
+    forks,
     pytest_addoption,
 )
 

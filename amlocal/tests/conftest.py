@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from fixtures import (  # noqa: F401 (fixtures)
-    forks,
     _same_environment_afterwards,
     arrange,
     chromium,
     chromium_path,
+    forks,
     pytest_addoption,
 )
 
@@ -106,6 +106,8 @@ SLOW = (
     "test_proof.py",
     "test_differential.py",
     "test_verbs.py",
+    "test_references.py",
+    "test_arguments.py",
     "test_store.py",
     "test_run.py",
     "test_server.py",

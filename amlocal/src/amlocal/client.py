@@ -63,6 +63,22 @@ LONG = {
     "Schedule": "schedules",
 }
 
+# What exists in Azure only, by the entity that would be created.
+ELSEWHERE = {
+    "BatchDeployment": "batch_deployments",
+    "BatchEndpoint": "batch_endpoints",
+    "FeatureSet": "feature_sets",
+    "FeatureStore": "feature_stores",
+    "FeatureStoreEntity": "feature_store_entities",
+    "Index": "indexes",
+    "MarketplaceSubscription": "marketplace_subscriptions",
+    "ModelBatchDeployment": "batch_deployments",
+    "PipelineComponentBatchDeployment": "batch_deployments",
+    "Registry": "registries",
+    "ServerlessEndpoint": "serverless_endpoints",
+    "WorkspaceConnection": "connections",
+}
+
 
 class LocalMLClient:
     """A workspace on this disk.
@@ -144,5 +160,10 @@ def _home(entity: Any, homes: dict[str, str]) -> str:
     for kind, home in homes.items():
         if isinstance(entity, getattr(entities, kind)):
             return home
+    for kind, home in ELSEWHERE.items():
+        if isinstance(entity, getattr(entities, kind)):
+            raise NotEmulated(
+                f"client.{home}: a {type(entity).__name__} is not emulated on this machine; it exists in Azure only"
+            )
     method = "create_or_update" if homes is AT_ONCE else "begin_create_or_update"
     raise TypeError(f"{method} takes a {', '.join(homes)}; this is a {type(entity).__name__}, which it does not create")

@@ -212,14 +212,14 @@ def _component(component: Any, spec: Spec, draft: Draft) -> None:
     base = Path(component.base_path or spec.path.parent)
     if component.type == "pipeline":
         level = Level(component, "", source_of(component), base, draft, faults)
-        level.given = dict.fromkeys(component.inputs, BROKEN)  # whatever it will be given
+        level.given = dict.fromkeys(level.inputs, BROKEN)  # whatever it will be given
         steps: list[Step | None] = [step for _, step in level.steps()]
         with faults.gathering():
             level.owners()
     else:
         node = component()
         made = NODE_KINDS[node.type](node, "", "", source_of(component), base, draft, component)
-        steps = [made.step(dict.fromkeys(component.inputs, BROKEN), {}, faults)]
+        steps = [made.step(dict.fromkeys(made.inputs, BROKEN), {}, faults)]
     for step in filter(None, steps):
         with faults.gathering():
             _environment_of_step(step, spec, draft)
@@ -237,7 +237,8 @@ def _data(data: Any, spec: Spec, draft: Draft) -> None:
         if stored := uris.DatastorePath.parse(str(data.path)):  # what is to lie there may come later
             stored.place(draft)
         else:
-            uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
+            found = uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
+            uris.refuse_misfit(found, data.type)
     except UserError as error:
         raise UserError(f"{at(spec.path, 'path')}: {error}") from error
 

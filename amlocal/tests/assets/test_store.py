@@ -204,7 +204,7 @@ def test_the_whole_of_a_datastore(client: LocalMLClient, tmp_path: Path) -> None
     [
         ("azureml://datastores/gone/paths/x", 'datastore "gone" is not in this workspace; see `aml datastore create'),
         ("azureml://registries/azureml/models/x/versions/1", "registries exist in Azure only"),
-        ("azureml:x:1:2", "not understood"),
+        ("azureml:x:1:2", 'data "x" is not in this workspace'),
         ("azureml:x@stable", 'label "stable" is not known; only "latest" is'),
         ("runs:/nothing/model", "not to be had from MLflow"),
     ],

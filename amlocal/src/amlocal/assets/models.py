@@ -21,9 +21,10 @@ from amlocal.core.mlflow_store import Registry
 from amlocal.core.names import (
     ACTIVE,
     ALL,
-    NAME,
     View,
     checked_name,
+    checked_version,
+    file_of,
     in_view,
     next_version,
     now,
@@ -65,8 +66,8 @@ def create(
     """
     name, wanted = checked_name("model", spec["name"]), spec.get("version")
     _refuse_own_tags(name, spec.get("tags"))
-    if wanted is not None and not NAME.fullmatch(str(wanted)):
-        raise UserError(f'model "{name}": version "{wanted}" is not a word or a number')
+    if wanted is not None:
+        checked_version("model", name, wanted)
     content, kind = hash_path(source), spec.get("type") or "custom_model"
     registry = Registry(workspace)
     with workspace.lock("models"):
@@ -81,7 +82,7 @@ def create(
             _write(registry, taken[version].item, changed)
             return describe(workspace, get(workspace, name, version))
         # Copied first, registered then: whatever interrupts, what is registered is whole.
-        place = workspace.root / "models" / name / version
+        place = workspace.root / "models" / name / file_of(version)
         kept = place / (source.name if called in (None, "..") else str(called)) if source.is_dir() else place
         _put(source, place, kept)
         tags = {VERSION: version, TYPE: kind, CONTENT: content, **texts(spec.get("tags")), **_own_tags(spec)}
@@ -207,13 +208,20 @@ def describe(workspace: Workspace, found: Registered) -> dict[str, Any]:
         "id": f"azureml:{item.name}:{found.version}",
         "job_name": _job_name(workspace, item.run_id),
         "name": item.name,
-        "path": item.source,
+        "path": _shown(item.source, own[FILE]),
         "properties": json.loads(own[PROPERTIES] or "{}"),
         "stage": own[STAGE] or "Development",
         "tags": tags,
         "type": own[TYPE] or "mlflow_model",
         "version": found.version,
     }
+
+
+def _shown(source: str, file: str | None) -> str:
+    """Where a version's content lies: on this disk as a path, elsewhere as MLflow's address."""
+    address = urlsplit(source)
+    folder = url2pathname(address.path) if address.scheme == "file" else source
+    return f"{folder.rstrip('/')}/{file}" if file else folder
 
 
 def get(workspace: Workspace, name: str, version: str | None = None, label: str | None = None) -> Registered:

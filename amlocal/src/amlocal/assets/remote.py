@@ -46,7 +46,7 @@ def https_form(uri: str) -> str:
 def refuse_folder(uri: str, asset_type: str) -> None:
     """Raises UserError unless `uri` can be one file: https has no way to list what a folder holds."""
     url = https_form(uri)
-    if asset_type == "uri_file" or asset_type == "custom_model":
+    if asset_type in ("uri_file", "custom_model", "path"):
         if not url.partition("?")[0].endswith("/") and "*" not in url:
             return
         raise UserError(f"{shown(uri)}: not the address of one file")

@@ -12,10 +12,11 @@ from amlocal.core.files import read_json, write_json
 from amlocal.core.names import (
     ACTIVE,
     ALL,
-    NAME,
     View,
     checked_name,
+    checked_version,
     creation_context,
+    file_of,
     in_view,
     is_name,
     next_version,
@@ -45,6 +46,9 @@ MUTABLE: dict[str, tuple[str, ...]] = {
     "component": ("description", "display_name", "properties", "tags"),
 }
 
+# A component's default version is its latest (azure-ai-ml's DEFAULT_LABEL_NAME); other assets have no such label.
+LABELS = {"component": ("latest", "default")}
+
 
 @dataclass(frozen=True)
 class Assets:
@@ -64,28 +68,27 @@ class Assets:
     def versioned(self) -> bool:
         return self.kind not in UNVERSIONED
 
-    def create(self, spec: dict[str, Any]) -> dict[str, Any]:
+    def create(self, spec: dict[str, Any], whole: bool = False) -> dict[str, Any]:
         """Keep `spec` under its `name` and `version` (none: one more than the highest number); returns it as kept.
 
         The same content again is no error, as in `az ml`, and brings description, tags and the like up to date;
         another content under a version that is taken is. What has no versions is replaced. Raises UserError.
+        whole: `spec` was got from here and changed, so that tags, or a description, that it lacks are to go.
         """
         name = checked_name(self.kind, spec.get("name"))
         with self.workspace.lock(self.kind):
             if self.versioned:
                 version = str(spec.get("version") or next_version(path.stem for path in self._files(name)))
-                if not NAME.fullmatch(version):
-                    raise UserError(f'{self.kind} "{name}": version "{version}" is not a word or a number')
-                spec = {**spec, "version": version}
+                spec = {**spec, "version": checked_version(self.kind, name, version)}
             else:
                 version = self.kind
-            path = self.folder / name / f"{version}.json"
+            path = self.folder / name / f"{file_of(version)}.json"
             context = creation_context()
             if path.exists():
                 kept = _read(path)
                 context = kept["creation_context"]
                 if self.versioned:
-                    spec = self._brought_up_to_date(kept, spec)
+                    spec = self._brought_up_to_date(kept, spec, whole)
                     if spec == kept:
                         return kept
             make_folder(path.parent)
@@ -93,7 +96,7 @@ class Assets:
             write_json(path, spec)
             return spec
 
-    def _brought_up_to_date(self, kept: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    def _brought_up_to_date(self, kept: dict[str, Any], spec: dict[str, Any], whole: bool) -> dict[str, Any]:
         changing = (*MUTABLE[self.kind], "creation_context")
 
         def content(of: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +107,7 @@ class Assets:
                 f'{self.kind} "{kept["name"]}", version {kept["version"]}, exists with another content;'
                 " give a higher version"
             )
-        changed = {key: spec[key] for key in MUTABLE[self.kind] if spec.get(key)}
+        changed = {key: spec.get(key) for key in MUTABLE[self.kind] if spec.get(key) or (whole and key != "properties")}
         return {**kept, **changed}
 
     def revise(
@@ -115,13 +118,16 @@ class Assets:
             kept = self.get(name, version, label)
             refuse_changes(f'{self.kind} "{name}"', kept, wanted, MUTABLE[self.kind])
             revised = {**wanted, "tags": texts(wanted.get("tags"))}
-            write_json(self.folder / name / f"{kept['version']}.json", revised)
+            write_json(self.folder / name / f"{file_of(kept['version'])}.json", revised)
             return revised
 
     def get(self, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
         """One version, archived or not; with neither version nor label the latest that is not. Raises NotFound."""
-        if label not in (None, "latest"):
-            raise NotFound(f'{self.kind} "{name}": label "{label}" is not known; only "latest" is')
+        labels = LABELS.get(self.kind, ("latest",))
+        if label is not None and label not in labels:
+            known = " and ".join(f'"{each}"' for each in labels)
+            verb = "are" if len(labels) > 1 else "is"
+            raise NotFound(f'{self.kind} "{name}": label "{label}" is not known; only {known} {verb}')
         versions = list(self.versions(name, ALL))
         if not versions:
             remedy = f"aml {self.kind} create -f FILE" + (f"; aml {self.kind} list" if self.versioned else "")
@@ -199,7 +205,7 @@ def _read(path: Path) -> dict[str, Any]:
     context = spec.get("creation_context")
     if not isinstance(spec.get("name"), str) or not isinstance(context, dict) or not context.get("created_at"):
         raise damaged(path, "it lacks its name, or when it was created")
-    if path.stem not in UNVERSIONED and spec.get("version") != path.stem:
+    if path.stem not in UNVERSIONED and file_of(str(spec.get("version"))) != path.stem:
         raise damaged(path, f"it says that it is version {spec.get('version')}")
     return spec
 

@@ -3,8 +3,9 @@
 import os
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -16,19 +17,29 @@ from amlocal.core.records import read_record
 from amlocal.core.workspace import Workspace
 
 # The long forms name the subscription, the group and the workspace first; here there is one.
-_PLACE = r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/(?:.*/)?workspaces/[^/]+/)?"
+_SCOPE = r"(?:(?:subscriptions|locations|resource[gG]roups)/.+/workspaces/[^/]+/)"
+_PLACE = rf"azureml://{_SCOPE}?"
 _DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
-JOB_OUTPUT = re.compile(_PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths/(?P<path>.*))?")
-ASSET = re.compile(r"azureml:(?![/])(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))?")
+JOB_OUTPUT = re.compile(_PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/(?:paths(?:/(?P<path>.*))?)?)?")
+# As azure-ai-ml's parse_name_version: the version is what stands after the first colon.
+ASSET = re.compile(r"azureml:(?![/])(?P<name>[^:@/]+)(?::(?P<version>[^@/]+)|@(?P<label>[^:@/]+))?")
 ARM = re.compile(
-    r"(?:azureml:)?/{0,2}(?:subscriptions|locations)/.+/workspaces/[^/]+/"
-    r"(?P<kind>data|models|environments|components)/(?P<name>[^/]+)"
-    r"(?:/versions/(?P<version>[^/]+)|/labels/(?P<label>[^/]+))?"
+    rf"(?:(?:azureml:)?/{{0,2}}{_SCOPE}|azureml://)"
+    r"(?P<kind>data|models|environments|components|codes|computes?|jobs|datastores|(?:online)?endpoints|schedules)"
+    r"/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+)|/labels/(?P<label>[^/]+))?/?",
+    re.IGNORECASE,
 )
 RUN = re.compile(r"runs:/+(?P<run>[^/]+)(?:/(?P<path>.*))?")
+MLFLOW = re.compile(r"(?:models|mlflow-artifacts):/.*")
 REMOTE = remote.SCHEMES
-SHORT = re.compile(r"[\w.-]{2,}(:|@)[\w.-]+")  # name:version, name@label; one letter before a colon is a drive
-REGISTRY = re.compile(r"azureml://registries/(?P<registry>[^/]+)/.*")
+ELSEWHERE = ("azureml:", "runs:", "models:", "mlflow-artifacts:", *REMOTE)  # what begins so is no path on this disk
+SHORT = re.compile(r"(?!azureml:)[\w.-]{2,}(:[\w.:-]+|@[\w.-]+)")  # NAME:VERSION, NAME@LABEL; C: is a drive
+REGISTRY = re.compile(r"azureml://(?:registries|feeds)/(?P<registry>[^/]+)/.*")
+_EVERYTHING_BELOW = re.compile(r"(?<=[^/])/\*\*/?$")
+_NO_PREFIX = re.compile(
+    rf"//?{_SCOPE}|//(?:datastores|jobs|registries|feeds)/|//(?:data|models)/[^/]+/(?:versions|labels)/", re.IGNORECASE
+)
+_INSIDE_A_PATH = re.compile(r"/.*?/(?P<reference>(?:azureml|file|models|mlflow-artifacts|runs):.+)")
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class DatastorePath:
 
 @dataclass(frozen=True)
 class Named:
-    """A reference to something registered. kind: data, models, environments or components, if the reference says it."""
+    """A reference to something registered. kind: as in an ARM id (data, models, environments, ...), if it says so."""
 
     name: str
     version: str | None = None
@@ -72,10 +83,63 @@ class Named:
 def named(reference: str) -> Named | None:
     """`azureml:NAME:VERSION`, `azureml:NAME@LABEL`, `azureml:NAME` or an ARM id; None for anything else."""
     if match := ARM.fullmatch(reference):
-        return Named(match["name"], match["version"], match["label"], match["kind"])
+        return Named(match["name"], match["version"], match["label"], match["kind"].lower())
     if match := ASSET.fullmatch(reference):
         return Named(match["name"], match["version"], match["label"])
     return None
+
+
+def named_as(noun: str, reference: str) -> Named:
+    """What a reference to a registered `noun` (model, environment, component) names; `azureml:` may be missing.
+
+    Raises UserError for what is none, and for one into a registry.
+    """
+    whole = f"azureml:{reference.removeprefix('azureml:')}"
+    refuse_registry(whole)
+    found = named(whole)
+    if not found:
+        raise UserError(f"{reference}: not understood; use azureml:NAME:VERSION, or azureml:NAME@latest")
+    if found.kind and found.kind != f"{noun}s":
+        raise UserError(f"{reference}: this names one of the workspace's {found.kind}, not a {noun}")
+    return found
+
+
+def name_in(reference: str) -> str:
+    """The name of what has no version (compute, an endpoint, a job): `NAME`, `azureml:NAME` or an ARM id."""
+    found = named(f"azureml:{reference.removeprefix('azureml:')}")
+    return found.name if found else reference
+
+
+def refuse_registry(reference: str) -> None:
+    """Raises UserError for a reference into a registry."""
+    if REGISTRY.fullmatch(reference):
+        raise UserError(
+            f"{reference}: registries exist in Azure only; fetch it there (`az ml ... download` or `show`, with"
+            " --registry-name) and give a local file"
+        )
+
+
+def reference_to(asset: Any) -> str:
+    """What azure-ai-ml's Model or Data refers to: its id once it is registered, else its path; "" if it has neither."""
+    return str(getattr(asset, "id", None) or asset.path or "")
+
+
+def written(reference: str, base: Path) -> str:
+    """A reference as its author wrote it, who counts from `base`: azure-ai-ml takes some for what they are not.
+
+    It takes `azureml:` away from what may be a registered asset, and what has no host for a local path, so that
+    `models:/m-1` becomes `/current/folder/models:/m-1`.
+    """
+    if (base / reference).exists() or (base / reference.removeprefix("file:")).exists():
+        return reference
+    if match := _INSIDE_A_PATH.fullmatch(reference):
+        return match["reference"]
+    above, slash, last = reference.rpartition("/")
+    if slash and SHORT.fullmatch(last) and Path(above).is_absolute() and Path(above).is_dir():
+        return f"azureml:{last}"
+    if SHORT.fullmatch(reference) or _NO_PREFIX.match(reference):
+        return f"azureml:{reference}"
+    return reference
 
 
 def resolve(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_folder") -> Path:
@@ -99,7 +163,17 @@ def locate(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_fo
     return found
 
 
+def refuse_misfit(found: Path | str, asset_type: str) -> None:
+    """Raises UserError for a file that is to be a uri_folder, and a folder that is to be a uri_file, as azure-ai-ml."""
+    misfits = {"uri_folder": Path.is_file, "uri_file": Path.is_dir}
+    if isinstance(found, Path) and asset_type in misfits and misfits[asset_type](found):
+        raise UserError(f"File path does not match asset type {asset_type}: {found}")
+
+
 def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Path | str:
+    if uri.startswith(REMOTE):
+        return uri
+    uri = _EVERYTHING_BELOW.sub("", written(uri, base))
     if path := DatastorePath.parse(uri):
         return path.place(workspace)
     if match := JOB_OUTPUT.fullmatch(uri):
@@ -108,26 +182,26 @@ def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Pat
         from amlocal.assets.models import download
 
         return download(workspace, f"runs:/{run_id(workspace, match['run'])}/{match['path'] or ''}")
-    if uri.startswith(REMOTE):
-        return uri
+    if MLFLOW.fullmatch(uri):
+        from amlocal.assets.models import download
+
+        return download(workspace, uri)
+    refuse_registry(uri)
     if asset := named(uri):
-        if asset_type.endswith("_model") or asset.kind == "models":
+        if asset.kind not in (None, "data", "models"):
+            raise UserError(f"{uri}: this names one of the workspace's {asset.kind}, not data or a model")
+        if asset.kind == "models" or (asset.kind is None and asset_type.endswith("_model")):
             from amlocal.assets.models import local_path
 
             return local_path(workspace, asset.name, asset.version, asset.label)
         spec = Assets(workspace, "data").get(asset.name, asset.version, asset.label)
         return locate(workspace, spec["path"], base, spec.get("type", "uri_folder"))
-    if REGISTRY.fullmatch(uri):
-        raise UserError(
-            f"{uri}: registries exist in Azure only; download it there (`az ml model download --registry-name ...`)"
-            " and give the local path"
-        )
     if uri.startswith("azureml:"):
         raise UserError(
             f"{uri}: not understood; use azureml:NAME:VERSION, azureml://datastores/STORE/paths/PATH or"
             " azureml://jobs/JOB/outputs/OUTPUT/paths/PATH"
         )
-    if uri.startswith("file://"):
+    if uri.startswith("file:/"):
         return Path(url2pathname(urlparse(uri).path))
     return (base / uri.removeprefix("file:")).resolve()
 
@@ -153,6 +227,20 @@ class _Job:
 
     outputs: dict[str, dict[str, str]]
     run_id: str | None = None
+    status: str = "Completed"
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    def lacks(self, job: str, output: str) -> str:
+        """Why there is no such output."""
+        if output != "artifacts" and output not in (declared := self.spec.get("outputs") or {}):
+            names = dict.fromkeys([*self.outputs, *declared])
+            return f'job "{job}" has no output "{output}"; it has {", ".join(names) or "none"}'
+        if self.status in ("Failed", "Canceled"):
+            return f'job "{job}" ended as {self.status}, without its output "{output}"; see `aml job show -n {job}`'
+        return (
+            f'job "{job}" is {self.status}; its output "{output}" can be used when it has completed'
+            f" (`aml job stream -n {job}` waits for it)"
+        )
 
 
 def run_id(workspace: Workspace, run: str) -> str:
@@ -170,10 +258,10 @@ def _job_output(workspace: Workspace, uri: str, job: str, output: str, path: str
     record = workspace.jobs / job / "job.json"
     if not record.exists():
         raise NotFound(f'{uri}: job "{job}" is not in this workspace; see `aml job list`')
-    outputs = read_record(record, _Job).outputs
-    if output not in outputs:
-        raise NotFound(f'{uri}: job "{job}" has no output "{output}"; it has {", ".join(outputs) or "none"}')
-    folder = output_path(workspace, outputs[output]["path"])
+    found = read_record(record, _Job)
+    if output not in found.outputs:
+        raise NotFound(f"{uri}: {found.lacks(job, output)}")
+    folder = output_path(workspace, found.outputs[output]["path"])
     return below(folder, path, uri) if path else folder
 
 

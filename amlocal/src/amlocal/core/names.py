@@ -10,6 +10,9 @@ from amlocal.core.errors import UserError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 
+# azure-ai-ml takes all that stands after the first colon of `azureml:NAME:VERSION` for the version.
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}")
+
 
 # azure-ai-ml's ListViewType.
 ACTIVE, ARCHIVED, ALL = "ActiveOnly", "ArchivedOnly", "All"
@@ -52,6 +55,18 @@ def checked_name(kind: str, name: Any) -> str:
             f'{kind} name "{name or ""}": use letters, digits, "-", "_" and ".", beginning with a letter or digit'
         )
     return str(name)
+
+
+def checked_version(kind: str, name: str, version: Any) -> str:
+    """The version. Raises UserError for one that nothing can have."""
+    if not VERSION.fullmatch(str(version)):
+        raise UserError(f'{kind} "{name}": version "{version}" is not a word or a number')
+    return str(version)
+
+
+def file_of(version: str) -> str:
+    """What the file or folder of a version is called; on Windows no name may have a colon in it."""
+    return version.replace(":", "=")
 
 
 def in_view(archived: bool, view: View) -> bool:

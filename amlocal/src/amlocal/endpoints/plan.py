@@ -55,7 +55,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
     durable = _durable(where, deployment.properties or {}, collections)
 
     base = Path(deployment.base_path or ".")
-    model = _model(deployment, base, workspace)
+    model = resolve_model(deployment, base, workspace)
     code, script = _code(deployment, base)
     if code is None and not (model and (model / "MLmodel").is_file()):
         raise UserError(
@@ -118,15 +118,19 @@ def _durable(where: str, properties: dict[str, Any], collections: dict[str, Coll
     return durability == "fsync"
 
 
-def _model(deployment: Any, base: Path, workspace: Workspace) -> Path | None:
+def resolve_model(deployment: Any, base: Path, workspace: Workspace) -> Path | None:
     """The model's file or folder on this disk."""
     model = deployment.model
     if model is None:
         return None
     try:
         if isinstance(model, str):
-            return uris.resolve(workspace, f"azureml:{model.removeprefix('azureml:')}", base, "custom_model")
-        return uris.resolve(workspace, str(model.path), Path(model.base_path or base), model.type or "custom_model")
+            registered = f"azureml:{model.removeprefix('azureml:')}"
+            return uris.resolve(workspace, registered if uris.named(registered) else model, base, "custom_model")
+        reference = uris.reference_to(model)
+        if not reference:
+            raise UserError("path: required, unless the model is one of the workspace's, azureml:NAME:VERSION")
+        return uris.resolve(workspace, reference, Path(model.base_path or base), model.type or "custom_model")
     except UserError as error:
         raise UserError(f"deployment {deployment.name}: model: {error}") from error
 

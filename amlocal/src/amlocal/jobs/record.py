@@ -14,6 +14,7 @@ from amlocal.core.durable import make_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import read_json, write_json
 from amlocal.core.lifeline import FINISH_SECONDS, GRACE_SECONDS
+from amlocal.core.names import is_name
 from amlocal.core.processes import find, marked
 from amlocal.core.records import as_record, read_record
 from amlocal.core.workspace import Workspace
@@ -92,7 +93,9 @@ class JobStore:
     def read(self, name: str) -> JobRecord:
         """The record as it stands. Raises NotFound."""
         try:
-            return self._load(self.folder(name))
+            if is_name(name):
+                return self._load(self.folder(name))
+            raise FileNotFoundError(name)  # nothing is called that; it may lead elsewhere
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(
                 f'job "{name}" is not in this workspace ({self.workspace.root}); see `aml job list`'
@@ -128,6 +131,15 @@ class JobStore:
             buried = self._bury(self._root(record))
             record = buried.get(name) or self.read(name)
         return record
+
+    def opened(self, name: str, patience: float) -> JobRecord:
+        """The record once the job has its MLflow run, or has ended; after `patience` seconds, as it then is."""
+        deadline = time.monotonic() + patience
+        while True:
+            record = self.get(name)
+            if record.run_id or record.final or record.parent or time.monotonic() > deadline:
+                return record
+            time.sleep(0.02)
 
     def all(self, parent: str | None = None) -> list[JobRecord]:
         """The jobs that have no parent, or `parent`'s steps; the newest first."""

@@ -9,6 +9,7 @@ from typing import TextIO
 from amlocal.jobs.record import LOG, PIPELINE_LOG, JobRecord, JobStore
 
 POLL_SECONDS = 0.1
+RUN_SECONDS = 10.0  # how long the address of a run is waited for
 
 
 class Tail:
@@ -76,7 +77,7 @@ def stream(store: JobStore, name: str, web_view: Callable[[JobRecord], str], out
     A pipeline's own log has one line per step; between them stand the steps' logs, each line behind its step's name.
     The processes of a distributed job have a log each, and their lines stand behind their numbers.
     """
-    record = store.get(name)
+    record = store.opened(name, RUN_SECONDS)  # nothing is logged before
     print(f"RunId: {record.name}\nWeb View: {web_view(record)}\n", file=out, flush=True)
     log = PIPELINE_LOG if record.type == "pipeline" else LOG
     title = f"Streaming {log.as_posix()}"

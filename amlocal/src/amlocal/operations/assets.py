@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from amlocal.assets import uris
 from amlocal.assets.store import Assets, Kind
 from amlocal.core.errors import UserError
 from amlocal.core.names import ACTIVE, view_of
@@ -27,7 +28,9 @@ class AssetOperations(Operations, ABC):
     def _register(self, item: Any) -> Any:
         """A version, as its author gives it. Local files are copied into the workspace, as Azure uploads them."""
         spec = {key: value for key, value in item._to_dict().items() if key not in SERVICE}
-        return self._entity(self.assets.create(self._with_files_kept(spec, item, Path(item.base_path or "."))))
+        kept = self._with_files_kept(spec, item, Path(item.base_path or "."))
+        same = item.id is not None and uris.named(item.id) == uris.Named(item.name, str(item.version))
+        return self._entity(self.assets.create(kept, whole=same))
 
     def _on_record(self, item: Any) -> dict[str, Any]:
         """The version that is registered again; empty for a new one."""
@@ -43,7 +46,7 @@ class AssetOperations(Operations, ABC):
         with not_missing():
             return self._entity(self.assets.get(name, version, label))
 
-    def list(self, name: str | None = None, *, list_view_type: str = ACTIVE, **_: Any) -> Iterator[Any]:
+    def list(self, name: str | None = None, *, list_view_type: Any = ACTIVE, **_: Any) -> Iterator[Any]:
         for spec in self.describe_all(name, list_view_type):
             yield self._entity(spec)
 
@@ -59,7 +62,7 @@ class AssetOperations(Operations, ABC):
     def describe(self, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
         return with_id(self.assets.get(name, version, label))
 
-    def describe_all(self, name: str | None = None, list_view_type: str = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
+    def describe_all(self, name: str | None = None, list_view_type: Any = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
         """The latest version of everything, or every version of `name`; the latest first."""
         view = view_of(list_view_type)
         return [with_id(spec) for spec in (self.assets.versions(name, view) if name else self.assets.latest(view))]
@@ -73,6 +76,7 @@ class AssetOperations(Operations, ABC):
 
     def _entity(self, spec: dict[str, Any]) -> Any:
         made = entity(self.kind, spec)
+        made._id = with_id(spec)["id"]
         if spec.get("properties"):  # which no file may have
             made.properties = dict(spec["properties"])
         return made

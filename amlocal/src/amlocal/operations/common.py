@@ -2,20 +2,107 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any
+from types import FunctionType, NoneType, UnionType
+from typing import Any, ClassVar, get_args, get_origin
 
 from amlocal.core.errors import NotEmulated, NotFound, UserError
 
+# The methods whose first argument is one of azure-ai-ml's entities.
+CHANGES = ("create_or_update", "begin_create_or_update", "begin_create", "begin_update", "validate")
+NAMES = ("name", "endpoint_name")
+
 
 class Operations:
-    """Base of the operations: what MLClient's have and ours have not is refused in one line."""
+    """Base of the operations: what MLClient's have and ours have not is refused in one line, and so is what is given
+    to a method in the place of something else.
+
+    takes: the classes of `azure.ai.ml.entities` that the methods in `CHANGES` take.
+    """
+
+    takes: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, method in list(vars(cls).items()):
+            if isinstance(method, FunctionType) and not name.startswith("_"):
+                setattr(cls, name, _with_arguments_checked(method))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         kind = type(self).__name__.removesuffix("Operations")
         raise NotEmulated(f"{kind} operations: {name} is not emulated on this machine")
+
+
+def _with_arguments_checked(method: FunctionType) -> Any:
+    """The method, which raises UserError for an argument of another type than it is annotated with.
+
+    For a name it is ResourceNotFoundError, as for every other name that nothing has.
+    """
+
+    @wraps(method)
+    def checked_first(self: Any, *args: Any, **kwargs: Any) -> Any:
+        called = f"{type(self).__name__.removesuffix('Operations')} operations: {method.__name__}"
+        parameters = _parameters(method)
+        given = {**dict(zip(list(parameters)[1:], args, strict=False)), **kwargs}
+        for name, value in given.items():
+            if name in parameters and not _fits(parameters[name], value):
+                told = f"{called}: {name} must be {_words(parameters[name])}, not {_told(value)}"
+                raise missing(NotFound(told)) if name in NAMES else UserError(told)
+            if name in NAMES and value == "":
+                raise missing(NotFound(f"{called}: {name} is empty; give a name"))
+        if method.__name__ in CHANGES and given:
+            _refuse_others(self.takes, called, next(iter(given.values())))
+        return method(self, *args, **kwargs)
+
+    return checked_first
+
+
+def _refuse_others(takes: tuple[str, ...], called: str, thing: Any) -> None:
+    if not takes:
+        return
+    from azure.ai.ml import entities
+
+    functions = isinstance(thing, FunctionType) and "Component" in takes  # `@dsl.pipeline` and the like
+    if not functions and not isinstance(thing, tuple(getattr(entities, each) for each in takes)):
+        raise UserError(f"{called} takes azure-ai-ml's {' or '.join(takes)}, not {_told(thing)}")
+
+
+@cache
+def _parameters(method: FunctionType) -> dict[str, Parameter]:
+    return dict(signature(method).parameters)
+
+
+def _types(parameter: Parameter) -> tuple[Any, ...]:
+    """The types that a parameter is annotated with."""
+    hint = parameter.annotation
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+
+
+def _fits(parameter: Parameter, value: Any) -> bool:
+    if parameter.kind is Parameter.VAR_KEYWORD:
+        return True
+    types = tuple(get_origin(each) or each for each in _types(parameter))
+    if not all(isinstance(each, type) and each not in (Any, Parameter.empty) for each in types):
+        return True
+    number = parameter.name == "version" and isinstance(value, int)  # of a version that looks like one
+    return isinstance(value, types) or value is parameter.default or number
+
+
+def _words(parameter: Parameter) -> str:
+    known = {str: "a text", int: "a whole number", bool: "True or False", dict: "a dictionary", Path: "a path"}
+    types = [get_origin(each) or each for each in _types(parameter)]
+    return " or ".join(known.get(each, each.__name__) for each in types if each is not NoneType)
+
+
+def _told(value: Any) -> str:
+    if value is None or isinstance(value, (str, int, float)):
+        return repr(value)
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
 
 
 class Poller:
@@ -86,8 +173,8 @@ def checked(kind: str, name: str, spec: dict[str, Any]) -> Any:
 
 def one_line(error: Exception) -> str:
     """What is wrong, without the report in JSON and the advice for authors of files that azure-ai-ml puts around it."""
-    from amlocal.specs.load import problems
+    from amlocal.specs.load import message_of, problems
 
     each = dict.fromkeys(f"{field}: {said}" for field, said in problems(error))
-    text = "; ".join(each) or str(getattr(error, "message", None) or error)
-    return " ".join(text.split()).partition(" Visit this link")[0]
+    text = " ".join("; ".join(each).split()) or message_of(error)
+    return text.partition(" Visit this link")[0]

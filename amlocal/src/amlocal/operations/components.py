@@ -14,6 +14,7 @@ class ComponentOperations(AssetOperations):
     """`client.components`"""
 
     kind = "component"
+    takes = ("Component",)
 
     def create_or_update(
         self, component: Any, version: str | None = None, *, skip_validation: bool = False, **_: Any

@@ -44,6 +44,8 @@ def _as_a_file(spec: Mapping[str, Any]) -> dict[str, Any]:
 class ComputeOperations(Operations):
     """`client.compute`: kept so that specs and scripts mean the same; every job runs on this machine."""
 
+    takes = ("Compute",)
+
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.assets = Assets(workspace, "compute")
@@ -171,6 +173,7 @@ class ComputeOperations(Operations):
         made = entity("compute", _as_a_file(spec))
         if _password_is_gone(spec):
             made.ssh_settings.admin_password = None
+        made._id = f"azureml:{spec['name']}"
         made._provisioning_state = spec.get("provisioning_state")
         if "state" in spec:
             made._state = spec["state"]

@@ -5,7 +5,8 @@ from typing import Any
 
 from amlocal.assets import mltable, uris
 from amlocal.assets.uploads import keep
-from amlocal.operations.assets import AssetOperations, with_id
+from amlocal.core.errors import UserError
+from amlocal.operations.assets import AssetOperations
 from amlocal.operations.common import told_at_path
 
 
@@ -13,31 +14,34 @@ class DataOperations(AssetOperations):
     """`client.data`"""
 
     kind = "data"
+    takes = ("Data",)
 
     def create_or_update(self, data: Any, **_: Any) -> Any:
         return self._register(data)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
         made = super()._entity(spec)
-        made._id = with_id(spec)["id"]  # a program may hand it to a job, where its name and version would do
+        made._path = spec["path"]  # as it is kept: azure-ai-ml makes a local path of what has no host
         return made
 
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
+        if not item.path:
+            raise UserError(f'data "{item.name}": path: required; a file, a folder or an address')
         with told_at_path("data", item):
-            return {**spec, "path": self._path(str(item.path), base, item.type, self._on_record(item).get("path"))}
+            known = self._on_record(item).get("path")
+            return {**spec, "path": self._path(uris.written(str(item.path), base), base, item.type, known)}
 
     def _path(self, path: str, base: Path, kind: str, known: Any) -> str:
         """What the asset points at: an address as it is, a local file or folder as the workspace's copy of it."""
-        if uris.SHORT.fullmatch(path) and not (base / path).exists():
-            path = f"azureml:{path}"
         if path.startswith(uris.REMOTE):
             return path
         if stored := uris.DatastorePath.parse(path):  # as in Azure, what is to lie there may come later
             stored.place(self.workspace)
             return path
         found = uris.locate(self.workspace, path, base, kind)
-        if path.startswith(("azureml:", "runs:")) or isinstance(found, str):
-            return path
-        if kind == "mltable":
+        uris.refuse_misfit(found, kind)
+        if kind == "mltable" and isinstance(found, Path):
             mltable.check(found)
+        if isinstance(found, str) or path.startswith(uris.ELSEWHERE):
+            return path
         return str(keep(self.workspace, found, known))

@@ -16,6 +16,8 @@ NEVER_KEPT = ("$schema", "credentials", "id")
 class DatastoreOperations(Operations):
     """`client.datastores`"""
 
+    takes = ("Datastore",)
+
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.assets = Assets(workspace, "datastore")
@@ -81,4 +83,6 @@ class DatastoreOperations(Operations):
         }
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        return entity("datastore", spec)
+        made = entity("datastore", spec)
+        made._id = f"azureml:{spec['name']}"
+        return made

@@ -11,6 +11,7 @@ class EnvironmentOperations(AssetOperations):
     """`client.environments`"""
 
     kind = "environment"
+    takes = ("Environment",)
 
     def create_or_update(self, environment: Any, **_: Any) -> Any:
         return self._register(environment)

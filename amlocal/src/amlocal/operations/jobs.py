@@ -3,8 +3,9 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from amlocal.core.files import copy_into, disk_errors
 from amlocal.core.names import ACTIVE, in_view, refuse_changes, texts, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobRecord, JobStore
+from amlocal.jobs.stream import RUN_SECONDS
 from amlocal.operations.common import Operations, Poller, entity, not_missing
 
+READY_SECONDS = 5.0  # of which it takes a tenth, unless the workspace is new
 MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
 # What of a job may change once it was submitted.
@@ -35,6 +38,8 @@ class ValidationResult:
 
 class JobOperations(Operations):
     """`client.jobs`"""
+
+    takes = ("Job",)
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -75,7 +80,9 @@ class JobOperations(Operations):
             changed = {"display_name": job.display_name, "description": job.description, "tags": job.tags}
             return self.update(job.name, **{key: value for key, value in changed.items() if value is not None})
         runner, self._runner = self._runner, None
-        return self._entity(submit(job, self.workspace, runner))
+        record = submit(job, self.workspace, runner)
+        # One that was ready begins the run at once; the address of its page is among what is printed next.
+        return self._entity(self.store.opened(record.name, READY_SECONDS) if runner else record)
 
     def update(
         self,
@@ -310,6 +317,8 @@ class JobOperations(Operations):
             **(getattr(job, "services", None) or {}),
             **{name: JobService(**fields) for name, fields in ours.items()},
         }
+        if not (record.run_id or record.final or record.parent):
+            job.services["Studio"] = _page()(lambda: self.web_view(self.store.opened(record.name, RUN_SECONDS)))
         job._creation_context = created(record.creation_context)
         for name, output in record.outputs.items():
             if name in (getattr(job, "outputs", None) or {}):
@@ -335,6 +344,31 @@ class JobOperations(Operations):
     def _services(self, record: JobRecord) -> dict[str, dict[str, str]]:
         addresses = {"Studio": self.web_view(record), "Tracking": self.workspace.shown_uri}
         return {name: {"endpoint": address, "type": name} for name, address in addresses.items()}
+
+
+@cache
+def _page() -> Any:
+    from azure.ai.ml.entities._job.job_service import JobService
+
+    class Page(JobService):
+        """A job's page, whose address is asked for when it is wanted: there is none before the job has its run."""
+
+        def __init__(self, address: Callable[[], str]) -> None:
+            self._address = address
+            super().__init__(type="Studio")  # type: ignore[arg-type]  # as Azure answers it
+
+        @property
+        def endpoint(self) -> str | None:
+            return self._address()
+
+        @endpoint.setter
+        def endpoint(self, value: str | None) -> None:
+            """It is the job's to say."""
+
+        def __getitem__(self, key: str) -> Any:
+            return getattr(self, key)
+
+    return Page
 
 
 def created(context: Mapping[str, str]) -> Any:

@@ -16,6 +16,8 @@ from amlocal.operations.common import Operations, not_missing, told_at_path
 class ModelOperations(Operations):
     """`client.models`: MLflow's registry"""
 
+    takes = ("Model",)
+
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 
@@ -34,13 +36,17 @@ class ModelOperations(Operations):
             "stage": getattr(model, "stage", None),
             "properties": dict(model.properties or {}),
         }
-        if model.id:
+        if model.id and uris.named(model.id) == uris.Named(model.name, str(model.version)):
             now = self.describe(model.name, model.version)
             changed = {key: spec[key] for key in models.MUTABLE if spec[key] is not None}
             return self._entity(self.revise(model.name, {**now, **changed}, model.version))
+        if not model.path:
+            raise UserError(f"model \"{model.name}\": path: required; a file, a folder, a job's output or a run's")
+        base = Path(model.base_path or ".")
+        path = uris.written(str(model.path), base)
         with told_at_path("model", model):
-            source = uris.resolve(self.workspace, str(model.path), Path(model.base_path or "."), model.type)
-        run_id, called = self._origin(str(model.path))
+            source = uris.resolve(self.workspace, path, base, model.type)
+        run_id, called = self._origin(path)
         return self._entity(models.create(self.workspace, spec, source, run_id, called))
 
     def get(self, name: str, version: str | None = None, label: str | None = None) -> Any:
@@ -48,7 +54,7 @@ class ModelOperations(Operations):
             return self._entity(self.describe(name, version, label))
 
     def list(
-        self, name: str | None = None, stage: str | None = None, *, list_view_type: str = ACTIVE, **_: Any
+        self, name: str | None = None, stage: str | None = None, *, list_view_type: Any = ACTIVE, **_: Any
     ) -> Iterator[Any]:
         for spec in self.describe_all(name, list_view_type):
             if stage is None or spec["stage"] == stage:
@@ -72,7 +78,7 @@ class ModelOperations(Operations):
 
         return models.describe(self.workspace, models.get(self.workspace, name, version, label))
 
-    def describe_all(self, name: str | None = None, list_view_type: str = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
+    def describe_all(self, name: str | None = None, list_view_type: Any = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
         """The latest version of every model, or every version of `name`; the latest first."""
         from amlocal.assets import models
 
@@ -119,12 +125,11 @@ class ModelOperations(Operations):
         model = Model(
             name=spec["name"],
             version=spec["version"],
-            path=spec["path"],
             type=spec["type"],
             description=spec["description"],
             tags=spec["tags"],
             stage=spec["stage"],
             properties=spec["properties"],
         )
-        model._id = spec["id"]
+        model._id, model._path = spec["id"], spec["path"]  # azure-ai-ml makes a local path of what has no host
         return model

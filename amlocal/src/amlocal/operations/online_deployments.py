@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from amlocal.assets import uris
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.processes import end, find
 from amlocal.core.workspace import Workspace
@@ -31,6 +32,8 @@ TOO_MANY_DEATHS = 2
 class OnlineDeploymentOperations(Operations):
     """`client.online_deployments`"""
 
+    takes = ("OnlineDeployment",)
+
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.store = EndpointStore(workspace)
@@ -44,6 +47,8 @@ class OnlineDeploymentOperations(Operations):
         from amlocal.endpoints.plan import check_name, resolve
 
         name = check_name("deployment", deployment.name)
+        if deployment.endpoint_name:  # or an endpoint's id
+            deployment.endpoint_name = uris.name_in(str(deployment.endpoint_name))
         endpoint = self.store.get(check_name("endpoint", deployment.endpoint_name))
         before = endpoint.deployments.get(name)
         if before is None and len(endpoint.deployments) >= MOST_DEPLOYMENTS:
@@ -118,6 +123,7 @@ class OnlineDeploymentOperations(Operations):
             raise missing(error) from error
         made = entity("online-deployment", deployment.spec)
         made._provisioning_state = deployment.state
+        made._id = f"azureml:{endpoint_name}:{name}"
         return made
 
     def list(self, endpoint_name: str, *, local: bool = False) -> Iterator[Any]:
@@ -202,15 +208,24 @@ def _deployment_spec(deployment: Any) -> dict[str, Any]:
     spec = deployment._to_dict()
     base = Path(deployment.base_path or ".")
     spec.pop("$schema", None)
-    if isinstance(deployment.model, str):
-        spec["model"] = f"azureml:{deployment.model.removeprefix('azureml:')}"
-    elif deployment.model is not None:
-        spec["model"] = {"path": str(deployment.model.path), "type": deployment.model.type}
-    if isinstance(deployment.environment, str):
-        spec["environment"] = f"azureml:{deployment.environment.removeprefix('azureml:')}"
+    model, environment = deployment.model, deployment.environment
+    if reference := _registered(model):
+        spec["model"] = reference
+    elif model is not None:
+        spec["model"] = {"path": uris.written(str(model.path), base), "type": model.type}
+    if reference := _registered(environment):
+        spec["environment"] = reference
+    elif environment is not None and environment.build:
+        spec["environment"]["build"]["path"] = str((base / environment.build.path).resolve())
     if code := spec.get("code_configuration", {}).get("code"):
         spec["code_configuration"]["code"] = str((base / code).resolve())
     return spec
+
+
+def _registered(asset: Any) -> str | None:
+    """The reference to an asset of the workspace, given by it or as the asset itself; None for one that is not."""
+    reference = asset if isinstance(asset, str) else getattr(asset, "id", None)
+    return f"azureml:{reference.removeprefix('azureml:')}" if reference else None
 
 
 def _one_line(text: str) -> str:

@@ -36,6 +36,8 @@ TOO_MANY_DEATHS = 2
 class OnlineEndpointOperations(Operations):
     """`client.online_endpoints`"""
 
+    takes = ("OnlineEndpoint",)
+
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.store = EndpointStore(workspace)
@@ -278,7 +280,9 @@ class OnlineEndpointOperations(Operations):
             "kind",
         )
         more = ("scoring_uri", "openapi_uri", "provisioning_state", "public_network_access")
-        return ManagedOnlineEndpoint(**{key: told[key] for key in (*wanted, *more)})
+        made = ManagedOnlineEndpoint(**{key: told[key] for key in (*wanted, *more)})
+        made._id = told["id"]
+        return made
 
 
 def _spec(entity: Any, traffic: dict[str, int], mirror: dict[str, int]) -> dict[str, Any]:

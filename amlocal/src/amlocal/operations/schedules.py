@@ -28,6 +28,8 @@ def utc_now() -> datetime:
 class ScheduleOperations(Operations):
     """`client.schedules`. now: the clock."""
 
+    takes = ("Schedule",)
+
     def __init__(self, workspace: Workspace, now: Callable[[], datetime] = utc_now) -> None:
         self.workspace, self.now = workspace, now
         self.store = Schedules(workspace)
@@ -60,7 +62,7 @@ class ScheduleOperations(Operations):
         with not_missing():
             return self._entity(self.store.get(name))
 
-    def list(self, *, list_view_type: str = ENABLED, **_: Any) -> Iterator[Any]:
+    def list(self, *, list_view_type: Any = ENABLED, **_: Any) -> Iterator[Any]:
         for schedule in self._listed(list_view_type):
             yield self._entity(schedule)
 
@@ -95,7 +97,7 @@ class ScheduleOperations(Operations):
     def describe(self, name: str) -> dict[str, Any]:
         return self._describe(self.store.get(name))
 
-    def describe_all(self, list_view_type: str = ENABLED, **_: Any) -> Sequence[dict[str, Any]]:
+    def describe_all(self, list_view_type: Any = ENABLED, **_: Any) -> Sequence[dict[str, Any]]:
         return [self._describe(schedule) for schedule in self._listed(list_view_type)]
 
     def revise(self, name: str, wanted: Mapping[str, Any], **_: Any) -> dict[str, Any]:
@@ -193,6 +195,7 @@ class ScheduleOperations(Operations):
             job._kept_as = (schedule.name, job._to_dict())
             made.create_job = job
         made._is_enabled = schedule.is_enabled
+        made._id = f"azureml:{schedule.name}"
         made._provisioning_state = "Succeeded"
         return made
 

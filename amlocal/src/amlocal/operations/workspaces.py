@@ -26,6 +26,8 @@ WRITTEN = re.compile(
 class WorkspaceOperations(Operations):
     """`client.workspaces`"""
 
+    takes = ("Workspace",)
+
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 

@@ -127,11 +127,16 @@ def _explain(kind: str, path: Path, document: dict[str, Any], error: Exception) 
         error = error.__context__  # type: ignore[assignment]
     found = list(problems(error))
     if not found:
-        first = re.sub(r"\s+", " ", str(getattr(error, "message", None) or error)).strip()
-        return f"{relative(path)}: {first or type(error).__name__}"
+        return f"{relative(path)}: {message_of(error) or type(error).__name__}"
     field, message = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return f"{at(path, field)}: {_remedy(kind, field, message, document)}{more}"
+
+
+def message_of(error: Exception) -> str:
+    """What the SDK says, in one line, about what its schemas do not."""
+    said = " ".join(str(getattr(error, "message", None) or error).split())
+    return re.sub(r"\b(?:Unknown|Unsupported) (\w+) type: None\b", r"type: required, the kind of \1", said)
 
 
 def problems(error: Exception) -> Iterator[tuple[str, str]]:

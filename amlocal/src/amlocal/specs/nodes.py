@@ -9,7 +9,7 @@ from amlocal.core.workspace import Workspace
 from amlocal.specs.expressions import references
 from amlocal.specs.literals import suggestion
 from amlocal.specs.load import at
-from amlocal.specs.placed import ANONYMOUS, Faults, Placed, called, source_of, typed
+from amlocal.specs.placed import ANONYMOUS, Faults, Placed, called, flat, source_of, typed
 from amlocal.specs.plan import Binding, Output, Step
 from amlocal.specs.settings import distribution_of, environment_of
 
@@ -81,7 +81,7 @@ class Node(Placed):
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        return self.component.inputs
+        return flat(self.component.inputs)
 
     @property
     def outputs(self) -> Mapping[str, Any]:
@@ -114,7 +114,7 @@ class Node(Placed):
         component, node = self.component, self.node
         before = len(faults.each)
         inputs: dict[str, Binding] = {}
-        for name, declared in component.inputs.items():
+        for name, declared in self.inputs.items():
             with faults.gathering():
                 inputs[name] = self.binding(name, declared, given)
         code, environment, distribution, settings = None, None, None, None

@@ -75,7 +75,8 @@ def parallel_of(node: Node) -> Parallel:
     except ValueError as error:
         raise node.error("task.program_arguments", f"not a command line: {error}") from error
     data = whole(node.own("input_data"))
-    if data is None or len(data.parts) != 2 or data.parts[1] not in node.inputs:
+    group, name = (data.parts[0], ".".join(data.parts[1:])) if data else ("", "")
+    if group != "inputs" or name not in node.inputs:
         raise node.error("input_data", f"{node.own('input_data')}: write ${{{{inputs.NAME}}}}, the data to be divided")
     append = whole(task.append_row_to)
     if task.append_row_to and (append is None or append.parts[-1] not in node.outputs):
@@ -95,7 +96,7 @@ def parallel_of(node: Node) -> Parallel:
     return Parallel(
         entry_script=task.entry_script,
         arguments=task.program_arguments or "",
-        input=data.parts[1],
+        input=name,
         append_row_to=append.parts[-1] if append else None,
         settings={key: value for key, value in settings.items() if value is not None},
     )

@@ -69,14 +69,31 @@ def type_of(data: Any) -> str | None:
     return None if isinstance(data, str) else getattr(data, "type", None)
 
 
+def flat(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Inputs by their names, those of a group by `group.name`.
+
+    azure-ai-ml puts them within each other: of what a file calls `group.a`, and of a class that is marked `@group`.
+    """
+    found: dict[str, Any] = {}
+    for name, value in (inputs or {}).items():
+        data = getattr(value, "_data", value)
+        if hasattr(type(data), "flatten"):  # a GroupInput, which declares, or a _GroupAttrDict, which gives
+            members = data if isinstance(data, dict) else data.values
+            found |= {f"{name}.{member}": each for member, each in flat(members).items()}
+        else:
+            found[name] = value
+    return found
+
+
 def written_inputs(node: Any, known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The inputs of a node as its file gives them, known to the component or not."""
     # azure-ai-ml drops what the component does not know; it is still among what the user wrote
+    given = flat(node.inputs)
     for name in getattr(node, "_job_inputs", None) or {}:
-        if name not in known and name not in node.inputs:
+        if not any(each == name or each.startswith(f"{name}.") for each in (*known, *given)):
             yield name, None
-    for name in node.inputs:
-        yield name, data_of(node.inputs[name])
+    for name, value in given.items():
+        yield name, data_of(value)
 
 
 def declared_type(declared: Any) -> str | None:
@@ -105,9 +122,6 @@ class Placed:
 
     def path(self, name: str, uri: str, kind: str) -> str:
         """Where an input lies: a path on this disk, or an address that is fetched when the step runs."""
-        if uris.SHORT.fullmatch(str(uri)) and not Path(self.base, uri).exists():
-            # azure-ai-ml, reading a file, takes away an asset's "azureml:".
-            uri = f"azureml:{uri}"
         try:
             # only a parallel step reads an MLTable itself; for others, as on Azure, it is a folder
             path = uris.locate(self.workspace, str(uri), self.base, "uri_folder" if kind == "mltable" else kind)
@@ -146,10 +160,8 @@ class Placed:
 
 
 def component_of(reference: str, workspace: Workspace) -> Any:
-    """A component of the workspace, by `azureml:name:version` or `azureml:name@latest`. Raises UserError."""
-    named = uris.named(reference) or uris.named(f"azureml:{reference}")
-    if not named:
-        raise UserError(f"{reference}: not understood; use azureml:NAME:VERSION or a file")
+    """A component of the workspace, by any reference to one. Raises UserError."""
+    named = uris.named_as("component", reference)
     spec = Assets(workspace, "component").get(named.name, named.version, named.label)
     return revive("component", {key: value for key, value in spec.items() if key != "creation_context"})
 

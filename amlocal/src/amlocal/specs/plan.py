@@ -8,7 +8,8 @@ from amlocal.core.records import as_record
 
 FOLDER_TYPES = ("uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model")
 FILE_TYPES = ("uri_file",)
-DATA_TYPES = FOLDER_TYPES + FILE_TYPES
+ANY_TYPES = ("path",)  # azure-ai-ml's LegacyAssetTypes: a file or a folder
+DATA_TYPES = FOLDER_TYPES + FILE_TYPES + ANY_TYPES
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from amlocal.specs.placed import (
     component_of,
     data_of,
     declared_type,
+    flat,
     reference_of,
     source_of,
     type_of,
@@ -65,10 +66,10 @@ def _single(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
         component = component_of(component, workspace)
     node = kind(job, "", "", source, base, workspace, component)
     given: dict[str, Binding] = {}
-    for name, data in written_inputs(job, component.inputs):
+    for name, data in written_inputs(job, node.inputs):
         with faults.gathering():
-            if name not in component.inputs:
-                faults.unknown_input(name, node, component.inputs, node.called)
+            if name not in node.inputs:
+                faults.unknown_input(name, node, node.inputs, node.called)
                 continue
             reference = reference_of(data)
             given[name] = BROKEN
@@ -88,7 +89,7 @@ def _pipeline(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
     level = Level(job, "", source_of(job), Path(job.base_path or "."), workspace, faults)
     if not level.children and not faults.each:
         raise level.error("jobs", "a pipeline without steps; add at least one")
-    for name, value in job.inputs.items():
+    for name, value in flat(job.inputs).items():
         level.given[name] = BROKEN
         with faults.gathering():
             level.given[name] = level.literal_or_path(name, data_of(value))
@@ -177,7 +178,7 @@ class Level(Placed):
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        return self.pipeline.inputs
+        return flat(self.pipeline.inputs)
 
     @property
     def outputs(self) -> Mapping[str, Any]:
@@ -255,11 +256,12 @@ class Level(Placed):
         match reference.parts:
             case ("parent", "inputs", *rest):
                 source = ".".join(rest)
-                if source not in self.pipeline.inputs:
-                    known = suggestion(source, self.pipeline.inputs)
+                if source not in self.inputs:
+                    known = suggestion(source, self.inputs)
                     raise place.error(field, f'{reference}: the pipeline has no input "{source}"{known}')
                 return self.given.get(source, Binding("string"))
-            case ("parent", "jobs", step, ("outputs" | "inputs") as group, source):
+            case ("parent", "jobs", step, ("outputs" | "inputs") as group, *rest) if rest:
+                source = ".".join(rest)
                 child = self.children.get(step)
                 if child is None:
                     if step in self.pipeline.jobs:
@@ -293,7 +295,7 @@ class Level(Placed):
             raise self.error("jobs", f"the inputs are bound to each other in a circle: {path}")
         self.asking.append(asked)
         try:
-            given = self._binding(child.place, name, data_of(child.node.inputs.get(name)))
+            given = self._binding(child.place, name, data_of(flat(child.node.inputs).get(name)))
         finally:
             self.asking.pop()
         return typed(name, child.inputs[name], given, child.place, child.called)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from amlocal.assets import uris
 from amlocal.core.errors import UserError
 from amlocal.specs import distribution as distributed
 from amlocal.specs.load import at, relative
@@ -33,7 +34,9 @@ def environment_of(environment: Any, source: Path) -> dict[str, Any] | None:
     if environment is None:
         return None
     if isinstance(environment, str):
-        return {"reference": environment.removeprefix("azureml:")}
+        return {"reference": _short(environment)}
+    if environment.id:  # one of the workspace's, as `get` gave it
+        return {"reference": _short(environment.id)}
     conda = environment.conda_file
     if isinstance(conda, str):
         raise UserError(f"{at(source, 'environment.conda_file')}: no such file: {conda}")
@@ -48,3 +51,13 @@ def environment_of(environment: Any, source: Path) -> dict[str, Any] | None:
         else None,
         "source": str(relative(source)),
     }
+
+
+def _short(reference: str) -> str:
+    """A reference to an environment without its `azureml:`; an ARM id as NAME:VERSION or NAME@LABEL."""
+    short = reference.removeprefix("azureml:")
+    found = uris.named(f"azureml:{short}")
+    if found is None or found.kind is None:
+        return short
+    named = uris.named_as("environment", reference)
+    return f"{named.name}:{named.version}" if named.version else f"{named.name}@{named.label or 'latest'}"

@@ -9,7 +9,7 @@ from typing import Any
 from amlocal.core.workspace import Workspace
 from amlocal.specs import sampling, termination
 from amlocal.specs.nodes import Node
-from amlocal.specs.placed import ANONYMOUS, Placed, data_of, type_of
+from amlocal.specs.placed import ANONYMOUS, Placed, data_of, flat, type_of
 from amlocal.specs.plan import Binding, Step
 
 SWEEP_TRIALS, SWEEP_CONCURRENT = 1000, 10  # where the file is silent, as far as Azure allows
@@ -75,7 +75,7 @@ def trial_of(job: Any) -> Any:
         **{field: getattr(trial, field, None) for field in TRIAL_FIELDS},
         name=ANONYMOUS,
         base_path=job.base_path,
-        inputs={name: {"type": type_of(data_of(value)) or "string"} for name, value in (job.inputs or {}).items()},
+        inputs={name: {"type": type_of(data_of(value)) or "string"} for name, value in flat(job.inputs).items()},
         outputs={name: {"type": type_of(data_of(value))} for name, value in (job.outputs or {}).items()},
     )
 
