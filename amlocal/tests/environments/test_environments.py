@@ -1,6 +1,7 @@
 """Environments: what a spec asks for, and the Python that a job gets for it. Packages come from a folder of wheels."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for version in ("1.0", "1.5", "2.0"):
         wheel(folder, "base", version)
     wheel(folder, "wants", "1.0", requires=["base<2"])
+    wheel(folder, "likes", "1.0", requires=["base>=1.1"])
     return folder
 
 
@@ -118,17 +120,51 @@ def job(workspace: Workspace) -> Job:
         ("conda-forge::numpy=2.3.1", "numpy==2.3.1.*"),
         ("numpy==1.2", "numpy==1.2"),
         ("numpy=1.19.2=py38h0", "numpy==1.19.2"),
-        ("numpy 1.19.* py38h0", "numpy==1.19"),
+        ("numpy 1.19.* py38h0", "numpy==1.19.*"),
         ("numpy >=1.2,<2", "numpy<2,>=1.2"),
         ("numpy[version='>=1.2']", "numpy>=1.2"),
         ("numpy=1.2|1.3", "numpy"),
         ("pytorch=2.0", "torch==2.0.*"),
         ("azureml=1.0rc1", "azureml==1.0rc1"),
+        ("numpy==1.2.*", "numpy==1.2.*"),
+        ("numpy>=1.2.*", "numpy>=1.2"),
+        ("numpy=*", "numpy"),
+        ("pytorch=*=*cuda*", "torch"),
+        ("pytorch::pytorch=2.1.0=py3.11_cuda12.1_cudnn8.9.2_0", "torch==2.1.0"),
+        ("https://host/channel/linux-64::numpy=1.2", "numpy==1.2.*"),
+        ("python-graphviz", "graphviz"),
+        ("py-opencv=4.6", "opencv-python-headless==4.6.*"),
+        ("tensorflow-gpu==2.4.1", "tensorflow==2.4.1"),
+        ("msgpack-python", "msgpack"),
+        ("typing-extensions", "typing-extensions"),
     ],
 )
 def test_a_package_of_conda_in_the_words_of_pip(item, requirement):
     [package] = of_conda_file({"dependencies": ["python=3.8", "pip=20", item]}).packages
     assert str(package.requirement) == requirement
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "_libgcc_mutex=0.1=main",
+        "readline=8.2=h5eee18b_0",
+        "tk",
+        "openssl=3.0.13",
+        "tzdata=2024a=h04d1e81_0",
+        "ld_impl_linux-64=2.38=h1181459_1",
+        "pytorch-cuda=12.1",
+        "graphviz",
+        "r-base",
+        "mine::nobody-knows-this=1",
+    ],
+)
+def test_a_package_of_conda_is_never_a_stranger_of_that_name_on_pypi(item):
+    wanted = of_conda_file({"dependencies": ["python=3.11.8=h955ad1f_0", item], "name": "base", "prefix": "/opt/conda"})
+    assert wanted.packages == []
+    assert wanted.python == "==3.11.8" and not wanted.other_python
+    [line] = wanted.notices
+    assert line.startswith(f"{re.split('[=]', item.rpartition('::')[2])[0]} is left out: ")
 
 
 @pytest.mark.parametrize(
@@ -184,6 +220,10 @@ def test_indexes_are_handed_on_and_the_rest_of_the_options_is_told():
         ({"dependencies": ["numpy=>1"]}, '"numpy=>1" is not a requirement'),
         ({"dependencies": [{"pip": ["-r requirements.txt"]}]}, '"-r requirements.txt": only this file reaches'),
         ({"dependencies": [{"pip": ["./mine-1.0-py3-none-any.whl"]}]}, "a file of your own does not reach"),
+        ({"dependencies": [{"pip": ["-e ."]}]}, "a file of your own does not reach"),
+        ({"dependencies": [{"pip": ["a @ file:///croot/a/work"]}]}, "a file of your own does not reach"),
+        ({"dependencies": [{"pip": "-r requirements.txt"}]}, '"pip:" is a list of requirements'),
+        ({"dependencies": ["python=>3"]}, '"python=>3" is not a requirement'),
         ({"dependencies": [{"npm": ["left-pad"]}]}, '"npm:" is not understood'),
         ({"dependencies": "numpy"}, "not a conda file"),
     ],
@@ -331,13 +371,14 @@ def test_a_dockerfile_is_read_as_far_as_it_speaks_of_packages(tmp_path):
     (tmp_path / "deps").mkdir()
     (tmp_path / "deps" / "list.txt").write_text("d==1  # why\n-r more.txt\n")
     (tmp_path / "more.txt").write_text("e\n")
-    (tmp_path / "conda.yml").write_text("dependencies: [python=3.8, f=2, {pip: [g]}]\n")
+    (tmp_path / "conda.yml").write_text("dependencies: [python=3.8, pytorch=2, readline, {pip: [g]}]\n")
     wanted = of_build_context(tmp_path, "Dockerfile")
-    assert [str(package.requirement) for package in wanted.packages] == ["a<2,>=1", "b", "d==1", "e", "f==2.*", "g"]
+    assert [str(package.requirement) for package in wanted.packages] == ["a<2,>=1", "b", "d==1", "e", "torch==2.*", "g"]
     assert wanted.options == ["--extra-index-url https://x/simple"]
     assert wanted.layered
-    image, undone = wanted.notices
+    image, readline, undone = wanted.notices
     assert "the image mcr.microsoft.com/azureml/base:latest is not used" in image
+    assert readline.startswith("readline is left out")
     assert undone.endswith("ENV A, apt-get update, apt-get install, pip install c==$VERSION, pip install .")
 
 
@@ -372,13 +413,41 @@ def test_pins_that_are_too_old_for_this_python_give_way_as_little_as_need_be(wor
     environment = conda("old==1.0", "base==1.0")
     assert first.version(environment, "old") == "1.2"
     assert second.version(environment, "base") == "1.0", "what can be had stays as it was asked for"
-    line = "Environment: old==1.0 is not to be had for Python 3.11 with the others; 1.2 is taken"
+    line = "Environment: old==1.0 is not available for Python 3.11 with the others; the nearest, 1.2, is taken"
     assert line in first.log and line in second.log
+
+
+@pytest.mark.parametrize(
+    ("pin", "nearest", "uv"),
+    [
+        ("old==1.0", "1.2", True),  # the lowest from the pin on that has a wheel, not the newest
+        ("old~=1.0.0", "1.2", True),
+        ("old>=1.0,<1.2", "1.2", True),
+        ("old<1.2", "1.2", True),
+        ("old==9.9", "2.0", True),  # nothing from the pin on: the highest below it
+        ("old==1.0", "1.2", False),
+        ("old==9.9", "2.0", False),
+    ],
+)
+def test_the_nearest_version_is_the_lowest_from_the_pin_on(job, conda, monkeypatch, pin, nearest, uv):
+    if not uv:
+        monkeypatch.setattr(installer, "_find_uv", lambda: None)
+    assert job.version(conda(pin), "old") == nearest
+    assert f"the nearest, {nearest}, is taken" in job.log
+
+
+def test_pins_that_exclude_each_other_move_to_the_nearest_versions_that_fit(job, conda):
+    assert job.version(conda("likes==1.0", "base==1.0"), "base") == "1.5", "2.0 would fit, and is further"
+    assert "base==1.0 is not available for Python 3.11 with the others; the nearest, 1.5, is taken" in job.log
+
+
+def test_what_is_not_pinned_stays_the_newest_while_a_pin_moves(job, conda):
+    assert job.version(conda("old==1.0", "base"), "base") == "2.0"
 
 
 def test_what_excludes_each_other_is_loosened_too(job, conda):
     assert job.version(conda("wants==1.0", "base==2.0"), "base") == "1.5"
-    assert "base==2.0 is not to be had" in job.log
+    assert "base==2.0 is not available" in job.log
 
 
 def test_an_environment_for_this_very_python_is_taken_at_its_word(job, conda):
@@ -390,7 +459,7 @@ def test_an_environment_for_this_very_python_is_taken_at_its_word(job, conda):
 def test_what_only_conda_or_azure_has_is_left_out(job, conda):
     environment = conda("base==1.0", "azureml-gone==1", packages=["cudatoolkit=11.1"], python="3.11")
     assert job.version(environment, "base") == "1.0"
-    assert "cudatoolkit==11.1.* is left out" in job.log
+    assert "cudatoolkit is left out" in job.log
     assert "azureml-gone==1 is left out" in job.log
 
 
