@@ -4,7 +4,7 @@ wanted.py, dockerfile.py   what the spec asks for, in pip's words
 satisfied.py               whether this Python has it
 build.py, installer.py     else: a virtual environment with it, made by uv or pip, shared by all who want the same
 overlay.py                 the job's own prefix over either, in which it may install what it likes
-server.py                  MLflow over HTTP for a job whose MLflow is not ours
+server.py                  MLflow over HTTP for a job whose MLflow may not open our database
 """
 
 import os
@@ -32,8 +32,9 @@ from amlocal.environments.satisfied import unsatisfied
 from amlocal.environments.wanted import Package, Wanted, of_conda_file
 
 MLFLOW = ("mlflow", "mlflow-skinny", "mlflow-tracing")
+DATABASE = ("sqlalchemy", "alembic")  # without which MLflow does not know what a database is
 INSTALLS = re.compile(r"\b(?:pip[\d.]*|conda|mamba)\s+(?:env\s+)?(?:install|update|create)\b[^;&|\n]*")
-MAY_BRING_MLFLOW = re.compile(r"mlflow|\s-r\b|\s--requirement|\s-f\b|\s--file")
+MAY_BRING_MLFLOW = re.compile(r"mlflow|\s-r\b|\s--requirement|\s-f\b|\s--file|\s\.{1,2}(?:[/\s\[]|$)")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def prepare(
     path = [scripts(own), scripts(base) if base else Path(sys.executable).parent, os.environ.get("PATH", "")]
     # A pip told to install for the user, as some sites do for everybody, would refuse to work in here.
     variables = {"PATH": os.pathsep.join(map(str, path)), "VIRTUAL_ENV": str(own), "PIP_USER": "0"}
-    if workspace.tracking_uri.startswith("sqlite:") and _other_mlflow(base, command):
+    if workspace.tracking_uri.startswith("sqlite:") and _needs_server(base, command):
         variables["MLFLOW_TRACKING_URI"] = server.ensure(workspace)
         spared = (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1")
         variables["NO_PROXY"] = variables["no_proxy"] = ",".join(filter(None, spared))
@@ -165,15 +166,25 @@ def _registered(reference: str, workspace: Workspace) -> dict[str, Any]:
         raise UserError(f"environment: {error}") from error
 
 
-def _other_mlflow(base: Path | None, command: str) -> bool:
-    """Whether the job may come with an MLflow that must not open our database: its environment's or its own."""
-    if base:
-        ours = metadata.version("mlflow")
-        there = [str(packages_of(base))]
-        versions = {found.version for name in MLFLOW for found in metadata.distributions(name=name, path=there)}
-        if versions - {ours}:
-            return True
+def _needs_server(base: Path | None, command: str) -> bool:
+    """Whether the job's MLflow, its environment's or one that it installs itself, may not open our database.
+
+    Only a full MLflow of our version may: another one has another layout, and mlflow-skinny, which azureml-mlflow
+    brings, has no store but an HTTP one, whatever its version.
+    """
+    if base and not _opens_our_database(packages_of(base)):
+        return True
     return any(MAY_BRING_MLFLOW.search(install[0]) for install in INSTALLS.finditer(command))
+
+
+def _opens_our_database(place: Path) -> bool:
+    def version(name: str) -> str | None:
+        return next((found.version for found in metadata.distributions(name=name, path=[str(place)])), None)
+
+    there = {version(name) for name in MLFLOW} - {None}
+    if not there:
+        return True  # it has none, or over an image this Python's
+    return there == {version("mlflow")} == {metadata.version("mlflow")} and all(map(version, DATABASE))
 
 
 def _ours() -> str:
