@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from amlocal import environments
 from amlocal.assets.store import Assets
@@ -250,10 +251,11 @@ def test_a_registered_environment_is_what_it_was_registered_as(workspace, conda,
     ("environment", "line"),
     [
         (
-            {"reference": "AzureML-sklearn-1.5@latest"},
-            "azureml:AzureML-sklearn-1.5@latest is Azure's own and not known here",
+            {"reference": "AzureML-nobody-knows@latest"},
+            "what is in it is not known here: this Python",
         ),
-        ({"reference": "//registries/azureml/environments/sklearn-1.5/labels/latest"}, "is Azure's own"),
+        ({"reference": "//registries/azureml/environments/nobody/labels/latest"}, "is not known here: this Python"),
+        ({"reference": "//registries/mine/environments/sklearn-1.5/versions/1"}, "registry, which exist in Azure only"),
         ({"image": "python:3.8"}, "the image python:3.8 is not used: this Python"),
         ({"conda_file": {"dependencies": ["python=3.8", "numpy"]}}, "it asks for Python 3.8; this Python"),
     ],
@@ -266,35 +268,80 @@ def test_where_this_python_stands_for_something_the_log_says_so_in_one_line(job,
     assert environments.problem(environment, job.workspace) is None
 
 
+# -- Azure's own
+
+
+@pytest.mark.parametrize("name", curated.published())
+def test_each_curated_environment_is_a_list_of_requirements(name):
+    about = curated.published()[name]
+    wanted = curated.of_name(f"//registries/azureml/environments/{name}/labels/latest", "this Python")
+    assert [str(package.requirement) for package in wanted.packages] == [str(Requirement(p)) for p in about.packages]
+    assert wanted.python == f"=={about.python}" and not wanted.layered
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", about.date)
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "python"),
+    [
+        ("//registries/azureml/environments/sklearn-1.5/labels/latest", "scikit-learn~=1.5.0", "==3.10"),
+        ("//registries/azureml/environments/sklearn-1.5/versions/33", "scikit-learn~=1.5.0", "==3.10"),
+        ("AzureML-sklearn-1.0-ubuntu20.04-py38-cpu@latest", "scikit-learn~=1.0.0", "==3.8"),
+        ("azureml-lightgbm-3.3", "lightgbm~=3.3.5", "==3.10"),
+        ("AzureML-ACPT-pytorch-1.13-py38-cuda11.7-gpu:10", "torch~=1.13.1", "==3.8"),
+        ("//registries/azureml/environments/acpt-pytorch-2.2-cuda12.1/labels/latest", "torch~=2.2.0", "==3.10"),
+        ("//registries/azureml/environments/tensorflow-2.16-cuda12/versions/9", "tensorflow==2.16.2", "==3.10"),
+        # not in the table: the version that the name tells, with what the nearest one has
+        ("AzureML-sklearn-0.24-ubuntu18.04-py37-cpu", "scikit-learn==0.24.*", "==3.7"),
+        ("//registries/azureml/environments/pytorch-2.2/labels/latest", "torch==2.2.*", "==3.10"),
+        ("AzureML-tensorflow-2.4-ubuntu18.04-py37-cuda11-gpu@latest", "tensorflow==2.4.*", "==3.7"),
+        ("AzureML-lightgbm-3.2-ubuntu18.04-py37-cpu", "lightgbm==3.2.*", "==3.7"),
+    ],
+)
+def test_a_curated_name_stands_for_its_packages(name, package, python):
+    wanted = curated.of_name(name, "this Python")
+    told = [str(each.requirement) for each in wanted.packages]
+    assert package in told and wanted.python == python
+    assert any(each.startswith("mlflow-skinny==2.") for each in told), "which Azure's tracking server understands"
+
+
+def test_an_unknown_curated_name_is_like_the_next_one_of_its_framework():
+    wanted = curated.of_name("AzureML-sklearn-0.24-ubuntu18.04-py37-cpu", "this Python")
+    assert "it is taken for sklearn-1.0 with scikit-learn==0.24.*" in wanted.notices[0]
+    wanted = curated.of_name("AzureML-sklearn-1.9", "this Python")
+    assert "it is taken for sklearn-1.5 with scikit-learn==1.9.*" in wanted.notices[0]
+
+
 @pytest.mark.parametrize(
     ("name", "packages"),
     [
         ("AzureML-nobody-3.3@latest", ["nobody==3.3.*"]),
         ("//registries/azureml/environments/acpt-nobody-2.8-cuda12.6/labels/latest", ["nobody==2.8.*"]),
         ("//registries/azureml/environments/nobody-minimal/versions/3", ["nobody"]),
-        ("AzureML-sklearn-1.5@latest", []),
         ("AzureML-cowsay-6.1@latest", []),
-        ("AzureML-Scikit-learn-0.20.3", []),
-        ("AzureML-minimal-ubuntu18.04-py37-cpu-inference:3", []),
     ],
 )
-def test_what_one_of_azures_names_tells_of_its_packages(name, packages, monkeypatch):
+def test_a_framework_that_no_known_environment_has_is_put_over_this_python(name, packages, monkeypatch):
     monkeypatch.setitem(curated.FRAMEWORKS, "nobody", ("nobody", "nobody"))
-    assert [str(package.requirement) for package in curated.of_name(name, "this Python").packages] == packages
+    wanted = curated.of_name(name, "this Python")
+    assert [str(package.requirement) for package in wanted.packages] == packages
+    assert wanted.layered
 
 
-def test_an_image_of_a_curated_environment_tells_as_much(monkeypatch):
-    monkeypatch.setitem(curated.FRAMEWORKS, "nobody", ("nobody", "nobody"))
-    told = curated.of_image("mcr.microsoft.com/azureml/curated/nobody-2.8-cuda12:7", "this Python").packages
-    assert [str(package.requirement) for package in told] == ["nobody==2.8.*"]
-    assert curated.of_image("me/nobody-2.8", "this Python").packages == []
+def test_an_image_of_a_curated_environment_tells_as_much():
+    told = curated.of_image("mcr.microsoft.com/azureml/curated/sklearn-1.5:7", "this Python").packages
+    assert "scikit-learn~=1.5.0" in [str(package.requirement) for package in told]
+    assert curated.of_image("me/sklearn-1.5", "this Python").packages == []
 
 
-def test_the_package_that_one_of_azures_environments_is_named_after_is_added(job, wheels, monkeypatch):
-    for variable in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
-        monkeypatch.setenv(variable, str(wheels))
-    for variable in ("UV_NO_INDEX", "PIP_NO_INDEX"):
-        monkeypatch.setenv(variable, "1")
+@pytest.fixture
+def only_wheels(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No index but the folder of wheels."""
+    for tool in ("UV", "PIP"):
+        monkeypatch.setenv(f"{tool}_FIND_LINKS", str(wheels))
+        monkeypatch.setenv(f"{tool}_NO_INDEX", "1")
+
+
+def test_the_package_that_one_of_azures_environments_is_named_after_is_added(job, only_wheels, monkeypatch):
     for name in ("old", "nobodyhas"):
         monkeypatch.setitem(curated.FRAMEWORKS, name, (name, name))
     python = job.prepare({"reference": "AzureML-old-1.1@latest"}).python
@@ -302,6 +349,29 @@ def test_the_package_that_one_of_azures_environments_is_named_after_is_added(job
     assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout == "1.2\n"
     job.prepare({"reference": "AzureML-nobodyhas-1.1@latest"})
     assert "nobodyhas==1.1.* is left out" in job.log, "the rest of it is guessed, too"
+
+
+def test_a_curated_environment_is_built_from_the_nearest_of_its_packages(job, only_wheels, monkeypatch):
+    about = curated.Published("tale-1", "7", "", "2025-01-01", "3.8", ("old~=1.0.0", "base==1.0", "azureml-gone"), {})
+    monkeypatch.setattr(curated, "published", lambda: {"tale-1": about})
+    assert job.version({"reference": "//registries/azureml/environments/tale-1/labels/latest"}, "old") == "1.2"
+    assert "tale-1 has the packages that Azure's has (as published on 2025-01-01)" in job.log
+    assert "old~=1.0.0 is not available" in job.log and "azureml-gone is left out" in job.log
+
+
+def test_without_a_network_this_python_stands_for_a_curated_environment(job, monkeypatch):
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    job.prepare({"reference": "AzureML-sklearn-1.5@latest"})
+    told = job.log.splitlines()[-1]
+    assert told.startswith("Environment: AzureML-sklearn-1.5 is not built, and this Python")
+    assert "http://127.0.0.1:9/simple" in told and "could not be reached" in told
+
+
+def test_a_curated_name_of_the_registry_is_not_one_of_the_workspace(workspace):
+    told = environments.problem({"reference": "sklearn-1.5@latest"}, workspace)
+    assert told and '"azureml://registries/azureml/environments/sklearn-1.5/labels/latest"' in told
 
 
 # -- whether this Python has it

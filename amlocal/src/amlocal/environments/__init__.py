@@ -1,6 +1,7 @@
 """An environment spec -> a Python to run in: this one if it satisfies the spec, else a virtual environment, kept.
 
-wanted.py, dockerfile.py   what the spec asks for, in pip's words
+wanted.py, dockerfile.py   what the spec asks for, in pip's words; conda_names.txt has conda's names in PyPI's
+curated.py, curated.yml    what Azure's own environments have in them
 satisfied.py               whether this Python has it
 build.py, installer.py     else: a virtual environment with it, made by uv or pip, shared by all who want the same
 overlay.py                 the job's own prefix over either, in which it may install what it likes
@@ -27,7 +28,7 @@ from amlocal.core.workspace import OVERLAY, Workspace
 from amlocal.environments import curated, overlay, server
 from amlocal.environments.build import built
 from amlocal.environments.dockerfile import of_build_context
-from amlocal.environments.installer import packages_of, scripts
+from amlocal.environments.installer import Unreachable, packages_of, scripts
 from amlocal.environments.satisfied import unsatisfied
 from amlocal.environments.wanted import Package, Wanted, of_conda_file
 
@@ -118,11 +119,21 @@ def _base(
         wanted.packages += [Package(Requirement(name)) for name in needs if canonicalize_name(name) not in asked]
         wanted.hold_numpy()
         _say(log, wanted.notices)
-        base, notices = built(wanted, missing, workspace, log, stopped)
+        try:
+            base, notices = built(wanted, missing, workspace, log, stopped)
+        except Unreachable as error:
+            if not wanted.curated:
+                raise
+            # Whoever has no network has run such jobs in this Python all along; most of them do not mind.
+            base, notices = None, [f"{wanted.curated} is not built, and {_ours()} stands for it: {_bare(error)}"]
         _say(log, notices)
     else:
         _say(log, wanted.notices)
     return base
+
+
+def _bare(error: UserError) -> str:
+    return str(error).removeprefix("environment: ")
 
 
 def _overlay(folder: Path, base: Path | None) -> Path:
@@ -163,7 +174,7 @@ def _registered(reference: str, workspace: Workspace) -> dict[str, Any]:
     try:
         return Assets(workspace, "environment").get(name, version or None, label or None)
     except NotFound as error:
-        raise UserError(f"environment: {error}") from error
+        raise UserError(f"environment: {error}{curated.hint(name)}") from error
 
 
 def _needs_server(base: Path | None, command: str) -> bool:

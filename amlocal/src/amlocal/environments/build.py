@@ -293,8 +293,8 @@ class _Search:
     def _moves_to(self, group: list[_Choice], specifiers: list[str]) -> bool:
         """Whether everything fits with these versions of the group; if not, they stay as they were."""
         before = [choice.specifier for choice in group]
-        for choice, specifier in zip(group, specifiers, strict=True):
-            choice.specifier = SpecifierSet(specifier)
+        for choice, text in zip(group, specifiers, strict=True):
+            choice.specifier = SpecifierSet(text)
         if not self._resolve().code:
             return True
         for choice, specifier in zip(group, before, strict=True):

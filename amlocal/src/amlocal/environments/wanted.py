@@ -56,13 +56,15 @@ class Wanted:
     """Everything an environment asks for.
 
     options: lines of a requirements file that name package indexes. python: the versions asked for, as a specifier.
-    layered: on top of an image, for which this Python with all it has stands. notices: what is not done, for the log.
+    layered: on top of an image, for which this Python with all it has stands. curated: the name of Azure's environment,
+    if it is one. notices: what is not done, for the log.
     """
 
     packages: list[Package] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
     python: str | None = None
     layered: bool = False
+    curated: str | None = None
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -85,8 +87,8 @@ class Wanted:
 
     def hold_numpy(self) -> None:
         """Keep numpy 2 from pins that came before it, where Azure's build would: what comes by conda, whose index was
-        mended afterwards, and what is for Python 3.8 or older, which has no numpy 2. Nor where no Python is named: Azure's
-        build takes one then that such pins do not have at all."""
+        mended afterwards, and what is for Python 3.8 or older, which has no numpy 2. Nor where no Python is named:
+        Azure's build takes one then that such pins do not have at all."""
         python = re.match(r"==3\.(\d+)", self.python or "")
         early = self.python is None or (python is not None and int(python[1]) < 9)
         old = [
@@ -149,8 +151,8 @@ def add_conda_package(wanted: Wanted, text: str, where: str) -> None:
         known = conda_names().get(name)
         if known is None:
             wanted.notice(
-                f"{match['name']} is left out: this conda package is not known to be on PyPI (if your code needs it, name"
-                " PyPI's under pip:)"
+                f"{match['name']} is left out: this conda package is not known to be on PyPI (if your code needs it,"
+                " name PyPI's under pip:)"
             )
         else:
             wanted.add(_requirement(f"{known}{_conda_version(version)}", text, where), conda=True)
