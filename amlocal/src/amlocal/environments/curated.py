@@ -113,7 +113,7 @@ def describe_all(name: str | None = None) -> list[dict[str, Any]]:
 
 
 def of_name(reference: str, python: str) -> Wanted:
-    """One of Azure's environments, by `AzureML-...` or by its address in a registry. python: what to call this Python."""
+    """One of Azure's, by `AzureML-...` or by its address in a registry. python: what to call this Python."""
     address = REFERENCE.fullmatch(reference)
     name = address["name"] if address else re.split("[:@]", reference)[0]
     if address and address["registry"].lower() != CURATED_REGISTRY:
