@@ -8,6 +8,7 @@ from azure.ai.ml.entities import AmlCompute, Data, Environment, Model
 from azure.core.exceptions import ResourceNotFoundError
 
 from amlocal.assets import uris
+from amlocal.client import LocalMLClient
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.names import creation_context
 from amlocal.jobs.record import JobRecord
@@ -24,6 +25,26 @@ def test_data_gets_versions_that_count_as_numbers(client, tmp_path):
     assert (Path(client.data.get("digits", "9").path) / "a.txt").read_text() == "1"
     with pytest.raises(ResourceNotFoundError, match="has no version 12; there is 11, 10, 9"):
         client.data.get("digits", "12")
+
+
+def test_a_client_of_azures_registry_has_its_environments_and_nothing_else():
+    registry = LocalMLClient(credential=None, registry_name="azureml")
+    got = registry.environments.get("sklearn-1.5", label="latest")
+    assert isinstance(got, Environment) and got.image == f"mcr.microsoft.com/azureml/curated/sklearn-1.5:{got.version}"
+    assert registry.environments.get("sklearn-1.5", version="33").version == "33"
+    assert got.name in [each.name for each in registry.environments.list()]
+    with pytest.raises(ResourceNotFoundError, match="is not known to be in the registry"):
+        registry.environments.get("gone", label="latest")
+    with pytest.raises(UserError, match="only the environments are known here"):
+        registry.jobs.list()
+    with pytest.raises(UserError, match="registries exist in Azure only"):
+        LocalMLClient(registry_name="mine")
+
+
+def test_a_workspace_resolves_curated_environments_that_begin_with_azureml(client):
+    assert client.environments.get("AzureML-sklearn-1.5", label="latest").tags["Scikit-learn"] == "1.5"
+    with pytest.raises(ResourceNotFoundError, match="the registry has one of that name"):
+        client.environments.get("sklearn-1.5", label="latest")
 
 
 def test_the_same_again_is_no_error_another_content_is(client):

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.core.errors import NotEmulated
+from amlocal.core.names import CURATED_REGISTRY
 from amlocal.core.workspace import NOBODY, Workspace
 from amlocal.operations.common import Poller
 from amlocal.operations.components import ComponentOperations
 from amlocal.operations.compute import ComputeOperations
 from amlocal.operations.data import DataOperations
 from amlocal.operations.datastores import DatastoreOperations
-from amlocal.operations.environments import EnvironmentOperations
+from amlocal.operations.environments import EnvironmentOperations, RegistryEnvironmentOperations
 from amlocal.operations.jobs import JobOperations
 from amlocal.operations.models import ModelOperations
 from amlocal.operations.online_deployments import OnlineDeploymentOperations
@@ -101,7 +102,13 @@ class LocalMLClient:
         **_: Any,
     ) -> None:
         if registry_name:
-            raise NotEmulated(f'registry "{registry_name}": registries exist in Azure only; leave registry_name out')
+            if registry_name.lower() != CURATED_REGISTRY:
+                raise NotEmulated(
+                    f'registry "{registry_name}": registries exist in Azure only; leave registry_name out'
+                    f' (the environments of "{CURATED_REGISTRY}" are known here)'
+                )
+            self.environments: Any = RegistryEnvironmentOperations()
+            return
         if isinstance(credential, (str, Path)):
             credential, workspace = None, credential
         self.workspace = Workspace.at(Path(workspace)) if workspace else Workspace.find()
@@ -145,11 +152,17 @@ class LocalMLClient:
         return getattr(self, _home(entity, LONG)).begin_create_or_update(entity, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and "workspace" not in self.__dict__:
+            raise NotEmulated(
+                f'client.{name}: of the registry "{CURATED_REGISTRY}", only the environments are known here'
+            )
         if name in AZURE_ONLY:
             raise NotEmulated(f"client.{name}: not emulated on this machine; it exists in Azure only")
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def __repr__(self) -> str:
+        if "workspace" not in self.__dict__:
+            return f"LocalMLClient(registry_name={CURATED_REGISTRY!r})"
         return f"LocalMLClient(workspace={str(self.workspace.root)!r})"
 
 

@@ -228,9 +228,27 @@ def test_an_asset_through_its_life(aml: Aml, tmp_path: Path, noun: str, create: 
 
 
 def test_registries_are_refused(aml: Aml) -> None:
-    for noun in ("model", "data", "environment", "component"):
-        code, _, err = aml(f"{noun} show -n x -v 1 --registry-name azureml")
+    for command in ("model show", "data show", "environment archive", "component show"):
+        code, _, err = aml(f"{command} -n x -v 1 --registry-name azureml")
         assert code == 2 and "registries exist in Azure only" in err
+    assert "registries exist in Azure only" in aml.refused("environment show -n x -v 1 --registry-name mine")
+
+
+def test_the_registry_of_curated_environments_can_be_read(aml: Aml) -> None:
+    shown = aml.json("environment show -n sklearn-1.5 -l latest --registry-name azureml")
+    assert shown["name"] == "sklearn-1.5" and shown["image"].startswith(
+        "mcr.microsoft.com/azureml/curated/sklearn-1.5:"
+    )
+    assert shown["id"] == f"azureml://registries/azureml/environments/sklearn-1.5/versions/{shown['version']}"
+    assert shown in aml.json("environment list --registry-name azureml")
+    assert aml.json("environment list -n sklearn-1.5 --registry-name azureml") == [shown]
+    assert "is not known to be in the registry" in aml.refused("environment show -n x -v 1 --registry-name azureml")
+    # the workspace resolves those that begin with AzureML-, and names the registry for the others
+    assert aml.json("environment show -n AzureML-sklearn-1.5 -v 3")["version"] == "3"
+    assert "azureml://registries/azureml/environments/sklearn-1.5/" in aml.refused(
+        "environment show -n sklearn-1.5 -v 3"
+    )
+    assert aml.json("environment list") == []
 
 
 def test_a_model_has_a_stage_and_any_version(aml: Aml) -> None:

@@ -1,6 +1,7 @@
 """Environments: what a spec asks for, and the Python that a job gets for it. Packages come from a folder of wheels."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from amlocal import environments
 from amlocal.assets.store import Assets
@@ -56,6 +58,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for version in ("1.0", "1.5", "2.0"):
         wheel(folder, "base", version)
     wheel(folder, "wants", "1.0", requires=["base<2"])
+    wheel(folder, "likes", "1.0", requires=["base>=1.1"])
     return folder
 
 
@@ -118,17 +121,51 @@ def job(workspace: Workspace) -> Job:
         ("conda-forge::numpy=2.3.1", "numpy==2.3.1.*"),
         ("numpy==1.2", "numpy==1.2"),
         ("numpy=1.19.2=py38h0", "numpy==1.19.2"),
-        ("numpy 1.19.* py38h0", "numpy==1.19"),
+        ("numpy 1.19.* py38h0", "numpy==1.19.*"),
         ("numpy >=1.2,<2", "numpy<2,>=1.2"),
         ("numpy[version='>=1.2']", "numpy>=1.2"),
         ("numpy=1.2|1.3", "numpy"),
         ("pytorch=2.0", "torch==2.0.*"),
         ("azureml=1.0rc1", "azureml==1.0rc1"),
+        ("numpy==1.2.*", "numpy==1.2.*"),
+        ("numpy>=1.2.*", "numpy>=1.2"),
+        ("numpy=*", "numpy"),
+        ("pytorch=*=*cuda*", "torch"),
+        ("pytorch::pytorch=2.1.0=py3.11_cuda12.1_cudnn8.9.2_0", "torch==2.1.0"),
+        ("https://host/channel/linux-64::numpy=1.2", "numpy==1.2.*"),
+        ("python-graphviz", "graphviz"),
+        ("py-opencv=4.6", "opencv-python-headless==4.6.*"),
+        ("tensorflow-gpu==2.4.1", "tensorflow==2.4.1"),
+        ("msgpack-python", "msgpack"),
+        ("typing-extensions", "typing-extensions"),
     ],
 )
 def test_a_package_of_conda_in_the_words_of_pip(item, requirement):
     [package] = of_conda_file({"dependencies": ["python=3.8", "pip=20", item]}).packages
     assert str(package.requirement) == requirement
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "_libgcc_mutex=0.1=main",
+        "readline=8.2=h5eee18b_0",
+        "tk",
+        "openssl=3.0.13",
+        "tzdata=2024a=h04d1e81_0",
+        "ld_impl_linux-64=2.38=h1181459_1",
+        "pytorch-cuda=12.1",
+        "graphviz",
+        "r-base",
+        "mine::nobody-knows-this=1",
+    ],
+)
+def test_a_package_of_conda_is_never_a_stranger_of_that_name_on_pypi(item):
+    wanted = of_conda_file({"dependencies": ["python=3.11.8=h955ad1f_0", item], "name": "base", "prefix": "/opt/conda"})
+    assert wanted.packages == []
+    assert wanted.python == "==3.11.8" and not wanted.other_python
+    [line] = wanted.notices
+    assert line.startswith(f"{re.split('[=]', item.rpartition('::')[2])[0]} is left out: ")
 
 
 @pytest.mark.parametrize(
@@ -184,6 +221,10 @@ def test_indexes_are_handed_on_and_the_rest_of_the_options_is_told():
         ({"dependencies": ["numpy=>1"]}, '"numpy=>1" is not a requirement'),
         ({"dependencies": [{"pip": ["-r requirements.txt"]}]}, '"-r requirements.txt": only this file reaches'),
         ({"dependencies": [{"pip": ["./mine-1.0-py3-none-any.whl"]}]}, "a file of your own does not reach"),
+        ({"dependencies": [{"pip": ["-e ."]}]}, "a file of your own does not reach"),
+        ({"dependencies": [{"pip": ["a @ file:///croot/a/work"]}]}, "a file of your own does not reach"),
+        ({"dependencies": [{"pip": "-r requirements.txt"}]}, '"pip:" is a list of requirements'),
+        ({"dependencies": ["python=>3"]}, '"python=>3" is not a requirement'),
         ({"dependencies": [{"npm": ["left-pad"]}]}, '"npm:" is not understood'),
         ({"dependencies": "numpy"}, "not a conda file"),
     ],
@@ -210,10 +251,11 @@ def test_a_registered_environment_is_what_it_was_registered_as(workspace, conda,
     ("environment", "line"),
     [
         (
-            {"reference": "AzureML-sklearn-1.5@latest"},
-            "azureml:AzureML-sklearn-1.5@latest is Azure's own and not known here",
+            {"reference": "AzureML-nobody-knows@latest"},
+            "what is in it is not known here: this Python",
         ),
-        ({"reference": "//registries/azureml/environments/sklearn-1.5/labels/latest"}, "is Azure's own"),
+        ({"reference": "//registries/azureml/environments/nobody/labels/latest"}, "is not known here: this Python"),
+        ({"reference": "//registries/mine/environments/sklearn-1.5/versions/1"}, "registry, which exist in Azure only"),
         ({"image": "python:3.8"}, "the image python:3.8 is not used: this Python"),
         ({"conda_file": {"dependencies": ["python=3.8", "numpy"]}}, "it asks for Python 3.8; this Python"),
     ],
@@ -226,35 +268,80 @@ def test_where_this_python_stands_for_something_the_log_says_so_in_one_line(job,
     assert environments.problem(environment, job.workspace) is None
 
 
+# -- Azure's own
+
+
+@pytest.mark.parametrize("name", curated.published())
+def test_each_curated_environment_is_a_list_of_requirements(name):
+    about = curated.published()[name]
+    wanted = curated.of_name(f"//registries/azureml/environments/{name}/labels/latest", "this Python")
+    assert [str(package.requirement) for package in wanted.packages] == [str(Requirement(p)) for p in about.packages]
+    assert wanted.python == f"=={about.python}" and not wanted.layered
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", about.date)
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "python"),
+    [
+        ("//registries/azureml/environments/sklearn-1.5/labels/latest", "scikit-learn~=1.5.0", "==3.10"),
+        ("//registries/azureml/environments/sklearn-1.5/versions/33", "scikit-learn~=1.5.0", "==3.10"),
+        ("AzureML-sklearn-1.0-ubuntu20.04-py38-cpu@latest", "scikit-learn~=1.0.0", "==3.8"),
+        ("azureml-lightgbm-3.3", "lightgbm~=3.3.5", "==3.10"),
+        ("AzureML-ACPT-pytorch-1.13-py38-cuda11.7-gpu:10", "torch~=1.13.1", "==3.8"),
+        ("//registries/azureml/environments/acpt-pytorch-2.2-cuda12.1/labels/latest", "torch~=2.2.0", "==3.10"),
+        ("//registries/azureml/environments/tensorflow-2.16-cuda12/versions/9", "tensorflow==2.16.2", "==3.10"),
+        # not in the table: the version that the name tells, with what the nearest one has
+        ("AzureML-sklearn-0.24-ubuntu18.04-py37-cpu", "scikit-learn==0.24.*", "==3.7"),
+        ("//registries/azureml/environments/pytorch-2.2/labels/latest", "torch==2.2.*", "==3.10"),
+        ("AzureML-tensorflow-2.4-ubuntu18.04-py37-cuda11-gpu@latest", "tensorflow==2.4.*", "==3.7"),
+        ("AzureML-lightgbm-3.2-ubuntu18.04-py37-cpu", "lightgbm==3.2.*", "==3.7"),
+    ],
+)
+def test_a_curated_name_stands_for_its_packages(name, package, python):
+    wanted = curated.of_name(name, "this Python")
+    told = [str(each.requirement) for each in wanted.packages]
+    assert package in told and wanted.python == python
+    assert any(each.startswith("mlflow-skinny==2.") for each in told), "which Azure's tracking server understands"
+
+
+def test_an_unknown_curated_name_is_like_the_next_one_of_its_framework():
+    wanted = curated.of_name("AzureML-sklearn-0.24-ubuntu18.04-py37-cpu", "this Python")
+    assert "it is taken for sklearn-1.0 with scikit-learn==0.24.*" in wanted.notices[0]
+    wanted = curated.of_name("AzureML-sklearn-1.9", "this Python")
+    assert "it is taken for sklearn-1.5 with scikit-learn==1.9.*" in wanted.notices[0]
+
+
 @pytest.mark.parametrize(
     ("name", "packages"),
     [
         ("AzureML-nobody-3.3@latest", ["nobody==3.3.*"]),
         ("//registries/azureml/environments/acpt-nobody-2.8-cuda12.6/labels/latest", ["nobody==2.8.*"]),
         ("//registries/azureml/environments/nobody-minimal/versions/3", ["nobody"]),
-        ("AzureML-sklearn-1.5@latest", []),
         ("AzureML-cowsay-6.1@latest", []),
-        ("AzureML-Scikit-learn-0.20.3", []),
-        ("AzureML-minimal-ubuntu18.04-py37-cpu-inference:3", []),
     ],
 )
-def test_what_one_of_azures_names_tells_of_its_packages(name, packages, monkeypatch):
+def test_a_framework_that_no_known_environment_has_is_put_over_this_python(name, packages, monkeypatch):
     monkeypatch.setitem(curated.FRAMEWORKS, "nobody", ("nobody", "nobody"))
-    assert [str(package.requirement) for package in curated.of_name(name, "this Python").packages] == packages
+    wanted = curated.of_name(name, "this Python")
+    assert [str(package.requirement) for package in wanted.packages] == packages
+    assert wanted.layered
 
 
-def test_an_image_of_a_curated_environment_tells_as_much(monkeypatch):
-    monkeypatch.setitem(curated.FRAMEWORKS, "nobody", ("nobody", "nobody"))
-    told = curated.of_image("mcr.microsoft.com/azureml/curated/nobody-2.8-cuda12:7", "this Python").packages
-    assert [str(package.requirement) for package in told] == ["nobody==2.8.*"]
-    assert curated.of_image("me/nobody-2.8", "this Python").packages == []
+def test_an_image_of_a_curated_environment_tells_as_much():
+    told = curated.of_image("mcr.microsoft.com/azureml/curated/sklearn-1.5:7", "this Python").packages
+    assert "scikit-learn~=1.5.0" in [str(package.requirement) for package in told]
+    assert curated.of_image("me/sklearn-1.5", "this Python").packages == []
 
 
-def test_the_package_that_one_of_azures_environments_is_named_after_is_added(job, wheels, monkeypatch):
-    for variable in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
-        monkeypatch.setenv(variable, str(wheels))
-    for variable in ("UV_NO_INDEX", "PIP_NO_INDEX"):
-        monkeypatch.setenv(variable, "1")
+@pytest.fixture
+def only_wheels(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No index but the folder of wheels."""
+    for tool in ("UV", "PIP"):
+        monkeypatch.setenv(f"{tool}_FIND_LINKS", str(wheels))
+        monkeypatch.setenv(f"{tool}_NO_INDEX", "1")
+
+
+def test_the_package_that_one_of_azures_environments_is_named_after_is_added(job, only_wheels, monkeypatch):
     for name in ("old", "nobodyhas"):
         monkeypatch.setitem(curated.FRAMEWORKS, name, (name, name))
     python = job.prepare({"reference": "AzureML-old-1.1@latest"}).python
@@ -262,6 +349,29 @@ def test_the_package_that_one_of_azures_environments_is_named_after_is_added(job
     assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout == "1.2\n"
     job.prepare({"reference": "AzureML-nobodyhas-1.1@latest"})
     assert "nobodyhas==1.1.* is left out" in job.log, "the rest of it is guessed, too"
+
+
+def test_a_curated_environment_is_built_from_the_nearest_of_its_packages(job, only_wheels, monkeypatch):
+    about = curated.Published("tale-1", "7", "", "2025-01-01", "3.8", ("old~=1.0.0", "base==1.0", "azureml-gone"), {})
+    monkeypatch.setattr(curated, "published", lambda: {"tale-1": about})
+    assert job.version({"reference": "//registries/azureml/environments/tale-1/labels/latest"}, "old") == "1.2"
+    assert "tale-1 has the packages that Azure's has (as published on 2025-01-01)" in job.log
+    assert "old~=1.0.0 is not available" in job.log and "azureml-gone is left out" in job.log
+
+
+def test_without_a_network_this_python_stands_for_a_curated_environment(job, monkeypatch):
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    job.prepare({"reference": "AzureML-sklearn-1.5@latest"})
+    told = job.log.splitlines()[-1]
+    assert told.startswith("Environment: AzureML-sklearn-1.5 is not built, and this Python")
+    assert "http://127.0.0.1:9/simple" in told and "could not be reached" in told
+
+
+def test_a_curated_name_of_the_registry_is_not_one_of_the_workspace(workspace):
+    told = environments.problem({"reference": "sklearn-1.5@latest"}, workspace)
+    assert told and '"azureml://registries/azureml/environments/sklearn-1.5/labels/latest"' in told
 
 
 # -- whether this Python has it
@@ -331,13 +441,14 @@ def test_a_dockerfile_is_read_as_far_as_it_speaks_of_packages(tmp_path):
     (tmp_path / "deps").mkdir()
     (tmp_path / "deps" / "list.txt").write_text("d==1  # why\n-r more.txt\n")
     (tmp_path / "more.txt").write_text("e\n")
-    (tmp_path / "conda.yml").write_text("dependencies: [python=3.8, f=2, {pip: [g]}]\n")
+    (tmp_path / "conda.yml").write_text("dependencies: [python=3.8, pytorch=2, readline, {pip: [g]}]\n")
     wanted = of_build_context(tmp_path, "Dockerfile")
-    assert [str(package.requirement) for package in wanted.packages] == ["a<2,>=1", "b", "d==1", "e", "f==2.*", "g"]
+    assert [str(package.requirement) for package in wanted.packages] == ["a<2,>=1", "b", "d==1", "e", "torch==2.*", "g"]
     assert wanted.options == ["--extra-index-url https://x/simple"]
     assert wanted.layered
-    image, undone = wanted.notices
+    image, readline, undone = wanted.notices
     assert "the image mcr.microsoft.com/azureml/base:latest is not used" in image
+    assert readline.startswith("readline is left out")
     assert undone.endswith("ENV A, apt-get update, apt-get install, pip install c==$VERSION, pip install .")
 
 
@@ -372,13 +483,41 @@ def test_pins_that_are_too_old_for_this_python_give_way_as_little_as_need_be(wor
     environment = conda("old==1.0", "base==1.0")
     assert first.version(environment, "old") == "1.2"
     assert second.version(environment, "base") == "1.0", "what can be had stays as it was asked for"
-    line = "Environment: old==1.0 is not to be had for Python 3.11 with the others; 1.2 is taken"
+    line = "Environment: old==1.0 is not available for Python 3.11 with the others; the nearest, 1.2, is taken"
     assert line in first.log and line in second.log
+
+
+@pytest.mark.parametrize(
+    ("pin", "nearest", "uv"),
+    [
+        ("old==1.0", "1.2", True),  # the lowest from the pin on that has a wheel, not the newest
+        ("old~=1.0.0", "1.2", True),
+        ("old>=1.0,<1.2", "1.2", True),
+        ("old<1.2", "1.2", True),
+        ("old==9.9", "2.0", True),  # nothing from the pin on: the highest below it
+        ("old==1.0", "1.2", False),
+        ("old==9.9", "2.0", False),
+    ],
+)
+def test_the_nearest_version_is_the_lowest_from_the_pin_on(job, conda, monkeypatch, pin, nearest, uv):
+    if not uv:
+        monkeypatch.setattr(installer, "_find_uv", lambda: None)
+    assert job.version(conda(pin), "old") == nearest
+    assert f"the nearest, {nearest}, is taken" in job.log
+
+
+def test_pins_that_exclude_each_other_move_to_the_nearest_versions_that_fit(job, conda):
+    assert job.version(conda("likes==1.0", "base==1.0"), "base") == "1.5", "2.0 would fit, and is further"
+    assert "base==1.0 is not available for Python 3.11 with the others; the nearest, 1.5, is taken" in job.log
+
+
+def test_what_is_not_pinned_stays_the_newest_while_a_pin_moves(job, conda):
+    assert job.version(conda("old==1.0", "base"), "base") == "2.0"
 
 
 def test_what_excludes_each_other_is_loosened_too(job, conda):
     assert job.version(conda("wants==1.0", "base==2.0"), "base") == "1.5"
-    assert "base==2.0 is not to be had" in job.log
+    assert "base==2.0 is not available" in job.log
 
 
 def test_an_environment_for_this_very_python_is_taken_at_its_word(job, conda):
@@ -390,7 +529,7 @@ def test_an_environment_for_this_very_python_is_taken_at_its_word(job, conda):
 def test_what_only_conda_or_azure_has_is_left_out(job, conda):
     environment = conda("base==1.0", "azureml-gone==1", packages=["cudatoolkit=11.1"], python="3.11")
     assert job.version(environment, "base") == "1.0"
-    assert "cudatoolkit==11.1.* is left out" in job.log
+    assert "cudatoolkit is left out" in job.log
     assert "azureml-gone==1 is left out" in job.log
 
 

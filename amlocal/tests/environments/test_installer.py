@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -15,9 +16,11 @@ from amlocal import environments
 from amlocal.client import LocalMLClient
 from amlocal.down import down
 from amlocal.environments import server
-from amlocal.environments.installer import Unreachable
+from amlocal.environments.installer import Unreachable, packages_of
 from amlocal.jobs.run.tracking import Tracking
 from amlocal.operations.common import entity
+
+OURS = metadata.version("mlflow")
 
 TRAIN = """
 import pathlib, mlflow
@@ -48,11 +51,18 @@ def no_server() -> Iterator[None]:
         server._servers.popitem()[1].stop()
 
 
-def test_another_mlflow_talks_to_a_server_and_leaves_the_database_alone(client, tmp_path, no_server):
+# azureml-mlflow without a full MLflow is what most conda files ask for.
+@pytest.mark.parametrize(
+    ("requirement", "version"), [("mlflow-skinny==2.16.*", "2.16"), (f"mlflow-skinny=={OURS}", OURS)]
+)
+def test_another_mlflow_talks_to_a_server_and_leaves_the_database_alone(
+    client, tmp_path, no_server, requirement, version
+):
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
     tracking = Tracking(client.workspace)
     run = tracking.client.create_run(tracking.experiment("e"))
     before = schema(client.workspace.database)
-    spec = {"conda_file": {"dependencies": ["python=3.11", {"pip": ["mlflow-skinny==2.16.*"]}]}}
+    spec = {"conda_file": {"dependencies": [f"python={python}", {"pip": [requirement, "cowsay"]}]}}
     try:
         runtime = environments.prepare(spec, client.workspace, tmp_path / "log", tmp_path, "")
     except Unreachable as error:
@@ -64,7 +74,7 @@ def test_another_mlflow_talks_to_a_server_and_leaves_the_database_alone(client, 
     kept = tracking.client.get_run(run.info.run_id)
     assert kept.data.metrics == {"accuracy": 0.5}
     assert kept.data.params == {"rate": "0.1"}
-    assert kept.data.tags["by"].startswith("2.16")
+    assert kept.data.tags["by"].startswith(version)
     assert [item.path for item in tracking.client.list_artifacts(run.info.run_id, "notes")] == ["notes/note.txt"]
     [other] = tracking.client.search_runs([tracking.experiment("another")])
     assert [item.path for item in tracking.client.list_artifacts(other.info.run_id)] == ["note.txt"]
@@ -88,13 +98,39 @@ def schema(database: Path) -> str:
     [
         ("pip install 'mlflow<2.19' -q && python train.py", True),
         ("python -m pip install -r requirements.txt; python train.py", True),
-        ("pip install -q ipykernel papermill; papermill a.ipynb -r mlflow", False),
+        ("pip install -q ./package && python train.py", True),
+        ("pip install -e .", True),
+        ("pip install -q ipykernel papermill==2.6; papermill a.ipynb -r mlflow", False),
         ("python train.py --with mlflow", False),
     ],
 )
 def test_a_server_is_started_for_those_who_may_bring_an_mlflow(client, tmp_path, monkeypatch, command, served):
     monkeypatch.setattr(server, "ensure", lambda workspace: "http://there")
     runtime = environments.prepare(None, client.workspace, tmp_path / "log", tmp_path, command)
+    assert ("MLFLOW_TRACKING_URI" in runtime.variables) == served
+
+
+@pytest.mark.parametrize(
+    ("there", "served"),
+    [
+        ({"mlflow": OURS, "mlflow-skinny": OURS, "mlflow-tracing": OURS, "sqlalchemy": "2", "alembic": "1"}, False),
+        ({"mlflow-skinny": OURS, "azureml-mlflow": "1"}, True),  # of our version, and without a database all the same
+        ({"mlflow-skinny": OURS, "sqlalchemy": "2", "alembic": "1"}, True),
+        ({"mlflow": OURS, "mlflow-skinny": OURS}, True),  # installed without what it requires
+        ({"mlflow": "2.16.2", "mlflow-skinny": "2.16.2", "sqlalchemy": "2", "alembic": "1"}, True),
+        ({"numpy": "2"}, False),
+    ],
+)
+def test_what_an_environment_has_tells_whether_it_needs_a_server(client, tmp_path, monkeypatch, there, served):
+    monkeypatch.setattr(server, "ensure", lambda workspace: "http://there")
+    monkeypatch.setattr(environments, "_base", lambda *_: tmp_path / "base")
+    place = packages_of(tmp_path / "base")
+    for name, version in there.items():
+        about = place / f"{name.replace('-', '_')}-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (tmp_path / "base" / "bin").mkdir()
+    runtime = environments.prepare(None, client.workspace, tmp_path / "log", tmp_path, "")
     assert ("MLFLOW_TRACKING_URI" in runtime.variables) == served
 
 

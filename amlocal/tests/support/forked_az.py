@@ -15,7 +15,7 @@ path, module, words = sys.argv[1], sys.argv[4], sys.argv[5:]
 ended, tells = os.pipe()
 mask = os.umask(0)
 os.umask(mask)
-request = {"module": module, "arguments": words, "environment": dict(os.environ), "cwd": os.getcwd(), "umask": mask}
+request = {"module": module, "arguments": words, "environment": dict(os.environ), "cwd": os.getcwd(), "umask": mask}  # noqa: PTH109 (pathlib takes longer)
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     server.connect(path)

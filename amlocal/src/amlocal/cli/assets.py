@@ -26,10 +26,11 @@ class Kind:
     columns: str  # of `list -o table`, behind name and version
     updated: str  # which properties `update` changes
     listed: str  # the name in the examples of `list`
+    in_registry: tuple[str, ...] = ()  # the verbs that take --registry-name, which the noun's module has itself
 
-    def operations(self) -> Any:
-        """The part of the client, here or in Azure, that these assets are managed with."""
-        return getattr(target.client(), self.home)
+    def operations(self, registry_name: str | None = None) -> Any:
+        """The part of the client, here or in Azure, that these assets are managed with; or of a registry's."""
+        return getattr(target.registry(registry_name) if registry_name else target.client(), self.home)
 
     def create(self, file: str | None, overrides: list[dict[str, Any]] | None, **flags: Any) -> dict[str, Any]:
         """Register what `file`, `--set` and the other flags describe; the last named win over the first."""
@@ -85,7 +86,10 @@ class Kind:
             c.argument("name", help=f"Name of the {self.title}. If provided, all its versions will be returned.")
         for verb in ("create", "show", "list", "archive", "restore", "update"):
             with ArgumentsContext(loader, f"{self.noun} {verb}") as c:
-                no_registry(c)
+                if verb in self.in_registry:
+                    c.argument("registry_name", help="A registry instead of the workspace; azureml is known here.")
+                else:
+                    no_registry(c)
 
     def texts(self) -> dict[str, str]:
         """The help of those commands that reads alike for every kind."""

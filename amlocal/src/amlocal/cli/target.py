@@ -89,6 +89,14 @@ def local() -> Any:
     return LocalMLClient()
 
 
+def registry(name: str) -> Any:
+    """A registry, of which this machine knows one. Raises UserError."""
+    local_only("... --registry-name")
+    from amlocal.client import LocalMLClient
+
+    return LocalMLClient(registry_name=name)
+
+
 def local_only(command: str) -> None:
     """Refuse a command that has a meaning on this machine only. Raises UserError."""
     if _choice.target != "local":

@@ -15,6 +15,10 @@ VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}")
 
 
 # azure-ai-ml's ListViewType.
+# Azure's registry of curated environments, and what begins the names of those that a workspace resolves too.
+CURATED_REGISTRY = "azureml"
+CURATED_PREFIX = "azureml-"  # in any case
+
 ACTIVE, ARCHIVED, ALL = "ActiveOnly", "ArchivedOnly", "All"
 
 

@@ -1,10 +1,11 @@
 """An environment spec -> a Python to run in: this one if it satisfies the spec, else a virtual environment, kept.
 
-wanted.py, dockerfile.py   what the spec asks for, in pip's words
+wanted.py, dockerfile.py   what the spec asks for, in pip's words; conda_names.txt has conda's names in PyPI's
+curated.py, curated.yml    what Azure's own environments have in them
 satisfied.py               whether this Python has it
 build.py, installer.py     else: a virtual environment with it, made by uv or pip, shared by all who want the same
 overlay.py                 the job's own prefix over either, in which it may install what it likes
-server.py                  MLflow over HTTP for a job whose MLflow is not ours
+server.py                  MLflow over HTTP for a job whose MLflow may not open our database
 """
 
 import os
@@ -27,13 +28,14 @@ from amlocal.core.workspace import OVERLAY, Workspace
 from amlocal.environments import curated, overlay, server
 from amlocal.environments.build import built
 from amlocal.environments.dockerfile import of_build_context
-from amlocal.environments.installer import packages_of, scripts
+from amlocal.environments.installer import Unreachable, packages_of, scripts
 from amlocal.environments.satisfied import unsatisfied
 from amlocal.environments.wanted import Package, Wanted, of_conda_file
 
 MLFLOW = ("mlflow", "mlflow-skinny", "mlflow-tracing")
+DATABASE = ("sqlalchemy", "alembic")  # without which MLflow does not know what a database is
 INSTALLS = re.compile(r"\b(?:pip[\d.]*|conda|mamba)\s+(?:env\s+)?(?:install|update|create)\b[^;&|\n]*")
-MAY_BRING_MLFLOW = re.compile(r"mlflow|\s-r\b|\s--requirement|\s-f\b|\s--file")
+MAY_BRING_MLFLOW = re.compile(r"mlflow|\s-r\b|\s--requirement|\s-f\b|\s--file|\s\.{1,2}(?:[/\s\[]|$)")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def prepare(
     path = [scripts(own), scripts(base) if base else Path(sys.executable).parent, os.environ.get("PATH", "")]
     # A pip told to install for the user, as some sites do for everybody, would refuse to work in here.
     variables = {"PATH": os.pathsep.join(map(str, path)), "VIRTUAL_ENV": str(own), "PIP_USER": "0"}
-    if workspace.tracking_uri.startswith("sqlite:") and _other_mlflow(base, command):
+    if workspace.tracking_uri.startswith("sqlite:") and _needs_server(base, command):
         variables["MLFLOW_TRACKING_URI"] = server.ensure(workspace)
         spared = (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1")
         variables["NO_PROXY"] = variables["no_proxy"] = ",".join(filter(None, spared))
@@ -117,11 +119,21 @@ def _base(
         wanted.packages += [Package(Requirement(name)) for name in needs if canonicalize_name(name) not in asked]
         wanted.hold_numpy()
         _say(log, wanted.notices)
-        base, notices = built(wanted, missing, workspace, log, stopped)
+        try:
+            base, notices = built(wanted, missing, workspace, log, stopped)
+        except Unreachable as error:
+            if not wanted.curated:
+                raise
+            # Whoever has no network has run such jobs in this Python all along; most of them do not mind.
+            base, notices = None, [f"{wanted.curated} is not built, and {_ours()} stands for it: {_bare(error)}"]
         _say(log, notices)
     else:
         _say(log, wanted.notices)
     return base
+
+
+def _bare(error: UserError) -> str:
+    return str(error).removeprefix("environment: ")
 
 
 def _overlay(folder: Path, base: Path | None) -> Path:
@@ -162,18 +174,28 @@ def _registered(reference: str, workspace: Workspace) -> dict[str, Any]:
     try:
         return Assets(workspace, "environment").get(name, version or None, label or None)
     except NotFound as error:
-        raise UserError(f"environment: {error}") from error
+        raise UserError(f"environment: {error}{curated.hint(name)}") from error
 
 
-def _other_mlflow(base: Path | None, command: str) -> bool:
-    """Whether the job may come with an MLflow that must not open our database: its environment's or its own."""
-    if base:
-        ours = metadata.version("mlflow")
-        there = [str(packages_of(base))]
-        versions = {found.version for name in MLFLOW for found in metadata.distributions(name=name, path=there)}
-        if versions - {ours}:
-            return True
+def _needs_server(base: Path | None, command: str) -> bool:
+    """Whether the job's MLflow, its environment's or one that it installs itself, may not open our database.
+
+    Only a full MLflow of our version may: another one has another layout, and mlflow-skinny, which azureml-mlflow
+    brings, has no store but an HTTP one, whatever its version.
+    """
+    if base and not _opens_our_database(packages_of(base)):
+        return True
     return any(MAY_BRING_MLFLOW.search(install[0]) for install in INSTALLS.finditer(command))
+
+
+def _opens_our_database(place: Path) -> bool:
+    def version(name: str) -> str | None:
+        return next((found.version for found in metadata.distributions(name=name, path=[str(place)])), None)
+
+    there = {version(name) for name in MLFLOW} - {None}
+    if not there:
+        return True  # it has none, or over an image this Python's
+    return there == {version("mlflow")} == {metadata.version("mlflow")} and all(map(version, DATABASE))
 
 
 def _ours() -> str:

@@ -36,6 +36,7 @@ WAIT_SECONDS = 0.2
 PATIENCE_SECONDS = 7200  # for somebody else who builds the same
 # What conda puts beside every Python, and old packages take for granted; setuptools 81 is the last with pkg_resources.
 BESIDE_PYTHON = ("pip", "setuptools<82", "wheel")
+RULES = 2  # how versions are chosen; what was built by other rules is not used again
 PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -47,7 +48,7 @@ def built(
     missing: what this Python lacks, for the log of the job that builds. Raises UserError.
     """
     lines = sorted({*(str(package.requirement) for package in wanted.packages), *wanted.options})
-    python = [sys.version, sys.prefix, wanted.python or "", wanted.layered]
+    python = [sys.version, sys.prefix, wanted.python or "", wanted.layered, RULES]
     key = hashlib.sha256(json.dumps([python, lines]).encode()).hexdigest()[:16]
     folder = workspace.environments / key
     found = _published(folder)
@@ -137,24 +138,38 @@ def _cause(outcome: Outcome) -> str:
 
 
 class _Choice:
-    """One package on its way from what was asked for to what can be had."""
+    """One package on its way from what was asked for to what can be installed.
+
+    loose: it may move to another version. compiled: it need not be a wheel.
+    """
 
     def __init__(self, package: Package, loose: bool) -> None:
-        self.package = package
-        self.versions = loosened(package.requirement) if loose else [package.requirement.specifier]
-        self.step = 0
+        self.package, self.loose = package, loose
+        self.specifier = package.requirement.specifier
         self.compiled = not loose
         self.left_out = False
 
     @property
     def line(self) -> str:
+        return self.with_versions(self.specifier)
+
+    def with_versions(self, specifier: SpecifierSet) -> str:
         requirement = Requirement(str(self.package.requirement))
-        requirement.specifier = self.versions[self.step]
+        requirement.specifier = specifier
         return str(requirement)
 
     @property
-    def can_loosen(self) -> bool:
-        return not self.left_out and self.step + 1 < len(self.versions)
+    def bound(self) -> str | None:
+        """The version from which the nearest one is counted; None if any version will do."""
+        return bound_of(self.package.requirement.specifier)
+
+    @property
+    def movable(self) -> bool:
+        return self.loose and not self.left_out and self.bound is not None
+
+    @property
+    def pinned(self) -> bool:
+        return any(each.operator in ("==", "===", "~=") for each in self.specifier)
 
     @property
     def dispensable(self) -> bool:
@@ -167,21 +182,22 @@ class _Search:
     """Finds the versions nearest to those asked for that can be installed together.
 
     An environment for this very Python is taken at its word. One that names another Python, or none, has pins that
-    may be too old for this one: then every package is first to be had as a wheel (an old numpy takes an hour to
-    compile, and fails), in the nearest version: same minor version, same major version, later, any. What has no wheels
-    at all is compiled. What still excludes each other is loosened step by step.
+    may be too old for this one: then every package is first looked for as a wheel (an old numpy takes an hour to
+    compile, and fails), in the nearest version: the lowest from the pin on, else the highest below it. What has no
+    wheels at all is compiled. What still excludes each other moves on, as few packages as need be, again to the
+    nearest version that fits all the others.
     """
 
     def __init__(self, wanted: Wanted, installer: Installer) -> None:
         self.wanted, self.installer = wanted, installer
         loose = wanted.other_python or not wanted.python
         packages = [package for package in wanted.packages if package.applies]
-        self.choices = [_Choice(package, loose or package.conda) for package in packages]
+        self.choices = [_Choice(package, loose or package.conda or package.guessed) for package in packages]
         self.options = list(wanted.options)
 
     def run(self) -> Outcome:
         try:
-            outcome = self._attempt()
+            outcome = self._install()
         except Unreachable:
             # An extra index that is gone, or not for this machine, can be done without; the one that somebody has put
             # in the place of the public one cannot: the same names may mean other packages there.
@@ -189,50 +205,113 @@ class _Search:
             if len(needed) == len(self.options) or any(not option.startswith("-f") for option in needed):
                 raise
             self.options = needed
-            outcome = self._attempt()
+            outcome = self._install()
         if outcome.code:
             for choice in self.choices:
                 impossible = self._settle(choice)
                 if impossible:
                     return impossible
-            outcome = self._attempt()
-        while outcome.code and self._give_way(outcome):
-            outcome = self._attempt()
+            outcome = self._fit()
+            outcome = outcome if outcome.code else self._install()
+        while outcome.code and self._give_up(outcome):  # it could be resolved, but not be built
+            outcome = self._install()
         return outcome
 
-    def _attempt(self) -> Outcome:
-        taken = [choice for choice in self.choices if not choice.left_out]
-        lines = [*self.options, *BESIDE_PYTHON, *(choice.line for choice in taken)]
-        return self.installer.install(lines, [choice.package.name for choice in taken if not choice.compiled])
+    @property
+    def _taken(self) -> list[_Choice]:
+        return [choice for choice in self.choices if not choice.left_out]
+
+    @property
+    def _lines(self) -> list[str]:
+        return [*self.options, *BESIDE_PYTHON, *(choice.line for choice in self._taken)]
+
+    @property
+    def _wheels(self) -> list[str]:
+        return [choice.package.name for choice in self._taken if not choice.compiled]
+
+    def _install(self) -> Outcome:
+        return self.installer.install(self._lines, self._wheels)
+
+    def _resolve(self) -> Outcome:
+        return self.installer.resolve(self._lines, self._wheels)[0]
 
     def _settle(self, choice: _Choice) -> Outcome | None:
-        """Take the nearest version that can be had when the package is alone; what is said if there is none at all."""
+        """Take the nearest version that is available when the package is alone; what is said if there is none."""
+        name, bound = choice.package.name, choice.bound
+        ways = [(choice.specifier, False)]
+        if choice.movable:
+            ways += [(SpecifierSet(f">={bound}"), True), (SpecifierSet(f"<{bound}"), False)]
         for compiled in dict.fromkeys((choice.compiled, True)):
-            choice.step, choice.compiled = 0, compiled
-            while (outcome := self._alone(choice)).code and choice.can_loosen:
-                choice.step += 1
-            if not outcome.code:
-                return None
+            for specifier, lowest in ways:
+                line = choice.with_versions(specifier)
+                wheels = [] if compiled else [name]
+                outcome, versions = self.installer.resolve([*self.options, line], wheels, lowest=lowest, alone=True)
+                if not outcome.code:
+                    choice.compiled = compiled
+                    if specifier != choice.specifier:
+                        choice.specifier = SpecifierSet(f"=={versions[name]}")
+                    return None
         choice.left_out = choice.dispensable
         return None if choice.left_out else outcome
 
-    def _alone(self, choice: _Choice) -> Outcome:
-        wheels = [] if choice.compiled else [choice.package.name]
-        return self.installer.install([*self.options, choice.line], wheels, trial=True)
+    def _fit(self) -> Outcome:
+        """Move what excludes each other until everything can be installed together, or nothing is left to try."""
+        outcome = self._resolve()
+        while outcome.code:
+            named = outcome.mentions(choice.package.name for choice in self.choices)
+            movable = [choice for choice in self.choices if choice.movable]
+            speaks_of = [choice for choice in movable if choice.package.name in named]
+            if self._moves(speaks_of) or self._moves_all(movable):
+                return self._resolve()
+            spare = [choice for choice in self.choices if choice.dispensable]
+            if not spare:
+                return outcome
+            min(spare, key=lambda choice: choice.package.name not in named).left_out = True
+            outcome = self._resolve()
+        return outcome
 
-    def _give_way(self, outcome: Outcome) -> bool:
-        """Loosen what the failure speaks of, else leave out what can be spared; False when nothing is left to try."""
+    def _moves(self, choices: list[_Choice]) -> bool:
+        """Whether one of them, or else all together, can move so that everything fits."""
+        moved = [choice for choice in choices if choice.specifier != choice.package.requirement.specifier]
+        groups = [*([moved] if moved else []), *([choice] for choice in choices)]
+        return (
+            any(self._moves_up(group) for group in groups)
+            or any(self._moves_to([choice], [f"<{choice.bound}"]) for choice in choices)
+            or self._moves_all(choices)
+        )
+
+    def _moves_all(self, choices: list[_Choice]) -> bool:
+        return bool(choices) and (self._moves_up(choices) or self._moves_to(choices, [""] * len(choices)))
+
+    def _moves_up(self, group: list[_Choice]) -> bool:
+        """Each of the group to the lowest version from its bound on that fits what else is pinned."""
+        fixed = [choice.line for choice in self._taken if choice.pinned and choice not in group]
+        lines = [choice.with_versions(SpecifierSet(f">={choice.bound}")) for choice in group]
+        outcome, versions = self.installer.resolve([*self.options, *fixed, *lines], self._wheels, lowest=True)
+        return not outcome.code and self._moves_to(group, [f"=={versions[choice.package.name]}" for choice in group])
+
+    def _moves_to(self, group: list[_Choice], specifiers: list[str]) -> bool:
+        """Whether everything fits with these versions of the group; if not, they stay as they were."""
+        before = [choice.specifier for choice in group]
+        for choice, text in zip(group, specifiers, strict=True):
+            choice.specifier = SpecifierSet(text)
+        if not self._resolve().code:
+            return True
+        for choice, specifier in zip(group, before, strict=True):
+            choice.specifier = specifier
+        return False
+
+    def _give_up(self, outcome: Outcome) -> bool:
+        """Take any version of what could not be built, or leave it out; False when nothing is left to try."""
         named = outcome.mentions(choice.package.name for choice in self.choices)
-        for candidates in ([choice for choice in self.choices if choice.package.name in named], self.choices):
-            loose = [choice for choice in candidates if choice.can_loosen]
-            spare = [choice for choice in candidates if choice.dispensable]
-            if loose:
-                for choice in loose:
-                    choice.step += 1
-                return True
-            if spare:
-                spare[0].left_out = True
-                return True
+        for choice in self.choices:
+            if choice.package.name in named and not choice.left_out:
+                if choice.movable and len(choice.specifier):
+                    choice.specifier = SpecifierSet()
+                    return True
+                if choice.dispensable:
+                    choice.left_out = True
+                    return True
         return False
 
     def notices(self) -> list[str]:
@@ -246,9 +325,9 @@ class _Search:
         for choice in self.choices:
             asked, version = choice.package.requirement, there.get(choice.package.name)
             if choice.left_out:
-                told.append(f"{asked} is left out: it is not to be had from a package index for {PYTHON}")
+                told.append(f"{asked} is left out: no package index has it for {PYTHON} with the others")
             elif version and not asked.specifier.contains(version, prereleases=True):
-                told.append(f"{asked} is not to be had for {PYTHON} with the others; {version} is taken")
+                told.append(f"{asked} is not available for {PYTHON} with the others; the nearest, {version}, is taken")
         return told
 
 
@@ -257,19 +336,15 @@ def without_password(line: str) -> str:
     return re.sub(r"//[^/@\s]*@", "//***@", line)
 
 
-def loosened(requirement: Requirement) -> list[SpecifierSet]:
-    """What is asked for, and then looser and looser: the same minor version, the same major one, later, any.
+def bound_of(specifier: SpecifierSet) -> str | None:
+    """The version that a requirement speaks of first: its highest lower bound, else its lowest upper one.
 
-    >>> [str(each) for each in loosened(Requirement("numpy==1.19.5"))]
-    ['==1.19.5', '==1.19.*,>=1.19.5', '==1.*,>=1.19.5', '>=1.19.5', '']
+    >>> [bound_of(SpecifierSet(each)) for each in ("==1.2.*", ">=1,<2", "==2.2.0+cu118", "<3", "!=1", "")]
+    ['1.2', '1', '2.2.0', '3', None, None]
     """
-    steps = [requirement.specifier]
-    bounds = [each.version for each in requirement.specifier if each.operator in ("==", "~=", ">=", ">")]
-    if bounds:
-        low = max((bound.partition("+")[0].removesuffix(".*") for bound in bounds), key=Version)
-        numbers = low.split(".")
-        steps += [SpecifierSet(f">={low},=={'.'.join(numbers[:count])}.*") for count in (2, 1) if count < len(numbers)]
-        steps.append(SpecifierSet(f">={low}"))
-    if len(requirement.specifier):
-        steps.append(SpecifierSet())
-    return list(dict.fromkeys(steps))
+    lower = [each.version for each in specifier if each.operator in ("==", "===", "~=", ">=", ">")]
+    upper = [each.version for each in specifier if each.operator in ("<", "<=")]
+    bounds = sorted((bound.partition("+")[0].removesuffix(".*") for bound in lower or upper), key=Version)
+    if not bounds:
+        return None
+    return bounds[-1] if lower else bounds[0]

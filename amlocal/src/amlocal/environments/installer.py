@@ -1,5 +1,6 @@
 """uv or pip, whichever is here: makes virtual environments, installs into them, tells what went wrong in one line."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from amlocal.core.errors import UserError
 from amlocal.core.lifeline import LIFELINE
@@ -60,6 +64,10 @@ def packages_of(prefix: Path) -> Path:
     return Path(sysconfig.get_path("purelib", "venv", vars={"base": str(prefix), "platbase": str(prefix)}))
 
 
+def _binary(wheels: Iterable[str]) -> list[str]:
+    return [word for name in wheels for word in ("--only-binary", name)]
+
+
 class Installer:
     """Builds one virtual environment in `prefix`."""
 
@@ -74,22 +82,59 @@ class Installer:
         where = ["--python", sys.executable] if self._uv else []
         self._demand(self._run([*tool, *where, str(self.prefix)]))
 
-    def install(self, lines: Sequence[str], wheels: Iterable[str] = (), trial: bool = False) -> Outcome:
-        """Install what the lines of a requirements file name.
+    def install(self, lines: Sequence[str], wheels: Iterable[str] = ()) -> Outcome:
+        """Install what the lines of a requirements file name. wheels: packages not to be compiled here."""
+        tool = [self._uv, "pip", "install", *self._where] if self._uv else [*self._pip, "install"]
+        return self._check(self._run([*tool, "--quiet", *_binary(wheels), "-r", self._file(lines)]))
 
-        wheels: packages not to be compiled here. trial: only see whether each could be had, dependencies aside.
+    def resolve(
+        self, lines: Sequence[str], wheels: Iterable[str] = (), *, lowest: bool = False, alone: bool = False
+    ) -> tuple[Outcome, dict[str, str]]:
+        """The versions that `install` would take, by canonical name.
+
+        lowest: of what the lines name, the lowest versions instead of the highest. pip can do that for one package
+        `alone` only, and takes the highest otherwise. alone: dependencies aside.
         """
+        how = ["--quiet", *_binary(wheels), *(["--no-deps"] if alone else [])]
+        if self._uv:
+            how += ["--no-header", "--no-annotate", "--resolution", "lowest-direct" if lowest else "highest"]
+            outcome = self._check(self._run([self._uv, "pip", "compile", *self._where, *how, self._file(lines)]))
+            found = re.findall(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==(\S+)", outcome.output, re.MULTILINE)
+            return outcome, {canonicalize_name(name): version for name, version in found}
+        if lowest and alone:
+            lines = [*lines[:-1], self._lowest(lines, wheels)]
+        report = self.prefix / "report.json"
+        report.unlink(missing_ok=True)
+        how += ["--dry-run", "--ignore-installed", "--report", str(report)]
+        outcome = self._check(self._run([*self._pip, "install", *how, "-r", self._file(lines)]))
+        installs = json.loads(report.read_text(encoding="utf-8"))["install"] if report.exists() else []
+        told = (each["metadata"] for each in installs)
+        return outcome, {canonicalize_name(each["name"]): each["version"] for each in told}
+
+    def _lowest(self, lines: Sequence[str], wheels: Iterable[str]) -> str:
+        """The last line with the lowest version that pip finds for it; unchanged if it finds none."""
+        requirement = Requirement(lines[-1])
+        sources = [word for option in lines[:-1] for word in option.split(" ", 1)]
+        told = self._run([*self._pip, "index", "versions", requirement.name, *_binary(wheels), *sources]).output
+        listed = re.search(r"Available versions: (.*)", told)
+        fitting = sorted(requirement.specifier.filter(listed[1].split(", ") if listed else []), key=Version)
+        if fitting:
+            requirement.specifier = SpecifierSet(f"=={fitting[0]}")
+        return str(requirement)
+
+    @property
+    def _where(self) -> list[str]:
+        # As pip does: the best version of all indexes, not that of the first which has any.
+        return ["--python", str(interpreter(self.prefix)), "--index-strategy", "unsafe-best-match"]
+
+    @property
+    def _pip(self) -> list[str]:
+        return [str(interpreter(self.prefix)), "-m", "pip", "--no-input", "--disable-pip-version-check"]
+
+    def _file(self, lines: Sequence[str]) -> str:
         file = self.prefix / "requirements.txt"
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        options = ["--quiet", "-r", str(file)]
-        options += [word for name in wheels for word in ("--only-binary", name)]
-        options += ["--dry-run", "--no-deps"] if trial else []
-        if self._uv:
-            # As pip does: the best version of all indexes, not that of the first which has any.
-            where = ["--python", str(interpreter(self.prefix)), "--index-strategy", "unsafe-best-match"]
-            return self._check(self._run([self._uv, "pip", "install", *where, *options]))
-        pip = [str(interpreter(self.prefix)), "-m", "pip", "--no-input", "--disable-pip-version-check"]
-        return self._check(self._run([*pip, "install", *options]))
+        return str(file)
 
     def _run(self, command: Sequence[str]) -> Outcome:
         """Run to the end, or until the job is canceled; dies with us (what is half installed, nobody will use)."""

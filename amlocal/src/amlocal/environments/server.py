@@ -1,7 +1,8 @@
-"""An MLflow server over the workspace's store, for jobs whose MLflow is another version than ours.
+"""An MLflow server over the workspace's store, for jobs whose MLflow may not open its database.
 
-MLflow's database has one layout per version, so only ours may open the file; others talk HTTP. One server per process
-that runs jobs, started when the first such job comes, gone when the process is, however it ends.
+MLflow's database has one layout per version, so only ours may open the file, and mlflow-skinny can open none; these
+talk HTTP. One server per process that runs jobs, started when the first such job comes, gone when the process is,
+however it ends.
 """
 
 import os
@@ -66,7 +67,9 @@ class TrackingServer:
             except OSError:
                 time.sleep(POLL_SECONDS)
         self.stop()
-        raise UserError(f"environment: MLflow's server, for another MLflow than ours, did not start; see {self.log}")
+        raise UserError(
+            f"environment: MLflow's server, for a job with an MLflow of its own, did not start; see {self.log}"
+        )
 
     @property
     def running(self) -> bool:

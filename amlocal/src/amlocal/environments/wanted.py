@@ -1,12 +1,13 @@
 """What an environment asks for, in pip's words: from a conda file, or from the `pip install` lines of a Dockerfile."""
 
+import functools
 import platform
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -18,23 +19,14 @@ from amlocal.core.errors import UserError
 
 # What is the interpreter itself, or comes with it, in every environment.
 INTERPRETER = {"python", "pip", "setuptools", "wheel"}
-# Conda's names for what PyPI calls otherwise; every other name is tried as it stands.
-ON_PYPI = {
-    "matplotlib-base": "matplotlib",
-    "msgpack-python": "msgpack",
-    "opencv": "opencv-python-headless",
-    "py-opencv": "opencv-python-headless",
-    "py-xgboost": "xgboost",
-    "pytables": "tables",
-    "pytorch": "torch",
-}
 # Options of a requirements file that say where packages come from; they are handed on to pip or uv.
 SOURCES = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-index")
 FILES = ("-r", "--requirement", "-c", "--constraint")
 REMOTE = re.compile(r"(?:git|hg|svn|bzr)\+\S+|https?://\S+")
 # The first releases that work with numpy 2. PyPI lets many before them have it, which then cannot be imported.
 WITH_NUMPY_2 = {"pandas": "2.2.2", "scikit-learn": "1.4.2", "scipy": "1.13"}
-CONDA = re.compile(r"(?:[\w./-]+::)?(?P<name>[\w.-]+)\s*(?P<version>.*)")
+OWN_FILE = re.compile(r"\.{0,2}/|\.{1,2}(\[|$)|[A-Za-z]:\\|file:|.*\.(whl|zip|tar\.gz)$")  # `.`, `./a`, `a.whl`, ...
+CONDA = re.compile(r"(?:\S+::)?(?P<name>[\w.-]+)\s*(?P<version>.*)")
 
 
 @dataclass(frozen=True)
@@ -64,13 +56,15 @@ class Wanted:
     """Everything an environment asks for.
 
     options: lines of a requirements file that name package indexes. python: the versions asked for, as a specifier.
-    layered: on top of an image, for which this Python with all it has stands. notices: what is not done, for the log.
+    layered: on top of an image, for which this Python with all it has stands. curated: the name of Azure's environment,
+    if it is one. notices: what is not done, for the log.
     """
 
     packages: list[Package] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
     python: str | None = None
     layered: bool = False
+    curated: str | None = None
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -93,9 +87,10 @@ class Wanted:
 
     def hold_numpy(self) -> None:
         """Keep numpy 2 from pins that came before it, where Azure's build would: what comes by conda, whose index was
-        mended afterwards, and what is for Python 3.8 or older, which has no numpy 2."""
+        mended afterwards, and what is for Python 3.8 or older, which has no numpy 2. Nor where no Python is named:
+        Azure's build takes one then that such pins do not have at all."""
         python = re.match(r"==3\.(\d+)", self.python or "")
-        early = python is not None and int(python[1]) < 9
+        early = self.python is None or (python is not None and int(python[1]) < 9)
         old = [
             package.requirement
             for package in self.packages
@@ -126,40 +121,68 @@ def of_conda_file(content: Any, where: str = "conda_file") -> Wanted:
             unknown = [key for key in item if key != "pip"]
             if unknown:
                 raise UserError(f'environment: {where}: "{unknown[0]}:" is not understood; "pip:" is')
-            add_pip_lines(wanted, (str(line) for line in item.get("pip") or []), where)
+            lines = item.get("pip") or []
+            if not isinstance(lines, list):
+                raise UserError(f'environment: {where}: "pip:" is a list of requirements, one a line: "- {lines}"')
+            add_pip_lines(wanted, (str(line) for line in lines), where)
         else:
             add_conda_package(wanted, str(item), where)
+    if content.get("variables"):
+        wanted.notice(f"the variables of {where} are not set; a job's are, under environment_variables")
     return wanted
 
 
 def add_conda_package(wanted: Wanted, text: str, where: str) -> None:
-    """`channel::name=1.2=build`, `name >=1.2,<2`, `name[version='1.2']`."""
+    """`channel::name=1.2=build`, `name >=1.2,<2`, `name[version='1.2']`.
+
+    A package that conda_names.txt does not know is left out, not looked for on PyPI.
+    """
     bare = _without_comment(text)
     if bracket := re.fullmatch(r"([^\[]+)\[(.*)\]", bare):
-        asked = re.search(r"version\s*=\s*['\"]([^'\"]*)['\"]", bracket[2])
+        asked = re.search(r"version\s*=\s*['\"]?([^'\"\]]*)['\"]?", bracket[2])
         bare = f"{bracket[1].strip()} {asked[1] if asked else ''}"
     match = CONDA.fullmatch(bare)
     if not match:
         raise UserError(f'environment: {where}: "{text}" is not a conda package')
-    name, version = match["name"].lower(), _conda_version(match["version"].strip())
-    requirement = _requirement(f"{ON_PYPI.get(name, name)}{version}", text, where)
+    name, version = canonicalize_name(match["name"]), match["version"].strip()
     if name == "python":
-        wanted.python = version or None
-    else:
-        wanted.add(requirement, conda=True)
+        wanted.python = str(_requirement(f"python{_conda_version(version)}", text, where).specifier) or None
+    elif name not in INTERPRETER:
+        known = conda_names().get(name)
+        if known is None:
+            wanted.notice(
+                f"{match['name']} is left out: this conda package is not known to be on PyPI (if your code needs it,"
+                " name PyPI's under pip:)"
+            )
+        else:
+            wanted.add(_requirement(f"{known}{_conda_version(version)}", text, where), conda=True)
+
+
+@functools.cache
+def conda_names() -> dict[str, str]:
+    """Conda's names of Python packages -> PyPI's, both in canonical spelling."""
+    text = Path(__file__).with_name("conda_names.txt").read_text(encoding="utf-8")
+    words = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return {each[0]: each[-1] for each in words}
 
 
 def _conda_version(version: str) -> str:
-    """Conda's match specification as PEP 440 has it: `=1.2` is fuzzy, a third part is a build."""
-    if not version or version == "*" or "|" in version:  # alternatives: PEP 440 has no "or"
+    """Conda's match specification as PEP 440 has it: `=1.2` is fuzzy, `=1.2=build` and `==1.2` are not."""
+    if "|" in version:  # alternatives: PEP 440 has no "or"
         return ""
     if re.match(r"[<>!~]", version):
-        return version.replace(" ", "")
+        # Conda takes `>=1.2.*`, and means `>=1.2`.
+        return ",".join(re.sub(r"^([<>]=?\s*[^*]*?)\.?\*$", r"\1", part.strip()) for part in version.split(","))
+    if "," in version:  # `=1.2,!=1.2.3`
+        return ",".join(_conda_version(part.strip()) for part in version.split(","))
     exact = version.startswith("==")
     parts = version.lstrip("= ").replace("=", " ").split()
-    number = parts[0].removesuffix("*").rstrip(".")
-    exact = exact or len(parts) > 1 or not re.fullmatch(r"[\d.]+", number)
-    return f"=={number}" if exact else f"=={number}.*"
+    number = parts[0].rstrip("*").rstrip(".") if parts else ""
+    if not number:  # `*`, `*=cuda*`
+        return ""
+    if "*" in parts[0]:
+        return f"=={number}.*"
+    return f"=={number}" if exact or len(parts) > 1 or not re.fullmatch(r"[\d.]+", number) else f"=={number}.*"
 
 
 def add_pip_lines(
@@ -227,10 +250,15 @@ def _named(text: str) -> str:
 
 def _requirement(text: str, line: str, where: str) -> Requirement:
     try:
-        return Requirement(text)
+        requirement = Requirement(text)
     except InvalidRequirement as error:
-        if re.match(r"\.{0,2}/|\.$|.*\.(whl|zip|tar\.gz)$", text):
-            problem = "a file of your own does not reach Azure's build; give a name that an index has"
-        else:
+        if not OWN_FILE.match(text):
             problem = f"is not a requirement: {str(error).splitlines()[0]}"
-        raise UserError(f'environment: {where}: "{line}" {problem}') from error
+            raise UserError(f'environment: {where}: "{line}" {problem}') from error
+        requirement = None
+    if requirement is None or (requirement.url or "").startswith("file:"):
+        raise UserError(
+            f'environment: {where}: "{line}": a file of your own does not reach Azure\'s build;'
+            " give a name and a version that an index has"
+        )
+    return requirement

@@ -8,6 +8,7 @@ from knack.help_files import helps
 
 from amlocal.cli.arguments import ignored
 from amlocal.cli.assets import Kind
+from amlocal.cli.printing import described, described_all, view
 
 KIND = Kind(
     noun="environment",
@@ -16,8 +17,27 @@ KIND = Kind(
     columns="Image:image, Description:description",
     updated="its description and tags",
     listed="my-env",
+    in_registry=("show", "list"),
 )
-show, list_all, archive, restore, update = KIND.verbs()
+_, _, archive, restore, update = KIND.verbs()
+
+
+def show(
+    name: str, version: str | None = None, label: str | None = None, registry_name: str | None = None
+) -> dict[str, Any]:
+    return described(KIND.operations(registry_name), name, version, label)
+
+
+def list_all(
+    name: str | None = None,
+    max_results: int | None = None,
+    include_archived: bool = False,
+    archived_only: bool = False,
+    registry_name: str | None = None,
+) -> list[dict[str, Any]]:
+    """Every environment's latest version, or all versions of `name`."""
+    seen = view(include_archived, archived_only)
+    return described_all(KIND.operations(registry_name), max_results, name=name, list_view_type=seen)
 
 
 def create(
@@ -104,4 +124,6 @@ short-summary: Show details for an environment.
 examples:
   - name: Show details for an environment with the specified name and version
     text: aml environment show --name my-env --version 1
+  - name: Show details for one of Azure's curated environments
+    text: aml environment show --name sklearn-1.5 --label latest --registry-name azureml
 """
