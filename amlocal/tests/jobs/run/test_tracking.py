@@ -112,6 +112,8 @@ def test_logged_models_are_among_the_artifacts_of_their_runs(client: LocalMLClie
     log_model(client, job.experiment_id, "model", "old", source_run_id="job-1")
     kept = log_model(client, job.experiment_id, "model", "new", source_run_id="job-1")
     log_model(client, job.experiment_id, "alone", "without a run", tags=tags)
+    elsewhere = tracking.experiment("another")
+    log_model(client, elsewhere, "elsewhere", "in another experiment", tags=tags)
     log_model(client, job.experiment_id, "inner", "nested", tags=tags, source_run_id=nested.info.run_id)
     log_model(client, job.experiment_id, "half", "torn", ready=False, source_run_id="job-1")
     log_model(client, job.experiment_id, "others", "of job-2", source_run_id="job-2")
@@ -122,7 +124,11 @@ def test_logged_models_are_among_the_artifacts_of_their_runs(client: LocalMLClie
         artifacts = client.workspace.artifacts / "exp" / run / "artifacts"
         return {file.parent.name: file.read_text() for file in artifacts.glob("*/MLmodel")}
 
-    assert models("job-1") == {"model": "new", "alone": "without a run"}
+    assert models("job-1") == {
+        "model": "new",
+        "alone": "without a run",
+        "elsewhere": "in another experiment",
+    }
     assert models("job-2") == {"others": "of job-2"}
     assert models(nested.info.run_id) == {"inner": "nested"}
     place = client.workspace.artifacts / "exp" / "job-1" / "artifacts" / "model" / "MLmodel"

@@ -95,12 +95,13 @@ class Tracking:
         if taken:
             yield
             return
-        real = sqlalchemy_store.uuid
-        sqlalchemy_store.uuid = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=name))
+        module: Any = sqlalchemy_store
+        real = module.uuid
+        module.uuid = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=name))
         try:
             yield
         finally:
-            sqlalchemy_store.uuid = real
+            module.uuid = real
 
     def _publish_models(self, record: JobRecord) -> None:
         """Put the models that the job's processes have logged among the artifacts of their runs, by their names.
@@ -109,10 +110,10 @@ class Tracking:
         run the latest stays.
         """
         assert record.run_id and record.experiment_id
-        places = {}
-        for model in self._logged_models(record.experiment_id):
-            if model.source_run_id == record.run_id or model.tags.get(JOB_TAG) == record.name:
-                places[model.source_run_id or record.run_id, model.name] = model
+        places = {
+            (model.source_run_id or record.run_id, model.name): model
+            for model in sorted(self._logged_models(record), key=lambda model: model.creation_timestamp)
+        }
         for (run_id, name), model in places.items():
             source = self._local(model.artifact_location)
             run = self._local(self.client.get_run(run_id).info.artifact_uri)
@@ -122,19 +123,24 @@ class Tracking:
             elif not Path(source).is_absolute():  # on a server
                 self._copy_on_server(model.model_id, run_id, name)
 
-    def _logged_models(self, experiment_id: str) -> Iterator[Any]:
-        """The finished models of an experiment, the oldest first; none where a server is of before MLflow 3."""
+    def _logged_models(self, record: JobRecord) -> Iterator[Any]:
+        """The finished models of a job; none where a server is of before MLflow 3."""
         from mlflow.exceptions import MlflowException
 
-        order = [{"field_name": "creation_timestamp", "ascending": True}]
-        token = None
+        every = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        searches = (
+            ([record.experiment_id], f"source_run_id = '{record.run_id}'"),
+            (every, f"tags.`{JOB_TAG}` = '{record.name}'"),
+        )
         with suppress(MlflowException):
-            while True:
-                page = self.client.search_logged_models([experiment_id], order_by=order, page_token=token)
-                yield from (model for model in page if model.status == "READY")
-                token = page.token
-                if not token:
-                    return
+            for experiments, wanted in searches:
+                token = None
+                while True:
+                    page = self.client.search_logged_models(experiments, wanted, page_token=token)
+                    yield from (model for model in page if model.status == "READY")
+                    token = page.token
+                    if not token:
+                        break
 
     def _copy_on_server(self, model_id: str, run_id: str, name: str) -> None:
         import mlflow
