@@ -1,7 +1,10 @@
 """LocalMLClient as a Python user meets it: assets, models, environments, paths."""
 
+import logging
+import os
 from pathlib import Path
 
+import mlflow
 import pytest
 from azure.ai.ml import load_component
 from azure.ai.ml.entities import AmlCompute, Data, Environment, Model
@@ -182,3 +185,28 @@ def test_a_job_is_called_as_it_was_named(client):
     )
     assert client.jobs.get("MyJob").name == "MyJob"
     assert [job.name for job in client.jobs.list()] == ["MyJob"]
+
+
+def test_two_workspaces_in_one_process_do_not_meet_and_mlflow_is_as_before(client, tmp_path, monkeypatch):
+    """MLflow puts what it is told into the environment, where the second client would find it."""
+
+    def state():
+        levels = [logging.getLogger(name).level for name in ("mlflow", "alembic")]
+        return mlflow.get_tracking_uri(), {key: os.environ[key] for key in os.environ if "MLFLOW_" in key}, levels
+
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    before = state()
+    (tmp_path / "model.txt").write_text("first")
+    client.models.create_or_update(Model(name="made", path=tmp_path / "model.txt"))
+    client.models.download("made", "1", tmp_path / "first")
+    assert state() == before
+    mlflow.set_tracking_uri(client.workspaces.get().mlflow_tracking_uri)
+    try:
+        second = LocalMLClient(tmp_path / "second" / ".amlocal")
+        assert list(second.models.list()) == []
+        second.models.create_or_update(Model(name="made", path=tmp_path / "model.txt"))
+        second.models.download("made", "1", tmp_path / "second")
+        assert mlflow.get_tracking_uri() == client.workspace.tracking_uri
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert state() == before

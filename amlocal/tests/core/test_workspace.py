@@ -70,3 +70,27 @@ def test_lock_says_who_is_waiting_for_what(tmp_path):
         Workspace(Path(workspace.root)).lock("models", timeout=0.1),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("told", "own"),
+    [
+        ("http://tracking:5000", False),
+        ("sqlite:////data/runs.sqlite", False),
+        ("sqlite:////data/mlflow.db", False),
+        ("azureml://eastus.api.azureml.ms/mlflow/v1.0/subscriptions/s/resourceGroups/g", True),
+        ("sqlite:////somewhere/else/.amlocal/mlflow.db", True),
+    ],
+)
+def test_whose_tracking_uri(tmp_path, monkeypatch, told, own):
+    """What MLflow, `aml exec` or a job has put into the environment is not the user's choice of a store."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", told)
+    workspace = Workspace(tmp_path / ".amlocal")
+    assert workspace.tracking_uri == (f"sqlite:///{workspace.database.as_posix()}" if own else told)
+
+
+def test_a_workspace_of_any_name_is_known_by_what_is_in_it(tmp_path, monkeypatch):
+    (tmp_path / "first" / "jobs").mkdir(parents=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Workspace(tmp_path / "first").tracking_uri)
+    second = Workspace(tmp_path / "second")
+    assert second.tracking_uri == f"sqlite:///{second.database.as_posix()}"

@@ -552,13 +552,13 @@ def test_without_unix_sockets(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_mlflow_model_needs_no_script(bench: Bench) -> None:
     folder = bench.folder / "flow"
     code = """
-import sys, mlflow, numpy as np
+import sys, mlflow, pandas as pd
 from mlflow.models import infer_signature
 class Sums(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input, params=None):
-        return model_input.sum(axis=1)
-x = np.ones((2, 3))
-signature = infer_signature(x, x.sum(axis=1))
+        return model_input.sum(axis=1) * params["times"]
+x = pd.DataFrame({"a": [1.0], "b": [1.0]})
+signature = infer_signature(x, x.sum(axis=1).to_frame("sum"), {"times": 1.0})
 mlflow.pyfunc.save_model(sys.argv[1], python_model=Sums(), signature=signature, pip_requirements=["mlflow"])
 """
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True, cwd=bench.folder)
@@ -566,10 +566,22 @@ mlflow.pyfunc.save_model(sys.argv[1], python_model=Sums(), signature=signature, 
     bench.client.models.create_or_update(entity("model", {"name": "sums", "path": str(folder), "type": "mlflow_model"}))
     with pytest.raises(UserError, match='deployment blue: model: model "sums" has no version 7'):
         bench.deploy(code_configuration=None, environment=None, model="azureml:sums:7")
-    bench.deploy(code_configuration=None, environment=None, model="azureml:sums@latest")
-    assert bench.ask({"input_data": [[1.0, 2.0, 3.5], [0.0, 0.0, 1.0]]}) == (200, [6.5, 1.0])
+    collected = {"collections": {name: {"enabled": "True"} for name in ("model_inputs", "model_outputs")}}
+    model = "azureml:sums@latest"
+    bench.deploy(code_configuration=None, environment=None, model=model, data_collector=collected)
+    rows = {"columns": ["a", "b"], "index": [0, 1], "data": [[1.0, 2.0], [0.0, 1.0]]}
+    assert bench.ask({"input_data": rows}) == (200, [{"0": 3.0}, {"0": 1.0}])
+    assert bench.ask({"input_data": rows, "params": {"times": 2}}) == (200, [{"0": 6.0}, {"0": 2.0}])
     status, answer = bench.ask({"rows": []})
-    assert status == 424 and "rows" in answer["message"]
+    assert status == 424 and answer == {"message": "A value is not provided for the 'input_data' parameter."}
+
+    def records(name: str) -> list[Any]:
+        places = bench.client.workspace.datastore().glob(f"modelDataCollector/digits/blue/{name}/**/*.jsonl")
+        return [json.loads(line)["data"] for place in places for line in place.read_text().splitlines()]
+
+    assert eventually(lambda: len(records("model_inputs")) == len(records("model_outputs")) == 2)
+    assert records("model_inputs")[0] == [{"a": 1.0, "b": 2.0}, {"a": 0.0, "b": 1.0}]
+    assert [{"0": 6.0}, {"0": 2.0}] in records("model_outputs")
 
 
 def test_down_cancels_jobs(bench: Bench) -> None:

@@ -282,6 +282,8 @@ def test_an_mlflow_models_conda_file_may_lack_dependencies(tmp_path: Path, conda
     deployment = SimpleNamespace(name="blue", environment=None)
     environment = _environment(deployment, tmp_path, tmp_path)
     assert environment and environment["conda_file"]["dependencies"][:-1] == dependencies
+    needed = ["azureml-inference-server-http", "azureml-ai-monitoring"]
+    assert environment["conda_file"]["dependencies"][-1] == {"pip": needed}
     (tmp_path / "conda.yaml").write_text("[: no")
     with pytest.raises(UserError, match=r"deployment blue: model: .*conda.yaml: not a conda file"):
         _environment(deployment, tmp_path, tmp_path)

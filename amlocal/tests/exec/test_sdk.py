@@ -182,3 +182,60 @@ def test_a_notebook_runs(tmp_path):
     assert ran.returncode == 0, ran.stderr
     [output] = nbformat.read(tmp_path / "n.ipynb", 4).cells[1].outputs
     assert output["data"]["text/plain"] == f"LocalMLClient(workspace='{tmp_path / '.amlocal'}')"
+
+
+def test_mlflow_logs_to_the_workspace_whatever_azure_address_it_is_given(run, tmp_path):
+    ran = run(
+        """
+        import os, subprocess, sys
+        import mlflow
+        from azure.ai.ml import MLClient
+        from azure.identity import DefaultAzureCredential
+
+        with mlflow.start_run() as first:
+            mlflow.log_text("hello", "said.txt")
+        print(mlflow.get_experiment(first.info.experiment_id).name)
+        AZURE = "azureml://eastus.api.azureml.ms/mlflow/v1.0/subscriptions/s/resourceGroups/g/workspaces/w"
+        mlflow.set_tracking_uri(AZURE)
+        mlflow.set_experiment("wine")
+        mlflow.log_metric("accuracy", 1)
+        mlflow.end_run()
+        print(mlflow.get_run(first.info.run_id).info.status, mlflow.MlflowClient().search_registered_models())
+        client = MLClient(DefaultAzureCredential(), "s", "g", "w")
+        mlflow.set_tracking_uri(client.workspaces.get("w").mlflow_tracking_uri)
+        print(len(mlflow.search_runs(search_all_experiments=True)))
+        os.environ["MLFLOW_TRACKING_URI"] = AZURE
+        count = "import mlflow; print(len(mlflow.search_runs(search_all_experiments=True)))"
+        subprocess.run([sys.executable, "-c", count], check=True)
+        """
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "Default\nFINISHED []\n2\n2\n"
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made <= {".amlocal", "program.py", "__pycache__"}
+    assert list((tmp_path / ".amlocal" / "artifacts").rglob("said.txt"))
+
+
+def test_the_users_own_mlflow_server_stays(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert surroundings(dict(os.environ))["MLFLOW_TRACKING_URI"] == "http://tracking:5000"
+
+
+def test_an_mlflow_without_amlocal_gets_a_server(run, tmp_path):
+    """Its version may be another, which must not open the database."""
+    package = tmp_path / "mlflow" / "tracking"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    (package / "registry.py").touch()
+    ran = run(
+        """
+        import os, sys
+        sys.modules["amlocal"] = None  # as where it is not installed
+        import mlflow.tracking.registry
+        import urllib.request
+        address = os.environ["MLFLOW_TRACKING_URI"]
+        print(address.rpartition(":")[0], urllib.request.urlopen(address + "/health").status)
+        """
+    )
+    assert ran.stdout == "http://127.0.0.1 200\n", ran.stderr

@@ -290,9 +290,9 @@ def download(workspace: Workspace, uri: str) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(workspace.tracking_uri)
+    store = workspace.tracking_uri
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+        return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=store, registry_uri=store))
     except (MlflowException, OSError) as error:
         raise NotFound(f"{uri}: not to be had from MLflow at {workspace.shown_uri}: {error}") from error
 

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,54 @@ def client(workspace: Workspace) -> Any:
     the file is made under another name, and renamed when it is whole.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.update(artifact_root(workspace))
     from mlflow import MlflowClient
 
-    for name in ("alembic", "mlflow"):  # what they say of making a database is no news to a user
-        logging.getLogger(name).setLevel(logging.WARNING)
+    make(workspace)
+    with _artifact_root(workspace), _quiet("alembic", "mlflow"):
+        return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
 
+
+def make(workspace: Workspace) -> None:
+    """Make the workspace's SQLite file if it is not there. Raises UserError for one that is damaged."""
     database = sqlite_file(workspace.tracking_uri)
-    if database and not database.exists():
+    if database is None:
+        return
+    if not database.exists():
         with workspace.lock("mlflow"):
             if not database.exists():
                 _make_store(database, workspace.artifacts)
-    if database:
-        with database.open("rb") as file:
-            if file.read(len(SQLITE)) != SQLITE:
-                raise UserError(damaged_database(database, "it is no SQLite database"))
-    return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+    with database.open("rb") as file:
+        if file.read(len(SQLITE)) != SQLITE:
+            raise UserError(damaged_database(database, "it is no SQLite database"))
+
+
+@contextmanager
+def _artifact_root(workspace: Workspace) -> Iterator[None]:
+    """`artifact_root` in the environment, meanwhile: the store that MLflow opens keeps it."""
+    before = {name: os.environ.get(name) for name in artifact_root(workspace)}
+    os.environ.update(artifact_root(workspace))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet(*names: str, level: int = logging.WARNING) -> Iterator[None]:
+    """Loggers say what is at least of this level, meanwhile: making a database is no news to a user."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(max(level, logger.level))
+    try:
+        yield
+    finally:
+        for logger, was in zip(loggers, before, strict=True):
+            logger.setLevel(was)
 
 
 def damaged_database(database: Path, why: str) -> str:
@@ -67,7 +100,8 @@ def _make_store(database: Path, artifacts: Path) -> None:
 
     beside = database.with_name(f"{database.name}-new")
     beside.unlink(missing_ok=True)
-    store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", artifacts.as_uri())
+    with _quiet("alembic", "mlflow"):
+        store = SqlAlchemyStore(f"sqlite:///{beside.as_posix()}", artifacts.as_uri())
     store.engine.dispose()  # Windows cannot rename what is open
     if database.exists():  # a program of the user's own has made it meanwhile, and may have logged to it
         beside.unlink()
@@ -118,9 +152,9 @@ def close_runs(workspace: Workspace, run_ids: Iterable[str]) -> None:
     if ids:
         try:
             store = client(workspace)
-            logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it would print the failure whole; we say it below
-            for run_id in ids:
-                store.set_terminated(run_id, "FAILED")
+            with _quiet("mlflow", level=logging.CRITICAL):  # it would print the failure whole; we say it below
+                for run_id in ids:
+                    store.set_terminated(run_id, "FAILED")
         except Exception as error:  # MLflow lets through whatever its store raises
             first = str(error).splitlines()[0]
             logging.getLogger(__name__).warning("MLflow does not know yet that the job died: %s", first)

@@ -27,6 +27,8 @@ FOLDER = ".amlocal"
 OVERLAY = "python"  # in a job's folder: the prefix that it may install into
 DEFAULT_DATASTORE = "workspaceblobstore"
 NOBODY = "00000000-0000-0000-0000-000000000000"  # the id of a subscription, a tenant, a user that is not there
+DATABASE = "mlflow.db"
+AZUREML = "azureml:"  # how MLflow's addresses of workspaces in Azure begin
 LEAST_FREE = 64 * 2**20  # bytes
 
 
@@ -88,12 +90,19 @@ class Workspace:
 
     @property
     def database(self) -> Path:
-        return self.root / "mlflow.db"
+        return self.root / DATABASE
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's store: `MLFLOW_TRACKING_URI` if the user has set it, else SQLite in the workspace."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.database.as_posix()}"
+        """MLflow's store: `MLFLOW_TRACKING_URI` if the user has set it, else SQLite in the workspace.
+
+        An address of Azure's is this workspace. That of a workspace here was not set by the user but by `aml exec`, by
+        a job, or by MLflow, which puts what a program sets into its environment.
+        """
+        told = os.environ.get("MLFLOW_TRACKING_URI")
+        if told and not told.startswith(AZUREML) and not _is_of_a_workspace(told):
+            return told
+        return f"sqlite:///{self.database.as_posix()}"
 
     @property
     def shown_uri(self) -> str:
@@ -139,6 +148,14 @@ class Workspace:
         except Timeout as error:
             holder = _holder(path) or "another aml"
             raise UserError(f"{path}: {holder} has held this lock for {timeout:.0f} s; see `aml doctor`") from error
+
+
+def _is_of_a_workspace(uri: str) -> bool:
+    """Whether an address of MLflow's names the database of a workspace, this one or another."""
+    database = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or database.name != DATABASE:
+        return False
+    return database.parent.name == FOLDER or (database.parent / "jobs").is_dir()
 
 
 def _holder(lock: Path) -> str | None:

@@ -16,6 +16,7 @@ from amlocal.specs.settings import environment_of
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 SERVER = "azureml-inference-server-http"
+COLLECTOR = "azureml-ai-monitoring"
 MLFLOW_SCRIPT = Path(__file__).parent / "worker" / "mlflow_score.py"
 # Azure's defaults and limits: reference-yaml-deployment-managed-online.
 MAX_CONCURRENT, TIMEOUT_MS, LONGEST_TIMEOUT_MS = 1, 5_000, 180_000
@@ -71,7 +72,9 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
         from amlocal import environments  # for start-up time: packaging takes long to import
 
         # As Azure's images for inference do, an environment has the server whether or not it asks for it.
-        python = environments.python_for(environment, workspace, log, folder, needs=[SERVER])
+        # Its environments for MLflow models without a script have the Collector too.
+        needs = [SERVER] if code else [SERVER, COLLECTOR]
+        python = environments.python_for(environment, workspace, log, folder, needs)
         if model:
             # Azure keeps the last part of the model's path below AZUREML_MODEL_DIR.
             _copy(model, folder / "model" / model.name)
@@ -153,13 +156,13 @@ def _code(deployment: Any, base: Path) -> tuple[Path | None, str]:
 
 
 def _environment(deployment: Any, mlflow_model: Path | None, base: Path) -> dict[str, Any] | None:
-    """What the deployment runs in; an MLflow model without a script brings its own, to which Azure adds the server."""
+    """What the deployment runs in: for an MLflow model without a script its own, and the packages Azure adds."""
     environment = environment_of(deployment.environment, base)
     if environment is None and mlflow_model:
         conda = mlflow_model / "conda.yaml"
         try:
             content = (read_yaml(conda) if conda.exists() else None) or {}
-            dependencies = [*(content.get("dependencies") or []), {"pip": [SERVER]}]
+            dependencies = [*(content.get("dependencies") or []), {"pip": [SERVER, COLLECTOR]}]
         except (UserError, AttributeError, TypeError) as error:
             raise UserError(f"deployment {deployment.name}: model: {conda}: not a conda file: {error}") from error
         return {"conda_file": {**content, "dependencies": dependencies}}

@@ -94,3 +94,13 @@ def ensure(workspace: Workspace) -> str:
             server.wait_until_it_answers()
             _servers[workspace.root] = server
         return server.address
+
+
+def main() -> None:
+    """Run a server on the workspace of this folder until standard input ends; its address is the first line."""
+    from amlocal.core import mlflow_store
+
+    workspace = Workspace.find()
+    mlflow_store.make(workspace)
+    print(ensure(workspace), flush=True)
+    sys.stdin.read()

@@ -1,5 +1,6 @@
-"""What `azure.ai.ml` and `azure.identity` are to a Python program under `aml exec`."""
+"""What `azure.ai.ml`, `azure.identity` and MLflow are to a Python program under `aml exec`."""
 
+import functools
 from types import ModuleType
 from typing import Any
 
@@ -12,12 +13,39 @@ def patch(module: ModuleType) -> None:
         from amlocal.client import LocalMLClient
 
         module.MLClient = LocalMLClient  # type: ignore[attr-defined]
+    elif module.__name__.startswith("mlflow."):
+        module.StoreRegistry.get_store_builder = serve_workspace(module.StoreRegistry.get_store_builder)
     else:
         asynchronous = module.__name__.endswith(".aio")
         for name in module.__all__:
             credential = getattr(module, name)
             if name.endswith("Credential") and isinstance(credential, type):
                 setattr(module, name, offline(credential, asynchronous))
+
+
+def serve_workspace(find: Any) -> Any:
+    """A StoreRegistry's `get_store_builder`, `find`, that opens the workspace of this folder for `azureml://...`.
+
+    Its database is made as `aml` makes it.
+    """
+    from amlocal.core import mlflow_store
+    from amlocal.core.workspace import AZUREML, Workspace
+
+    def get_store_builder(self: Any, store_uri: str) -> Any:
+        workspace = Workspace.find()
+        ours = workspace.tracking_uri
+        if store_uri != ours and not store_uri.startswith(AZUREML):
+            return find(self, store_uri)
+        build = find(self, ours)
+
+        @functools.wraps(build)  # MLflow looks at its parameters
+        def builder(store_uri: str, **keywords: Any) -> Any:
+            mlflow_store.make(workspace)
+            return build(store_uri=ours, **keywords)
+
+        return builder
+
+    return get_store_builder
 
 
 def offline(credential: type, asynchronous: bool = False) -> type:

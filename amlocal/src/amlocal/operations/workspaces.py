@@ -55,6 +55,7 @@ class WorkspaceOperations(Operations):
         from azure.ai.ml.entities import Workspace as AzureWorkspace
 
         told = self.describe()
+        self.workspace.create()  # MLflow, given the address below, makes the database but no folder
         made = AzureWorkspace(
             name=told["name"],
             display_name=told["display_name"],

@@ -287,3 +287,16 @@ def test_the_alarm_rings_whatever_the_script_has_done_to_it() -> None:
             signal.signal(signal.SIGALRM, signal.SIG_IGN)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_old_server_finds_its_azureml_beside_the_collectors(tmp_path: Path) -> None:
+    """Server 1.2 imports azureml.contrib from its own folder; azureml-ai-monitoring's azureml is no namespace."""
+    server = tmp_path / "azureml_inference_server_http" / "server"
+    for place in (server / "azureml" / "contrib", tmp_path / "azureml"):
+        place.mkdir(parents=True)
+    (tmp_path / "azureml" / "__init__.py").touch()
+    (server.parent / "__init__.py").write_text("__version__ = '1.2.0'\n")
+    (server / "create_app.py").write_text("import azureml.contrib\ncreate = lambda: 'made'\n")
+    code = f"import runpy; print(runpy.run_path({str(WORKER)!r})['load']())"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.stdout == "made\n", ran.stderr

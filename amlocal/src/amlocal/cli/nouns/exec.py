@@ -2,7 +2,7 @@
 
 A folder with an `az` of ours goes first on PATH, so that a script or a workflow's step written for Azure runs here
 unchanged; `amlocal.cli.az` says what that `az` answers. A folder with a `sitecustomize.py` goes first on PYTHONPATH, so
-that a Python program finds its `MLClient` here; `amlocal.exec.sdk` says what changes.
+that a Python program finds its `MLClient` here; `amlocal.exec.sdk` says what changes. MLflow logs to the workspace.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 from knack.arguments import ArgumentsContext
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
@@ -18,6 +19,8 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.core.errors import UserError
+from amlocal.core.mlflow_store import artifact_root
+from amlocal.core.workspace import Workspace
 from amlocal.exec.paths import PYTHON, STAND_IN, without
 
 
@@ -28,6 +31,9 @@ def run(cmd: CLICommand, words: list[str]) -> None:
         raise UserError("exec: name the command after --, for example `aml exec -- az account show`")
     if target.is_auto():
         raise UserError("exec: --target auto is for single commands; say local or azure")
+    if not target.is_azure():
+        with suppress(UserError):  # it cannot be written to: whoever writes will say so
+            Workspace.find().create()  # now, so that a notebook in a folder below finds it
     environment = surroundings(dict(os.environ))
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
@@ -57,6 +63,7 @@ def surroundings(environment: dict[str, str]) -> dict[str, str]:
     }
     return (
         environment
+        | ({} if target.is_azure() else _mlflow(Workspace.find()))
         | {name: value for name, value in named.items() if value}
         | {
             "PATH": os.pathsep.join([str(STAND_IN), *without(STAND_IN, environment.get("PATH", os.defpath))]),
@@ -65,6 +72,15 @@ def surroundings(environment: dict[str, str]) -> dict[str, str]:
             target.VARIABLE: "azure" if target.is_azure() else "local",
         }
     )
+
+
+def _mlflow(workspace: Workspace) -> dict[str, str]:
+    """The variables by which MLflow, in whatever is started, logs to the workspace."""
+    return {
+        "MLFLOW_TRACKING_URI": workspace.tracking_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **artifact_root(workspace),
+    }
 
 
 def commands(loader: CLICommandsLoader) -> None:

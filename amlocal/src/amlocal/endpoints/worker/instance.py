@@ -82,6 +82,8 @@ def load() -> Any:
     """
     try:
         from azureml_inference_server_http import __version__
+
+        _share_namespace()
         from azureml_inference_server_http.server.create_app import create
     except ImportError as error:
         raise ScriptError(
@@ -96,6 +98,18 @@ def load() -> Any:
         broken = getattr(cause, "user_ex", cause) or leave
         when = "init()" if type(cause).__name__ == "UserScriptException" else "loading it"
         raise ScriptError(f"{when} failed: {type(broken).__name__}: {broken}") from leave
+
+
+def _share_namespace() -> None:
+    """Let a server before 1.3 find its `azureml.contrib`, which azureml-ai-monitoring's `azureml` would hide."""
+    import azureml_inference_server_http as server
+
+    own = Path(str(server.__file__)).parent / "server" / "azureml"
+    if own.is_dir():
+        import azureml
+
+        if str(own) not in azureml.__path__:
+            azureml.__path__.append(str(own))
 
 
 class Scorer:

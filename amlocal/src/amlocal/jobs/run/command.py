@@ -21,6 +21,7 @@ from amlocal.jobs.record import LOG, JobRecord, kill_leftovers
 from amlocal.jobs.reuse import fingerprint
 from amlocal.jobs.run.context import Context, Value
 from amlocal.jobs.run.process import Process, wait
+from amlocal.jobs.run.tracking import context_tags
 from amlocal.specs import distribution as distributed
 from amlocal.specs.expressions import Reference, render
 from amlocal.specs.plan import FILE_TYPES, Step
@@ -215,6 +216,7 @@ class CommandRun:
             "MLFLOW_EXPERIMENT_ID": record.experiment_id,
             "MLFLOW_EXPERIMENT_NAME": record.experiment_name,
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            **context_tags(record),
             **artifact_root(self.workspace),
             "AZUREML_RUN_ID": record.name,
             "AZUREML_ROOT_RUN_ID": self.context.record.name,

@@ -1,8 +1,8 @@
-"""What Python runs first under `aml exec`: `import azure.ai.ml` and `import azure.identity` then answer from here.
+"""What Python runs first under `aml exec`: `azure.ai.ml`, `azure.identity` and MLflow's stores then answer from here.
 
 Python imports a module of this name, the first on its path, before the program. Nothing is imported or patched until
-the program itself imports one of the two; then `amlocal.exec.sdk` changes the names in it. A Python that has no amlocal
-is told so, and left alone.
+the program itself imports one of them; then `amlocal.exec.sdk` changes the names in it. A Python that has no amlocal
+is told so, and left alone; its MLflow, which may be of another version, is given a server on the workspace's store.
 """
 
 import os
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 HERE = os.path.dirname(__file__)  # noqa: PTH120 (importing pathlib would cost every Python 4 ms)
-PATCHED = ("azure.ai.ml", "azure.identity", "azure.identity.aio")
+STORES = "mlflow.tracking.registry"  # opens MLflow's stores by their addresses
+PATCHED = ("azure.ai.ml", "azure.identity", "azure.identity.aio", STORES)
+SERVER = "from amlocal.environments.server import main; main()"
 
 
 class Finder:
@@ -43,10 +45,28 @@ def patch(module: "ModuleType") -> None:
     try:
         from amlocal.exec import sdk as standin
     except ImportError as error:
+        if module.__name__ == STORES:
+            serve_store()
+            return
         here = f"in this Python ({sys.executable}), which has no amlocal: {error}"
         print(f"aml exec: {module.__name__} is Azure's own {here}", file=sys.stderr)
         return
     standin.patch(module)
+
+
+def serve_store() -> None:
+    """Start MLflow's server on the workspace, for as long as this process lives, and tell MLflow and its children."""
+    if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("sqlite:"):
+        return  # a server of the user's, or the one that a parent has started
+    import subprocess
+
+    command = [os.environ["AML_PYTHON"], "-P", "-c", SERVER]  # -P: nothing of this folder's is imported
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    address = process.stdout.readline().strip()
+    if address:
+        os.environ["MLFLOW_TRACKING_URI"] = address
+        serve_store.process = process  # type: ignore[attr-defined] # it ends when its stdin is closed
 
 
 def chain() -> None:
