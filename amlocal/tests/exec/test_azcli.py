@@ -276,8 +276,10 @@ def test_an_identity_gets_a_role(ok):
     scope = ok("group show -n g --query id")
     ok(f"role assignment create --assignee-object-id {principal} --role Contributor --scope {scope}")
     ok(f"role assignment create --assignee {principal} --role Contributor --scope {scope}")
-    assert ok(f"role assignment list --assignee {principal} --query [].roleDefinitionName") == ["Contributor"]
-    ok(f"role assignment delete --assignee {principal}")
+    for flag in ("--assignee", "--assignee-object-id"):
+        assert ok(f"role assignment list {flag} {principal} --query [].roleDefinitionName") == ["Contributor"]
+        assert ok(f"role assignment list {flag} other") == []
+    ok(f"role assignment delete --assignee-object-id {principal}")
     assert ok("role assignment list --all") == []
 
 
@@ -421,3 +423,27 @@ def test_a_deployment_is_read_back(ok, run, tmp_path):
     assert [each["name"] for each in ok("deployment group list -g g")] == ["main"]
     assert run("deployment group show -g g -n other")[0] == 3
     assert ok("deployment sub list") == []
+
+
+def test_identities_of_a_compute_target_and_an_endpoint_have_principals(ok, tmp_path):
+    """A script gives roles to them."""
+    ok("ml compute create -n cpu --type amlcompute")
+    assert ok("ml compute show -n cpu --query identity") == ""
+    ok("ml compute update -n cpu --identity-type system_assigned")
+    ok("ml compute update -n cpu --max-instances 2")
+    told = ok("ml compute show -n cpu --query identity")
+    assert told["type"] == "system_assigned"
+    ok(f"role assignment create --assignee-object-id {told['principal_id']} --role AcrPull --scope s")
+    ok("ml compute create -n mine --type amlcompute --identity-type user_assigned -i /subscriptions/a/b")
+    assert (
+        ok("ml compute show -n mine --query identity.user_assigned_identities[0].resource_id") == "/subscriptions/a/b"
+    )
+    ok("ml online-endpoint create -n asked")
+    ok("ml online-endpoint update -n asked --set tags.a=b")
+    assert ok("ml online-endpoint show -n asked --query identity.principal_id") not in ("", told["principal_id"])
+    ok("ml online-endpoint delete -n asked --yes")
+
+
+def test_the_flags_of_an_identity_go_together(run):
+    assert run("ml compute create -n c --type amlcompute --identity-type user_assigned")[0] == 1
+    assert "--user-assigned-identities go together" in run.error

@@ -209,7 +209,8 @@ def _assign(role: str, scope: str, assignee: str, kind: str) -> Record:
 
 def role_list(given: Given) -> list[Record]:
     """The assignments that the flags choose."""
-    assignee, role, ids = given.text("assignee"), given.text("role"), given.texts("ids")
+    assignee = given.text("assignee_object_id") or given.text("assignee")
+    role, ids = given.text("role"), given.texts("ids")
     scope = given.text("scope") or (records.group_id(group) if (group := given.asked_group()) else None)
     return [
         each
