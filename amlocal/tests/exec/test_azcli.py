@@ -388,6 +388,8 @@ def test_a_job_reads_what_a_script_uploaded(ok, tmp_path):
     (tmp_path / "a.csv").write_text("1,2")
     client = LocalMLClient()
     told = ok("ml datastore show -n workspaceblobstore")
+    assert told["container_name"].startswith("azureml-blobstore-")  # scripts look for that
+    assert told["container_name"] in ok(f"storage container list --account-name {told['account_name']} --query [].name")
     where = f"--account-name {told['account_name']} -c {told['container_name']}"
     ok(f"storage blob upload -f a.csv -n example/a.csv {where}")
     root = client.workspace.root / "datastores"

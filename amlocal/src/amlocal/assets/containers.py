@@ -9,13 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
+from amlocal.assets.store import Assets
 from amlocal.core.durable import make_folder
 from amlocal.core.files import copy_into, disk_errors
 from amlocal.core.names import checked_name
-from amlocal.core.workspace import Workspace
+from amlocal.core.workspace import NOBODY, Workspace
 
 ACCOUNT = "local"  # the account that the workspace's own datastores name
+# Their containers, called as in Azure, where the workspace's id ends them: scripts look for `azureml-blobstore-`.
+BUILT_IN = {
+    "workspaceblobstore": f"azureml-blobstore-{NOBODY}",
+    "workspacefilestore": f"azureml-filestore-{NOBODY}",
+    "workspaceworkingdirectory": f"code-{NOBODY}",
+    "workspaceartifactstore": "azureml",
+}
 FIELDS = ("container_name", "filesystem", "file_share_name")
 
 
@@ -30,8 +37,9 @@ def folder(workspace: Workspace, account: str, container: str) -> Path:
     """The folder of a container, made or not: that of the datastore that names it, else one of its own."""
     checked_name("storage account", account)
     checked_name("container", container)
-    if account == ACCOUNT and container in BUILT_IN_DATASTORES:
-        return workspace.datastore(container)
+    for name, its_container in BUILT_IN.items():
+        if (account, container) == (ACCOUNT, its_container):
+            return workspace.datastore(name)
     for datastore in Assets(workspace, "datastore").latest():
         if named_by(datastore) == (account, container):
             return workspace.datastore(datastore["name"])
@@ -46,7 +54,7 @@ def names(workspace: Workspace, account: str) -> list[str]:
         for each in Assets(workspace, "datastore").latest()
         if (place := named_by(each)) and place[0] == account
     }
-    return sorted(found | (set(BUILT_IN_DATASTORES) if account == ACCOUNT else set()))
+    return sorted(found | (set(BUILT_IN.values()) if account == ACCOUNT else set()))
 
 
 def make_datastore(workspace: Workspace, datastore: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from amlocal.assets.containers import ACCOUNT, make_datastore
+from amlocal.assets.containers import ACCOUNT, BUILT_IN, make_datastore
 from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
 from amlocal.core.errors import UserError
 from amlocal.core.workspace import DEFAULT_DATASTORE, Workspace
@@ -70,7 +70,7 @@ class DatastoreOperations(Operations):
         share = name in FILE_SHARES
         return {
             "account_name": ACCOUNT,
-            ("file_share_name" if share else "container_name"): name,
+            ("file_share_name" if share else "container_name"): BUILT_IN[name],
             "endpoint": "core.windows.net",
             "id": f"azureml:{name}",
             "name": name,
