@@ -17,6 +17,8 @@ from conformance import cases, run  # noqa: E402
 from conformance.outcome import command_faults, file_faults, job_faults, listed, value_faults  # noqa: E402
 
 CASES = cases.read(ROOT / "conformance" / "cases.yml")
+OTHERS = [cases.read(path) for path in sorted((ROOT / "conformance" / "others").glob("*.yml"))]
+EVERY = [case for known in (CASES, *OTHERS) for case in known.cases]
 
 
 # ---- cases.yml -------------------------------------------------------------------------------------------------------
@@ -35,12 +37,12 @@ def expectations(case: cases.Case) -> Iterator[tuple[str, Any]]:
         yield from inner(step.expect)
 
 
-@pytest.mark.parametrize("case", CASES.cases, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
 def test_every_case_expects_more_than_an_exit_code(case: cases.Case) -> None:
     assert {kind for kind, _ in expectations(case)} - {"exit", "status", "never"}
 
 
-@pytest.mark.parametrize("case", CASES.cases, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
 def test_every_pattern_is_one(case: cases.Case) -> None:
     for kind, what in expectations(case):
         patterns: list[Any] = listed(what) if kind in ("prints", "never", "log", "error") else []

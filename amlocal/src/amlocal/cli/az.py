@@ -1,7 +1,7 @@
 """`az`, as `aml exec` lets a command find it: `az ml` is `aml`; the rest answers as a script or a workflow expects.
 
 With `--target azure` that rest is none of our business: it goes to the next `az` on PATH, Azure's own. Locally
-`az_answers` answers, and what it does not know goes to that `az` too, if there is one.
+`amlocal.exec.azcli` answers, and what it does not know goes to that `az` too, if there is one.
 """
 
 import os
@@ -9,20 +9,25 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from itertools import takewhile
+from functools import partial
 from typing import Any
 
-from knack.arguments import ArgumentsContext
+from knack.arguments import CLICommandArgument
 from knack.cli import CLI
-from knack.commands import CLICommandsLoader, CommandGroup
-from knack.events import EVENT_PARSER_GLOBAL_CREATE
+from knack.commands import CLICommand, CLICommandsLoader
 
 from amlocal.cli import target
 from amlocal.cli.app import Parser, Settings, error_line
 from amlocal.cli.unemulated import command_of
-from amlocal.core.errors import UserError
-from amlocal.exec.az import COMMANDS
+from amlocal.core.errors import NotFound, UserError
+from amlocal.exec.azcli import facts
+from amlocal.exec.azcli.facts import Flag
+from amlocal.exec.azcli.given import Given, UsageError
+from amlocal.exec.azcli.handlers import COMMANDS, TABLES
+from amlocal.exec.azcli.records import known_defaults, told_defaults
 from amlocal.exec.paths import PYTHON, STAND_IN, without
+
+INSTALL = "install the Azure CLI from https://aka.ms/installazurecli"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run([*flags, *rest[1:]])
     try:
         if in_azure:
-            return hand_on(words, "is for the Azure CLI, which is not on PATH", "or leave out --target azure")
-        if not answered(rest):
-            return hand_on(words, "is not emulated here, and there is no Azure CLI on PATH", "if it is needed")
+            return hand_on(
+                words, "is for the Azure CLI, which is not on PATH", f"{INSTALL}, or leave out --target azure"
+            )
+        if not facts.is_answered(rest):
+            return hand_on(words, *unanswered(rest))
         return Az().invoke([*rest, *flags])
     except UserError as error:
         print(f"ERROR: {error}", file=sys.stderr)
@@ -47,12 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return leave.code if isinstance(leave.code, int) else 1
 
 
-def answered(words: list[str]) -> bool:
-    """Whether the stand-in knows the command, or the group of commands, that these words begin with."""
-    named = " ".join(takewhile(lambda word: not word.startswith("-"), words))
-    return not named or any(
-        f"{named} ".startswith(f"{command} ") or f"{command} ".startswith(f"{named} ") for command in COMMANDS
-    )
+def unanswered(words: Sequence[str]) -> tuple[str, str]:
+    """What is wrong with a command that is not answered, and what to do about it."""
+    if meant := facts.misspelled(words):
+        return "is no command of az", f"did you mean `az {meant}`?"
+    return f"is not emulated here{facts.refusal(words)}", f"for the real thing, {INSTALL}"
 
 
 def hand_on(words: list[str], problem: str, remedy: str) -> int:
@@ -60,8 +66,8 @@ def hand_on(words: list[str], problem: str, remedy: str) -> int:
     path = os.pathsep.join(without(STAND_IN, os.environ.get("PATH", os.defpath)))
     program = shutil.which("az", path=path)
     if program is None:
-        command = " ".join(["az", *takewhile(lambda word: not word.startswith("-"), words[:3])])
-        raise UserError(f"`{command}` {problem}; install it from https://aka.ms/installazurecli, {remedy}")
+        command = " ".join(["az", *facts.words_of(target.split_leading(words)[1])[:4]])
+        raise UserError(f"`{command}` {problem}; {remedy}")
     # The Azure CLI is a Python program, which is not to find our MLClient.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(without(PYTHON, os.environ.get("PYTHONPATH", "")))}
     if os.name != "nt":
@@ -70,42 +76,54 @@ def hand_on(words: list[str], problem: str, remedy: str) -> int:
 
 
 class Commands(CLICommandsLoader):
+    """The commands of `facts`, with their flags; the handlers get what was given."""
+
     def load_command_table(self, args: Sequence[str]) -> dict[str, Any]:
-        for words, function in COMMANDS.items():
-            noun, _, verb = words.rpartition(" ")
-            with CommandGroup(self, noun, "amlocal.exec.az#{}") as commands:
-                commands.command(verb, function.__name__)
+        noun = next((word for word in args if not word.startswith("-")), "")  # those of other nouns cost time
+        for name, flags in facts.flags().items():
+            if noun not in ("", name.partition(" ")[0]):
+                continue
+            self._populate_command_group_table_with_subgroups(name.rpartition(" ")[0])
+            self.command_table[name] = CLICommand(
+                self.cli_ctx,
+                name,
+                partial(answer, name),
+                table_transformer=TABLES.get(name),
+                arguments_loader=partial(_arguments, flags),
+            )
         return super().load_command_table(args)
 
-    def load_arguments(self, command: str) -> None:
-        several = {"nargs": "+", "default": None}
-        with ArgumentsContext(self, "") as c:
-            c.argument("name", options_list=["--name", "-n"])
-            c.argument("location", options_list=["--location", "-l"])
-            c.argument("yes", options_list=["--yes", "-y"])
-            c.argument("file", options_list=["--file", "-f"])
-            c.argument("template_file", options_list=["--template-file", "-f"])
-            c.argument("parameters", options_list=["--parameters", "-p"], action="extend", **several)
-            c.argument("result_format", options_list=["--result-format", "-r"])
-            c.argument("exclude_change_types", options_list=["--exclude-change-types", "-x"], **several)
-            c.argument("username", options_list=["--username", "-u"])
-            c.argument("password", options_list=["--password", "-p"])
-            c.argument("tenant", options_list=["--tenant", "-t"])
-            c.argument("identity", options_list=["--identity", "-i"])
-            c.argument("defaults", options_list=["--defaults", "-d"], **several)
-            c.argument("list_defaults", options_list=["--list-defaults", "-l"])
-            c.argument("tags", **several)
-            c.argument("namespace", options_list=["--namespace", "-n"])
-        for noun in ("group create", "group show", "group exists", "group delete"):
-            with ArgumentsContext(self, noun) as c:
-                c.argument("name", options_list=["--name", "-n", "--resource-group", "-g"])
-        with ArgumentsContext(self, "config get") as c:
-            c.positional("key", nargs="?")
-        with ArgumentsContext(self, "config set") as c:
-            c.positional("key_value", nargs="+")
-        with ArgumentsContext(self, "account") as c:
-            c.argument("name", options_list=["--name", "-n"])
-        super().load_arguments(command)
+
+SUBSCRIPTION = Flag(("--subscription",))  # every command has it; there is one
+
+
+def _arguments(flags: Sequence[Flag]) -> list[tuple[str, CLICommandArgument]]:
+    if not any("--subscription" in flag.names for flag in flags):
+        flags = [*flags, SUBSCRIPTION]
+    return [(flag.key, _argument(flag)) for flag in flags]
+
+
+def _argument(flag: Flag) -> CLICommandArgument:
+    """The flag for argparse: how many values a flag takes its handler knows, and says (see `Given`)."""
+    how = {"action": "store_true"} if flag.switch else {"action": "extend", "nargs": "*"}
+    argument = CLICommandArgument(flag.key, options_list=list(flag.names), default=None, **how)
+    if flag.positional:
+        argument.options_list = []
+    return argument
+
+
+def answer(name: str, arguments: dict[str, Any]) -> Any:
+    """Have the handler of a command answer. The group and the location are `az configure`'s where none is given."""
+    flags = {flag.key: flag for flag in facts.flags()[name]}
+    told = {key: value for key, value in arguments.items() if value is not None}
+    known = {"resource_group": known_defaults()["group"], "location": told_defaults().get("location")}
+    if name.startswith("group "):
+        known["name"] = known["resource_group"]
+    given = Given(told, {key: [value] for key, value in known.items() if key in flags and value})
+    missing = [flag for key, flag in flags.items() if flag.required and key not in given]
+    if missing:
+        raise UsageError(f"the following arguments are required: {', '.join('/'.join(flag.names) for flag in missing)}")
+    return COMMANDS[name](given)
 
 
 class Az(CLI):
@@ -119,18 +137,14 @@ class Az(CLI):
             parser_cls=Parser,
             commands_loader_cls=Commands,
         )
-        self.register_event(EVENT_PARSER_GLOBAL_CREATE, _add_subscription)
 
     def get_cli_version(self) -> str:
         return "azure-cli 2.0.0 (the stand-in of aml exec)"
 
     def exception_handler(self, ex: Exception) -> int:
+        """One line, and az's exit code: 2 for a wrong command line, 3 for what is not there, else 1."""
         print(f"ERROR: {error_line(ex)}", file=sys.stderr)
-        return 1
-
-
-def _add_subscription(_: CLI, arg_group: Any, **__: Any) -> None:
-    arg_group.add_argument("--subscription", "-s", dest="_subscription", help="Accepted and ignored: there is none.")
+        return 2 if isinstance(ex, UsageError) else 3 if isinstance(ex, NotFound) else 1
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the operations share: pollers, MLClient's exceptions, entities made of kept specs."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -9,6 +10,7 @@ from types import FunctionType, NoneType, UnionType
 from typing import Any, ClassVar, get_args, get_origin
 
 from amlocal.core.errors import NotEmulated, NotFound, UserError
+from amlocal.core.workspace import NOBODY
 
 # The methods whose first argument is one of azure-ai-ml's entities.
 CHANGES = ("create_or_update", "begin_create_or_update", "begin_create", "begin_update", "validate")
@@ -151,6 +153,15 @@ def told_at_path(kind: str, item: Any) -> Iterator[None]:
         source = Path(getattr(item, "_source_path", None) or "")
         where = at(source, "path") if source.is_file() else f'{kind} "{item.name}": path'
         raise type(error)(f"{where}: {error}") from error
+
+
+PRINCIPAL = ("principal_id", "tenant_id")
+
+
+def principal(kind: str, name: str) -> dict[str, str]:
+    """What Azure adds to an identity that it assigns: scripts give roles to the principal, the same one every time."""
+    id = uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{name}")
+    return {"principal_id": str(id), "tenant_id": NOBODY}
 
 
 def entity(kind: str, spec: dict[str, Any]) -> Any:

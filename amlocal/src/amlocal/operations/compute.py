@@ -9,7 +9,7 @@ from amlocal.assets.store import Assets
 from amlocal.core.errors import UserError
 from amlocal.core.names import texts
 from amlocal.core.workspace import Workspace
-from amlocal.operations.common import Operations, Poller, checked, entity, not_missing
+from amlocal.operations.common import PRINCIPAL, Operations, Poller, checked, entity, not_missing, principal
 
 SERVICE = ("$schema", "created_on", "creation_context", "id")  # not its author's
 STATE = ("provisioning_state", "state")
@@ -39,6 +39,21 @@ def _as_a_file(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A spec as azure-ai-ml's schema of files takes it, which knows no state, and no password that is null."""
     told = {key: value for key, value in spec.items() if key not in STATE}
     return told | {"ssh_settings": {**spec["ssh_settings"], "admin_password": "-"}} if _password_is_gone(spec) else told
+
+
+def with_principal(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec as it is shown: the identity that a system assigns has a principal, which scripts give roles to."""
+    identity = spec.get("identity")
+    if not isinstance(identity, Mapping) or "system_assigned" not in str(identity.get("type")):
+        return spec
+    return {**spec, "identity": {**identity, **principal("compute", spec["name"])}}
+
+
+def without_principal(spec: Mapping[str, Any]) -> dict[str, Any]:
+    identity = spec.get("identity")
+    if not isinstance(identity, Mapping):
+        return dict(spec)
+    return {**spec, "identity": {key: value for key, value in identity.items() if key not in PRINCIPAL}}
 
 
 class ComputeOperations(Operations):
@@ -88,10 +103,10 @@ class ComputeOperations(Operations):
                 yield self._entity(spec)
 
     def describe(self, name: str) -> dict[str, Any]:
-        return self.assets.get(name)
+        return with_principal(self.assets.get(name))
 
     def describe_all(self, **_: Any) -> Sequence[dict[str, Any]]:
-        return list(self.assets.latest())
+        return [with_principal(spec) for spec in self.assets.latest()]
 
     def revise(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Make a compute target read as `wanted`. Raises UserError for what makes it another one."""
@@ -99,7 +114,7 @@ class ComputeOperations(Operations):
         for key in ("name", "type", "size", "location", "provisioning_state", "state"):
             if wanted.get(key) != now.get(key):
                 raise UserError(f'compute "{name}": {key} cannot be changed; delete it and create another')
-        spec = {**wanted}
+        spec = without_principal(wanted)
         if isinstance(spec.get("tags"), Mapping):
             spec["tags"] = texts(spec["tags"])
         checked("compute", name, _as_a_file(spec))

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from amlocal.assets.containers import ACCOUNT, BUILT_IN, make_datastore
 from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
 from amlocal.core.errors import UserError
-from amlocal.core.files import disk_errors
 from amlocal.core.workspace import DEFAULT_DATASTORE, Workspace
 from amlocal.operations.common import Operations, checked, entity, not_missing
 
@@ -27,8 +27,7 @@ class DatastoreOperations(Operations):
         self._refuse_built_in(datastore.name, "changed")
         spec = {key: value for key, value in datastore._to_dict().items() if key not in NEVER_KEPT}
         spec = self.assets.create(spec)
-        with disk_errors(self.workspace.root):
-            self.workspace.datastore(datastore.name).mkdir(parents=True, exist_ok=True)
+        make_datastore(self.workspace, spec)
         return self._entity(spec)
 
     def get(self, name: str, *, include_secrets: bool = False, **_: Any) -> Any:
@@ -72,8 +71,8 @@ class DatastoreOperations(Operations):
     def _built_in(self, name: str) -> dict[str, Any]:
         share = name in FILE_SHARES
         return {
-            "account_name": "local",
-            ("file_share_name" if share else "container_name"): name,
+            "account_name": ACCOUNT,
+            ("file_share_name" if share else "container_name"): BUILT_IN[name],
             "endpoint": "core.windows.net",
             "id": f"azureml:{name}",
             "name": name,

@@ -25,7 +25,7 @@ from amlocal.endpoints.health import (
 from amlocal.endpoints.plan import check_name, check_traffic
 from amlocal.endpoints.proof import NotProven, ProvenConnection
 from amlocal.endpoints.store import Endpoint, EndpointStore
-from amlocal.operations.common import Operations, Poller, missing
+from amlocal.operations.common import Operations, Poller, missing, principal
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
 ANSWER_SECONDS = 30.0  # a gateway that has not answered so long after its deployment's time was up never will
@@ -251,6 +251,7 @@ class OnlineEndpointOperations(Operations):
             "description": spec["description"],
             "health": endpoint_health(self.store, endpoint),
             "id": f"azureml:{endpoint.name}",
+            "identity": {"type": "system_assigned", **principal("endpoint", endpoint.name)},
             "kind": "Managed",
             "location": "local",
             "mirror_traffic": spec["mirror_traffic"],

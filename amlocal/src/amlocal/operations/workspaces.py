@@ -11,15 +11,21 @@ from amlocal.core.workspace import NOBODY, Workspace
 from amlocal.down import down
 from amlocal.operations.common import Operations, Poller
 
+PROVIDERS = f"/subscriptions/{NOBODY}/resourceGroups/local/providers"
 # Programs take the subscription and the group out of it.
-WORKSPACE_ID = (
-    f"/subscriptions/{NOBODY}/resourceGroups/local/providers/Microsoft.MachineLearningServices/workspaces/{{}}"
-)
+WORKSPACE_ID = f"{PROVIDERS}/Microsoft.MachineLearningServices/workspaces/{{}}"
+# What a workspace in Azure stands on. Scripts give roles on them; `az resource list` under `aml exec` has them, too.
+BESIDE = {
+    "application_insights": f"{PROVIDERS}/microsoft.insights/components/local",
+    "container_registry": f"{PROVIDERS}/Microsoft.ContainerRegistry/registries/local",
+    "key_vault": f"{PROVIDERS}/Microsoft.KeyVault/vaults/local",
+    "storage_account": f"{PROVIDERS}/Microsoft.Storage/storageAccounts/local",
+}
 MUTABLE = ("description", "display_name", "tags")
 # Everything that a workspace writes into its folder.
 WRITTEN = re.compile(
     r"artifacts|assets|cache|datastores|endpoints|environments|jobs|locks|mlartifacts|mlruns|models|reuse|schedules"
-    r"|snapshots|\.{1,2}gitignore(\.\w+)?|\.?(az|workspace)\.json(\.\w+)?|mlflow\.db(-\w+)*|mlflow-server\.log"
+    r"|snapshots|storage|\.{1,2}gitignore(\.\w+)?|\.?(az|az-records|workspace)\.json(\.\w+)?|mlflow\.db(-\w+)*|mlflow-server\.log"
 )
 
 
@@ -48,6 +54,7 @@ class WorkspaceOperations(Operations):
             "path": str(self.workspace.root),
             "resource_group": "local",
             "tags": kept.get("tags") or {},
+            **BESIDE,
         }
 
     def get(self, name: str | None = None, **_: Any) -> Any:
@@ -64,6 +71,10 @@ class WorkspaceOperations(Operations):
             location="local",
             resource_group="local",
             mlflow_tracking_uri=self.workspace.tracking_uri,
+            storage_account=BESIDE["storage_account"],
+            key_vault=BESIDE["key_vault"],
+            application_insights=BESIDE["application_insights"],
+            container_registry=BESIDE["container_registry"],
         )
         made._id = told["id"]
         return made

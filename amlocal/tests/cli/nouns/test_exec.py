@@ -183,13 +183,36 @@ def test_defaults_are_remembered(run, tmp_path):
     assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
 
 
-@pytest.mark.parametrize("words", ["network vnet create", "storage account show -n x", "group list", "acr"])
-def test_what_it_does_not_know_it_says(run, words):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            "network vnet create",
+            "is not emulated here: it is about virtual networks in Azure; instead: endpoints listen",
+        ),
+        ("vm create -n x", "is not emulated here: it is about virtual machines in Azure; instead: this machine"),
+        ("quantum job submit", "is not emulated here; for the real thing, install the Azure CLI"),
+    ],
+)
+def test_what_it_does_not_know_it_says(run, words, says):
     ran = run("az", *words.split(), env={"PATH": os.pathsep.join(_without_az())})
     assert ran.returncode == 1
     command = " ".join(["az", *words.split(" -")[0].split()])
-    assert f"`{command}` is not emulated here, and there is no Azure CLI on PATH" in ran.stderr
+    assert f"`{command}` {says}" in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script of bash")
+def test_a_script_reads_back_what_it_has_set(run, tmp_path):
+    (tmp_path / "detect.sh").write_text(
+        "set -e\n"
+        "az group create -n rg-one -l westeurope -o none\n"
+        """group=$(az group list --query "[?starts_with(name, 'rg-')].name | [0]" -o tsv)\n"""
+        'workspace=$(az ml workspace list -g "$group" --query "[0].name" -o tsv)\n'
+        'echo "$group $workspace"\n'
+    )
+    ran = run("bash", "detect.sh")
+    assert (ran.stdout.split(), ran.returncode) == (["rg-one", tmp_path.name], 0), ran.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the az behind it is a shell script")

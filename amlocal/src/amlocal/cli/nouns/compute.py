@@ -33,6 +33,8 @@ def create(
     location: str | None = None,
     description: str | None = None,
     tags: dict[str, str] | None = None,
+    identity_type: str | None = None,
+    user_assigned_identities: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
     no_wait: bool = False,
     prices: str | None = None,
@@ -48,6 +50,7 @@ def create(
         location=location,
         description=description,
         tags=tags,
+        identity=_identity(identity_type, user_assigned_identities),
     )
     client = target.client()
     compute = client.compute
@@ -77,6 +80,8 @@ def update(
     max_instances: int | None = None,
     idle_time_before_scale_down: int | None = None,
     tags: dict[str, str] | None = None,
+    identity_type: str | None = None,
+    user_assigned_identities: str | None = None,
     changes: Changes | None = None,
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
@@ -85,9 +90,21 @@ def update(
         max_instances=max_instances,
         idle_time_before_scale_down=idle_time_before_scale_down,
         tags=tags,
+        identity=_identity(identity_type, user_assigned_identities),
     )
     told = changed(target.client().compute, name, changes, flags, "begin_update")
     return None if no_wait else told
+
+
+def _identity(type: str | None, user_assigned: str | None) -> dict[str, Any] | None:
+    """The `identity` of a spec for the two flags; None if neither is given. Raises UserError."""
+    if type is None and user_assigned is None:
+        return None
+    if (type == "user_assigned") != bool(user_assigned):
+        raise UserError("compute: --identity-type user_assigned and --user-assigned-identities go together")
+    if not user_assigned:
+        return {"type": type}
+    return {"type": type, "user_assigned_identities": [{"resource_id": id.strip()} for id in user_assigned.split(",")]}
 
 
 def start(name: str, no_wait: bool = False) -> None:
@@ -178,8 +195,17 @@ def arguments(loader: CLICommandsLoader) -> None:
                 type=int,
                 help="Node idle time in seconds before scaling down the cluster. Default: 120.",
             )
-            ignored(c, "--identity-type")
-            ignored(c, "--user-assigned-identities", "-i")
+            c.argument(
+                "identity_type",
+                type=str.lower,
+                choices=["system_assigned", "user_assigned"],
+                help="The type of managed identity. Local target: it is kept and gives no rights.",
+            )
+            c.argument(
+                "user_assigned_identities",
+                options_list=["--user-assigned-identities", "-i"],
+                help="ARM resource ids of the managed identities, with commas between them.",
+            )
     with ArgumentsContext(loader, "compute create") as c:
         c.argument("name", help="Name of the compute target. Required if --file/-f is not provided.")
         c.argument(

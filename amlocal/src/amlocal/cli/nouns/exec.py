@@ -97,10 +97,10 @@ helps["exec"] = """
 type: command
 short-summary: Run a command that finds an `az` and an `MLClient` which answer from here (an addition to `az ml`).
 long-summary: >
-  `az ml ...` is `aml ...`; login, account, configure, extension, group, deployment and bicep answer as a script
-  expects, and what is left goes to the Azure CLI if there is one. In Python, azure.ai.ml's MLClient is the workspace of
-  this folder, and azure.identity's credentials ask nobody. With --target azure, `az ml` drives Azure and everything
-  else is the Azure CLI's and the SDK's own.
+  `az ml ...` is `aml ...`. What scripts call around it (account, group, identity, storage, ...) keeps records in the
+  workspace and reads them back; what is left goes to the Azure CLI if there is one. In Python, azure.ai.ml's MLClient
+  is the workspace of this folder, and azure.identity's credentials ask nobody. With --target azure, `az ml` drives
+  Azure and everything else is the Azure CLI's and the SDK's own.
 examples:
   - name: Run a script that was written for Azure
     text: aml exec -- bash submit.sh
