@@ -106,7 +106,7 @@ def _share_namespace() -> None:
 
     own = Path(str(server.__file__)).parent / "server" / "azureml"
     if own.is_dir():
-        import azureml
+        import azureml.ai.monitoring  # brings the folder `azureml`
 
         if str(own) not in azureml.__path__:
             azureml.__path__.append(str(own))
