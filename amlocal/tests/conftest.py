@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from fixtures import (  # noqa: F401 (fixtures)
-    forks,
     _same_environment_afterwards,
     arrange,
     chromium,
     chromium_path,
+    forks,
     pytest_addoption,
 )
 

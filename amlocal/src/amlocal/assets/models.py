@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from amlocal.assets.uploads import holds
 from amlocal.core.durable import make_folder, publish
-from amlocal.core.errors import NotFound, UserError
+from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.files import copy_into, disk_errors, hash_path
 from amlocal.core.mlflow_store import Registry
 from amlocal.core.names import (
@@ -220,7 +220,7 @@ def get(workspace: Workspace, name: str, version: str | None = None, label: str 
     """One version, archived or not; with neither version nor label the latest that is not. Raises NotFound."""
     found = every(workspace, name)
     if not found:
-        raise NotFound(f'model "{name}" is not registered in this workspace; see `aml model list`')
+        raise Absent(f'model "{name}" is not registered in this workspace; see `aml model list`')
     if version is None:
         if label not in (None, "latest"):
             raise NotFound(f'model "{name}": label "{label}" is not known; only "latest" is')

@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 
 from amlocal.assets import remote
 from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
-from amlocal.core.errors import NotFound, UserError
+from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.names import is_name
 from amlocal.core.records import read_record
 from amlocal.core.workspace import Workspace
@@ -95,7 +95,8 @@ def locate(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_fo
         remote.refuse_folder(found, asset_type)
         return remote.https_form(found)
     if not found.exists():
-        raise NotFound(f"{uri}: no such file or folder" + ("" if str(found) == uri else f" ({found})"))
+        told = f"{uri}: no such file or folder" + ("" if str(found) == uri else f" ({found})")
+        raise Absent(told, None if uri.startswith("azureml:") else found)
     return found
 
 
@@ -118,7 +119,7 @@ def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Pat
         spec = Assets(workspace, "data").get(asset.name, asset.version, asset.label)
         return locate(workspace, spec["path"], base, spec.get("type", "uri_folder"))
     if REGISTRY.fullmatch(uri):
-        raise UserError(
+        raise Absent(
             f"{uri}: registries exist in Azure only; download it there (`az ml model download --registry-name ...`)"
             " and give the local path"
         )
@@ -144,7 +145,7 @@ def datastore(workspace: Workspace, name: str, uri: str) -> Path:
     """The folder that stands for a datastore. Raises NotFound for one that nobody has made."""
     if name in BUILT_IN_DATASTORES or (is_name(name) and (workspace.assets / "datastore" / name).is_dir()):
         return workspace.datastore(name)
-    raise NotFound(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
+    raise Absent(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def run_id(workspace: Workspace, run: str) -> str:
 def _job_output(workspace: Workspace, uri: str, job: str, output: str, path: str | None) -> Path:
     record = workspace.jobs / job / "job.json"
     if not record.exists():
-        raise NotFound(f'{uri}: job "{job}" is not in this workspace; see `aml job list`')
+        raise Absent(f'{uri}: job "{job}" is not in this workspace; see `aml job list`')
     outputs = read_record(record, _Job).outputs
     if output not in outputs:
         raise NotFound(f'{uri}: job "{job}" has no output "{output}"; it has {", ".join(outputs) or "none"}')
