@@ -333,7 +333,8 @@ def test_download(aml: Aml, flags: list[str], expected: dict[str, Any]) -> None:
     assert aml("job", "download", "-n", "j", *flags, "--only-show-errors") == (0, "", "")
 
 
-def test_validate_tells_every_error_and_fails(aml: Aml) -> None:
+def test_validate_in_azure_tells_every_error_and_fails(aml: Aml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "is_azure", lambda: True)
     assert json.loads(aml("job", "validate", "-f", "p.yml")[1]) == {"result": "Succeeded"}
     aml.operations.problems = {"jobs.train.compute": "not found", "inputs.lr": "inputs.lr: not a\nnumber"}
     code, out, err = aml("job", "validate", "-f", "p.yml")

@@ -77,7 +77,7 @@ def complaints(schema: Any, document: Any, source: Path, explain: Explain) -> li
 
 def refusing_schema(error: BaseException) -> Any:
     """The outermost schema that azure-ai-ml was reading with when it raised `error`; None if it was not."""
-    from marshmallow import Schema
+    from azure.ai.ml._schema.core.schema_meta import Schema
 
     code = Schema._do_load.__code__
     seen: BaseException | None = error
@@ -201,8 +201,7 @@ class _Walk:
 
     def field(self, field: Any, value: Any, place: tuple[str, ...], data: Any = None) -> Iterator[Complaint]:
         """What one field of a schema has against a value."""
-        from azure.ai.ml._schema.core.fields import UnionField
-        from marshmallow import fields
+        from azure.ai.ml._schema.core.fields import UnionField, fields
 
         field = _inner(field)
         if value is None:
@@ -430,14 +429,14 @@ def _members(field: Any) -> Iterator[Any]:
 
 
 def _is_structure(field: Any) -> bool:
-    from marshmallow import fields
+    from azure.ai.ml._schema.core.fields import fields
 
     return isinstance(_inner(field), fields.Nested | fields.Dict | fields.List)
 
 
 def _takes(field: Any, value: Any) -> bool:
     """Whether a field is one for values of this shape: mappings, lists, or what is neither."""
-    from marshmallow import fields
+    from azure.ai.ml._schema.core.fields import fields
 
     field = _inner(field)
     if isinstance(value, Mapping):
@@ -501,7 +500,7 @@ def _wishes(members: Sequence[Any]) -> str:
 
 
 def _wish(field: Any) -> str:
-    from marshmallow import fields
+    from azure.ai.ml._schema.core.fields import fields
 
     names = {
         "LocalPathField": "a path",

@@ -245,7 +245,7 @@ def _schema_of(kind: str, document: Any, overrides: Sequence[Mapping[str, Any]])
 
 def _overridden(document: Any, overrides: Sequence[Mapping[str, Any]]) -> Any:
     """The document with `--set` applied, as azure-ai-ml does it."""
-    from pydash import objects
+    from azure.ai.ml.entities._load_functions import objects
 
     changed = copy.deepcopy(document)
     for override in overrides:

@@ -156,7 +156,8 @@ def cancel(name: str) -> None:
 
 def validate(cmd: CLICommand, file: str, params_override: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     if not target.is_azure():
-        return told(cmd, [file], "job", params_override or [])
+        found = told(cmd, [file], "job", params_override or [])
+        return {key: value for key, value in found.items() if key == "result" or (key == "errors" and value)}
     try:
         job = load("job", file, params_override or [])
     except UserError as error:
