@@ -314,3 +314,48 @@ def test_a_case_that_is_not_there_is_a_usage_error(checkout, capsys) -> None:
     assert "no case no-such-case; there are hello-world, " in capsys.readouterr().err
     assert run.main([str(checkout / "elsewhere")]) == 2
     assert "clone https://github.com/Azure/azureml-examples" in capsys.readouterr().err
+
+
+# ---- specs.py, fuzz_specs.py -----------------------------------------------------------------------------------------
+
+
+def test_verdicts_on_specs_are_compared_and_counted(tmp_path, capsys):
+    from conformance import specs
+
+    environment = "environment: {image: a}\n"
+    (tmp_path / "good.yml").write_text(f"command: ls\n{environment}")
+    (tmp_path / "bad.yml").write_text(f"command: ls\n{environment}limits: {{timeot: 1}}\n")
+    (tmp_path / "stricter.yml").write_text(f"command: ls ${{{{inputs.x}}}}\n{environment}")
+    (tmp_path / "other.yml").write_text("services: {}\n")
+    assert specs.main([str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    counts = json.loads(told.splitlines()[-1])
+    assert {name: counts[name] for name in ("specs", "accepted", "refused", "stricter", "wrong")} == {
+        "specs": 3,
+        "accepted": 1,
+        "refused": 1,
+        "stricter": 1,
+        "wrong": 0,
+    }
+    assert "bad.yml:3: limits.timeot: unknown field" in told
+
+
+def test_a_message_that_does_not_name_the_broken_field_is_nonsense():
+    from conformance.fuzz_specs import Mutation, sense
+
+    mutation = Mutation("misspelt key", ("jobs", "a", "limits", "timeout"), {}, ("timeot",))
+    assert sense(mutation, ['job.yml:3: jobs.a.limits.timeot: unknown field; did you mean "timeout"?']) is None
+    assert sense(mutation, ["job.yml:3: jobs.a.component: required, and not there"]) == "names something else"
+    assert sense(mutation, ["job.yml: 'list' object has no attribute 'items'"]) == "not in the words of the file"
+
+
+def test_mutations_are_the_same_for_the_same_seed(tmp_path, capsys):
+    from conformance import fuzz_specs
+
+    (tmp_path / "job.yml").write_text("command: ls\nenvironment: {image: a}\nlimits: {timeout: 1}\n")
+    told = []
+    for _ in range(2):
+        assert fuzz_specs.main([str(tmp_path), "--count", "8", "--seed", "3"]) == 0
+        told.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert told[0] == told[1] and told[0]["mutations"] == 8
+    assert [path.name for path in tmp_path.iterdir()] == ["job.yml"]

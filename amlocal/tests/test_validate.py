@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from amlocal.cli import main
-from amlocal.validate import kind_of, validate
+from amlocal.specs.recognize import kind_of, other_tool
+from amlocal.validate import validate
 
 PROJECT = Path(__file__).parent / "project"
 
@@ -35,18 +37,26 @@ COMPUTE = (
 
 
 @pytest.fixture
-def faults(bare_client, spec, tmp_path):
-    """Writes files into one folder, and gives what is wrong with it."""
+def looked(bare_client, spec, tmp_path):
+    """Writes files into one folder, and gives the report on it."""
 
     def look(**files):
         spec("", "empty.yml").unlink()
         for name, text in {"compute": COMPUTE, **files}.items():
             (tmp_path / f"{name}.yml").write_text(text)
-        _, found = validate([tmp_path], bare_client.workspace)
+        report = validate([tmp_path], bare_client.workspace)
         assert not bare_client.workspace.root.exists(), "looking leaves nothing behind"
-        return [line.replace(f"{tmp_path}/", "") for line in found]
+        report.errors = [line.replace(f"{tmp_path}/", "") for line in report.errors]
+        report.notes = [line.replace(f"{tmp_path}/", "") for line in report.notes]
+        return report
 
     return look
+
+
+@pytest.fixture
+def faults(looked):
+    """As `looked`, but only what is wrong."""
+    return lambda **files: looked(**files).errors
 
 
 def test_what_is_sound_passes(faults):
@@ -81,13 +91,6 @@ def test_what_is_sound_passes(faults):
             "data: {type: uri_folder, path: ./gone}",
             10,
             "jobs.one.inputs.data: ./gone: no such file or folder",
-        ),
-        ("rate: 0.5", "data: {type: uri_folder, path: 'azureml:gone:1'}", 10, 'data "gone" is not in this workspace'),
-        (
-            "azureml:cluster",
-            "azureml:clutter",
-            3,
-            'compute "clutter" is neither in this workspace nor among these files',
         ),
     ],
 )
@@ -150,11 +153,6 @@ command: echo ${{inputs.b}}
     [
         (COMPONENT, 7, 'command: ${{inputs.b}}: no input is called "b"; there is a'),
         (COMPONENT.replace("inputs.b", "inputs.a") + "code: ./gone\n", 8, "code: no such file or folder: "),
-        (
-            "command: ls\nenvironment: {image: a}\nlimits: {timeout: 1}\ncompute: azureml:no\n",
-            4,
-            'compute "no" is neither',
-        ),
         ("command: ls\nenvironment: azureml:none:1\n", 2, "environment"),
         ("command: ls\ncommands: ls\nenvironment: {image: a}\n", 2, 'unknown field; did you mean "command"?'),
     ],
@@ -220,7 +218,21 @@ def test_what_is_no_spec_is_left_alone(faults, tmp_path):
     ("document", "kind"),
     [
         ({"$schema": "https://azuremlschemas.azureedge.net/latest/commandJob.schema.json "}, "job"),
-        ({"$schema": "https://azuremlschemas.azureedge.net/latest/batchEndpoint.schema.json"}, None),
+        ({"$schema": "https://azuremlschemas.azureedge.net/latest/batchEndpoint.schema.json"}, "batch_endpoint"),
+        ({"$schema": "https://azuremlschemas.azureedge.net/latest/COMMANDJOB.schema.json"}, "job"),
+        ({"$schema": "http://azureml/sdk-2-0/CommandComponent.json"}, "component"),
+        ({"$schema": "https://azuremlschemas.azureedge.net/latest/comandJob.schema.json", "command": "ls"}, "job"),
+        ({"$schema": "https://azuremlschemas.azureedge.net/latest/prompt.schema.json"}, None),
+        ({"$schema": "https://json.schemastore.org/pre-commit.json", "command": "ls"}, None),
+        ({"type": "uri_folder", "path": "x"}, "data"),
+        ({"type": "mlflow_model", "path": "x"}, "model"),
+        ({"type": "AmlCompute", "size": "x"}, "compute"),
+        ({"type": "pipeline", "jobs": {"a": {"type": "command"}}}, "job"),
+        ({"jobs": {"a": {"component": "./a.yml"}}}, "job"),
+        ({"type": "command", "command": "ls", "inputs": {"a": {"type": "integer"}}}, "component"),
+        ({"type": "command", "command": "ls", "inputs": {"a": {"type": "uri_file", "path": "x"}}}, "job"),
+        ({"name": "e", "image": "x"}, "environment"),
+        ({"name": "d", "model": "azureml:m@latest", "instance_type": "x"}, "online_deployment"),
         ({"command": "ls"}, "job"),
         ({"command": "ls", "name": "c", "version": 1}, "component"),
         ([1], None),
@@ -234,10 +246,145 @@ def test_a_sound_repository(capsys, monkeypatch, tmp_path):
     shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path / "project")
     assert main(["validate", "aml", "-o", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["files"] == 7
+    told = json.loads(capsys.readouterr().out)
+    assert told["files"] == 7 and told["errors"] == []
 
 
 def test_a_path_that_is_not_there(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main(["validate", "gone"]) == 1
     assert capsys.readouterr().err == "ERROR: gone: no such file or folder\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ({True: "push", "jobs": {"build": {"runs-on": "x", "steps": []}}}, "a GitHub workflow"),
+        ({"services": {"db": {"image": "x", "command": "ls"}}, "version": "3"}, "docker-compose's"),
+        ({"name": "e", "channels": [], "dependencies": []}, "a conda environment"),
+        ({"site_name": "x", "nav": []}, "MkDocs'"),
+        ({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"command": ["ls"]}]}}, "Kubernetes'"),
+        ({"repos": [{"repo": "x"}]}, "pre-commit's"),
+        ({"trigger": ["main"], "jobs": [{"job": "a"}], "pool": {}}, "an Azure pipeline"),
+    ],
+)
+def test_another_tools_file_is_left_out_with_the_reason(looked, tmp_path, document, reason):
+    assert kind_of(document) is None and other_tool(document) == reason
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(document))
+    report = looked(job="command: ls\nenvironment: {image: a}\n")
+    assert report.errors == [] and report.files == 3  # the job, its component and the compute
+    assert [path.name for path, _ in report.left_out] == ["other.yaml"]
+
+
+def test_no_file_is_skipped_in_silence(looked, tmp_path):
+    (tmp_path / ".hidden").mkdir()
+    report = looked(listed="- a\n", broken="{{ template }}: [\n", compose="services: {db: {image: x}}\n")
+    told = {path.name: reason for path, reason in report.left_out}
+    assert set(told) == {".hidden", "listed.yml", "broken.yml", "compose.yml"} and all(told.values())
+
+
+def test_a_folder_without_a_spec_is_no_success(bare_client, tmp_path):
+    (tmp_path / "ci.yml").write_text("on: push\njobs: {build: {runs-on: x, steps: []}}\n")
+    (told,) = validate([tmp_path], bare_client.workspace).errors
+    assert "no Azure ML spec in it" in told and "a GitHub workflow" in told
+
+
+def test_what_only_azure_can_know_is_a_note(looked):
+    job = PIPELINE.replace("azureml:cluster", "azureml:clutter")
+    report = looked(job=job.replace("rate: 0.5", "data: {type: uri_folder, path: 'azureml:gone:1'}"))
+    assert report.errors == []
+    assert any('jobs.one.inputs.data: data "gone" is not in this workspace' in line for line in report.notes)
+    assert any('compute "clutter" is neither' in line and 'did you mean "cluster"' in line for line in report.notes)
+
+
+def test_data_that_a_job_of_these_files_registers_is_no_note(looked):
+    job = PIPELINE.replace("rate: 0.5", "data: {type: uri_folder, path: 'azureml:gone:1'}")
+    made = "type: pipeline\noutputs: {o: {type: uri_folder, name: gone}}\n"
+    made += "jobs: {a: {component: ./component.yml, inputs: {text: a}, outputs: {out: '${{parent.outputs.o}}'}}}\n"
+    assert not any("gone" in line for line in looked(job=job, made=made).notes)
+
+
+def test_a_path_that_git_ignores_is_made_later(looked, tmp_path):
+    import subprocess
+
+    job = "command: ls ${{inputs.d}}\nenvironment: {image: a}\ninputs: {d: {type: uri_folder, path: ./data/digits}}\n"
+    assert any("inputs.d: ./data/digits: no such file or folder" in line for line in looked(job=job).errors)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("data/\n")
+    report = looked(job=job)
+    assert report.errors == [] and any("./data/digits" in line for line in report.notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$schema: https://azuremlschemas.azureedge.net/latest/managedOnlineDeployment.schema.json\n"
+        "model: {path: .}\nenvironment: {image: a}\ninstance_type: Standard_DS1_v2\ninstance_count: 1\n",
+        "$schema: https://azuremlschemas.azureedge.net/latest/environment.schema.json\nimage: a\n",
+        "$schema: https://azuremlschemas.azureedge.net/latest/managedOnlineEndpoint.schema.json\nauth_mode: key\n",
+        "$schema: https://azuremlschemas.azureedge.net/latest/data.schema.json\ntype: uri_folder\npath: .\n",
+    ],
+)
+def test_what_flags_supply_is_not_demanded(faults, text):
+    assert faults(one=text) == []
+
+
+SAME = {
+    "an environment that nobody defines": (
+        "jobs: {a: {component: ./c.yml}}",
+        "environment: azureml:nosuch:3",
+        "environment",
+    ),
+    "an include that is not there": ("jobs: {a: {component: ./c.yml}}", "additional_includes: [./gone]", "includes"),
+    "a default that is none of its enum": (
+        "jobs: {a: {component: ./c.yml}}",
+        "inputs: {s: {type: string, enum: [a, b], default: c}}",
+        "inputs.s.default",
+    ),
+    "a default out of its range": (
+        "jobs: {a: {component: ./c.yml, inputs: {n: 2}}}",
+        "inputs: {n: {type: integer, max: 3, default: 4}}",
+        "inputs.n.default",
+    ),
+    "a step without an environment": ("jobs: {a: {type: command, command: ls}}", "", "jobs.a.environment"),
+    "a typo in limits": ("jobs: {a: {component: ./c.yml, limits: {timeot: 3}}}", "", "jobs.a.limits.timeot"),
+    "a binding that leads nowhere": (
+        "jobs: {a: {component: ./c.yml, inputs: {n: '${{parent.inputs.x}}'}}}",
+        "inputs: {n: {type: integer, optional: true}}",
+        "jobs.a.inputs.n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_all_commands_see_the_same_faults(capsys, monkeypatch, tmp_path, case):
+    jobs, component, field = SAME[case]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AMLOCAL_HOME", str(tmp_path / ".amlocal"))
+    text = "name: c\nversion: 1\ntype: command\ncommand: ls\n"
+    if "environment" not in component:
+        text += "environment: azureml:AzureML-minimal@latest\n"
+    (tmp_path / "c.yml").write_text(text + component + "\n")
+    (tmp_path / "job.yml").write_text(f"type: pipeline\n{jobs}\n")
+    told = []
+    for command in (["validate", "job.yml"], ["job", "validate", "-f", "job.yml"], ["job", "create", "-f", "job.yml"]):
+        assert main(command) == 1
+        told.append({line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR: ")})
+    assert told[0] == told[1] == told[2] and any(field in line for line in told[0])
+
+
+def test_strict_fails_for_notes(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.yml").write_text("command: ls\nenvironment: {image: a}\ncompute: azureml:cluster\n")
+    assert main(["validate", "job.yml"]) == 0
+    assert "NOTE: job.yml:3: compute: " in capsys.readouterr().err
+    assert main(["validate", "job.yml", "--strict"]) == 1
+    assert "ERROR: job.yml:3: compute: " in capsys.readouterr().err
+
+
+def test_every_line_is_printed_once(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "job.yml").write_text("commandd: ls\nenvironment: {image: a}\n")
+    assert main(["validate", "job.yml"]) == 1
+    out, err = capsys.readouterr()
+    assert (out + err).count("commandd") == 1

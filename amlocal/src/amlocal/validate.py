@@ -1,57 +1,30 @@
 """Whole folders of specs looked over before anything runs: every fault with its file, line and remedy."""
 
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from amlocal import environments
 from amlocal.assets import uris
-from amlocal.assets.store import Assets, Kind
-from amlocal.core import documents
-from amlocal.core.errors import UserError
-from amlocal.core.files import write_json
+from amlocal.assets.store import Assets
+from amlocal.core.errors import Absent, UserError
+from amlocal.core.files import ignored_by_git, relative, write_json
 from amlocal.core.names import creation_context
 from amlocal.core.workspace import Workspace
+from amlocal.jobs.check import checked_plan
 from amlocal.specs.kinds import NODE_KINDS
-from amlocal.specs.literals import suggestion
-from amlocal.specs.load import at, load, read_document, relative
-from amlocal.specs.placed import BROKEN, Faults, source_of
-from amlocal.specs.plan import Step
-from amlocal.specs.planner import Level, plan
+from amlocal.specs.literals import nearest
+from amlocal.specs.load import at, load, read_document
+from amlocal.specs.placed import BROKEN, Faults, check_defaults, source_of
+from amlocal.specs.planner import Level
+from amlocal.specs.recognize import AZUREML, kind_of, misspelt_kind_of, other_tool
 from amlocal.specs.settings import environment_of
 
-SCHEMA = re.compile(r"/(\w+?)(?:\.schema)?\.json\s*$")
-# The kind of a spec by the name of its schema; what is not here is none that is looked at.
-KINDS = {
-    **dict.fromkeys(("commandJob", "pipelineJob", "sweepJob"), "job"),
-    **dict.fromkeys(("commandComponent", "pipelineComponent", "parallelComponent"), "component"),
-    **dict.fromkeys(("amlCompute", "computeInstance", "vmCompute", "kubernetesCompute"), "compute"),
-    "environment": "environment",
-    "data": "data",
-    "model": "model",
-    "managedOnlineEndpoint": "online_endpoint",
-    "managedOnlineDeployment": "online_deployment",
-    "schedule": "schedule",
-    "monitorSchedule": "schedule",
-}
-# What a spec that names no schema must have to be taken for one: the first of these whose fields are all there.
-TELLTALE = (
-    (("jobs",), "job"),
-    (("trial", "search_space"), "job"),
-    (("command", "name", "version"), "component"),
-    (("command",), "job"),
-    (("trigger", "create_job"), "schedule"),
-    (("trigger", "create_monitor"), "schedule"),
-    (("endpoint_name",), "online_deployment"),
-    (("auth_mode",), "online_endpoint"),
-    (("conda_file", "name"), "environment"),
-)
 # Compute that is there without having been created.
 ALWAYS = {"serverless", "local"}
 SCHEMA_BYTES = 2**16  # of a file, in which its schema is named
@@ -65,6 +38,7 @@ class Spec:
     path: Path
     kind: str
     document: dict[str, Any]
+    overrides: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -86,21 +60,46 @@ class Draft(Workspace):
         yield
 
 
-def validate(paths: Iterable[Path], workspace: Workspace) -> tuple[int, list[str]]:
-    """(how many specs were looked at, what is wrong with them: `file:line: field: what, and the remedy`).
+@dataclass
+class Report:
+    """What was found. A line is `file:line: field: what, and the remedy`.
+
+    files: how many specs were looked at. errors: what is wrong. notes: what may be right, but cannot be known from
+    these files and this workspace. left_out: the files that were not looked at, each with the reason.
+    """
+
+    files: int = 0
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def validate(
+    paths: Iterable[Path],
+    workspace: Workspace,
+    kind: str | None = None,
+    overrides: Sequence[Mapping[str, Any]] = (),
+) -> Report:
+    """Look over specs, without running anything and without writing to the workspace.
 
     paths: files, or folders with all that is in them. A name counts as defined when the workspace has it, or one of
-    these files defines it. Raises UserError for a path that is not there.
+    these files defines it. kind: what the files are; default: what each says it is. overrides: what `--set` changes.
+    Raises UserError for a path that is not there, and for a folder without any spec.
     """
-    specs, faults = [], Faults()
-    for path, named in _files(paths):
-        with faults.gathering():
-            document = read_document(path)
-            kind = kind_of(document)
-            if kind:
-                specs.append(Spec(path, kind, document))
-            elif named:
-                raise UserError(f"{relative(path)}: no spec that is known here; its $schema says what it is")
+    report, faults = Report(), Faults()
+    specs: list[Spec] = []
+    for path in paths:
+        before = len(specs) + len(faults.each)
+        for file in _files(path, report):
+            with faults.gathering():
+                found = _spec(file, kind, overrides, named=file == path)
+                if isinstance(found, Spec):
+                    specs.append(found)
+                else:
+                    report.left_out.append((file, found))
+        if len(specs) + len(faults.each) == before:
+            reasons = "; ".join(f"{relative(file)}: {why}" for file, why in report.left_out[:5])
+            faults.each.append(f"{path}: no Azure ML spec in it" + (f" (left out: {reasons})" if reasons else ""))
     with tempfile.TemporaryDirectory() as folder:
         drafts = Path(folder)
         if workspace.assets.is_dir():
@@ -111,48 +110,88 @@ def validate(paths: Iterable[Path], workspace: Workspace) -> tuple[int, list[str
         for spec in specs:
             with faults.gathering():
                 _check(spec, draft)
-    return len(specs), faults.each
+            report.notes += _notes(spec, draft)
+    made = {name for spec in specs for name in _named_outputs(spec.document)}
+    for line in faults.each:
+        absent = faults.absent.get(line)
+        if absent is None or (absent.path is not None and not ignored_by_git(absent.path)):
+            report.errors.append(line)
+        elif not any(f'"{name}" is not' in line for name in made):
+            report.notes.append(line)
+    report.files = len(specs)
+    report.notes = list(dict.fromkeys(report.notes))
+    return report
 
 
-def kind_of(document: Any) -> str | None:
-    """What a document describes, by its schema's name, else by its fields; None if it is no spec."""
-    if not isinstance(document, dict):
-        return None
-    named = SCHEMA.search(str(document.get("$schema", "")))
-    if named:
-        return KINDS.get(named[1])
-    return next((kind for fields, kind in TELLTALE if all(field in document for field in fields)), None)
+def find_spec(path: Path) -> Spec:
+    """What a file describes, with values for what `create` takes from flags. Raises UserError if it is no spec."""
+    found = _spec(path, None, (), named=True)
+    assert isinstance(found, Spec), "a file that is named is a spec or an error"
+    return found
 
 
-def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
-    """(file, whether it was named itself). In folders: the YAML files that can be read as such."""
-    for path in paths:
-        if path.is_file():
-            yield path, True
-        elif path.is_dir():
-            yield from ((file, False) for file in _below(path))
-        else:
-            raise UserError(f"{path}: no such file or folder")
+def _spec(path: Path, kind: str | None, overrides: Sequence[Mapping[str, Any]], named: bool) -> Spec | str:
+    """What a file describes, or why it is left out. Raises UserError for what claims to be a spec and cannot be."""
+    try:
+        document = read_document(path, warn=named)
+    except UserError as error:
+        if named or kind or _names_schema(path):
+            raise
+        return str(error).partition(": ")[2]
+    found = kind or kind_of(document) or (misspelt_kind_of(document) if named else None)
+    if found is None:
+        reason = other_tool(document)
+        if named:
+            raise UserError(f"{relative(path)}: no Azure ML spec that is known here: {reason}")
+        return reason
+    if found == "batch_deployment" and document.get("type") in ("model", "pipeline"):
+        found = {"model": "model_batch_deployment", "pipeline": "pipeline_component_batch_deployment"}[document["type"]]
+    return Spec(path, found, document, [*overrides, *_supplied(found, document)])
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED)
-        for name in sorted(files):
-            path = Path(place, name)
-            if path.suffix in (".yml", ".yaml") and _is_mapping(path):
-                yield path
-
-
-def _is_mapping(path: Path) -> bool:
-    """Other programs' YAML (several documents, lists, templates) is nobody's fault here, unless it names a schema."""
+def _names_schema(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            if b"azuremlschemas" in file.read(SCHEMA_BYTES):
-                return True
-        return isinstance(documents.read_yaml(path, warn=False), dict)
-    except (OSError, UserError):
+            return bool(AZUREML.search(file.read(SCHEMA_BYTES).decode("utf-8", errors="replace")))
+    except OSError:
         return False
+
+
+def _supplied(kind: str, document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Values for what the flags of `create` can supply, where the file leaves it to them."""
+    fields = ["name"] if kind not in ("job", "workspace") else []
+    if kind.endswith("deployment"):
+        fields.append("endpoint_name")
+    return [{name: "given"} for name in fields if name not in document]
+
+
+def _files(path: Path, report: Report) -> Iterator[Path]:
+    """A file, or the YAML files of a folder."""
+    if path.is_file():
+        yield path
+        return
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder")
+    for place, folders, files in os.walk(path):
+        for name in sorted(folders):
+            if name in SKIPPED or name.startswith("."):
+                folders.remove(name)
+                report.left_out.append((Path(place, name), "a folder of tools, not of specs; name it to look into it"))
+        folders.sort()
+        yield from (Path(place, name) for name in sorted(files) if Path(name).suffix.lower() in (".yml", ".yaml"))
+
+
+def _named_outputs(document: Any) -> Iterator[str]:
+    """The names under which the jobs of a file register what they write."""
+    if not isinstance(document, Mapping):
+        return
+    outputs = document.get("outputs")
+    for value in outputs.values() if isinstance(outputs, Mapping) else ():
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+            yield value["name"]
+    jobs = document.get("jobs")
+    for node in jobs.values() if isinstance(jobs, Mapping) else ():
+        yield from _named_outputs(node)
 
 
 def _define(spec: Spec, draft: Draft) -> None:
@@ -162,7 +201,7 @@ def _define(spec: Spec, draft: Draft) -> None:
         return
     name, version = str(spec.document["name"]), str(spec.document.get("version") or "1")
     try:
-        entity = load(kind, spec.path)
+        entity = load(kind, spec.path, spec.overrides)
     except UserError:
         content: dict[str, Any] = {}  # its own fault is told where it stands
     else:
@@ -177,52 +216,37 @@ def _define(spec: Spec, draft: Draft) -> None:
 
 def _check(spec: Spec, draft: Draft) -> None:
     """Raises UserError, or Problems, with all that is wrong with one file."""
-    entity = load(spec.kind.replace("_", "-"), spec.path)
+    entity = load(spec.kind, spec.path, spec.overrides)
     faults = Faults()
     with faults.gathering():
         CHECKS.get(spec.kind, lambda *_: None)(entity, spec, draft)
     if spec.kind in ("model", "online_deployment", "schedule"):  # in others each path is looked at where it is used
-        for field, text in _texts(spec.document):
+        for place, text in _texts(spec.document):
             with faults.gathering():
-                _in_its_datastore(spec, field, text)
-    for field, name in _computes(spec.document):
-        with faults.gathering():
-            _known_compute(spec, field, name, draft)
+                _in_its_datastore(spec, place, text)
     faults.raise_any()
 
 
 def _job(job: Any, spec: Spec, draft: Draft) -> None:
-    steps = plan(job, draft).steps.values()
-    faults = Faults()
-    for step in steps:
-        with faults.gathering():
-            _environment_of_step(step, spec, draft)
-    faults.raise_any()
-
-
-def _environment_of_step(step: Step, spec: Spec, draft: Draft) -> None:
-    problem = environments.problem(step.environment, draft)
-    if problem:
-        field = f"jobs.{step.name}.environment" if step.name else "environment"
-        raise UserError(f"{at(spec.path, field)}: {problem.removeprefix('environment: ')}")
+    checked_plan(job, draft)
 
 
 def _component(component: Any, spec: Spec, draft: Draft) -> None:
-    faults = Faults()
+    faults = Faults(lambda environment: environments.problem(environment, draft))
     base = Path(component.base_path or spec.path.parent)
     if component.type == "pipeline":
         level = Level(component, "", source_of(component), base, draft, faults)
+        check_defaults(component, level.error, faults)
         level.given = dict.fromkeys(level.inputs, BROKEN)  # whatever it will be given
-        steps: list[Step | None] = [step for _, step in level.steps()]
+        for _ in level.steps():
+            pass
         with faults.gathering():
             level.owners()
-    else:
+        faults.each += faults.forgiven
+    elif component.type in NODE_KINDS:
         node = component()
         made = NODE_KINDS[node.type](node, "", "", source_of(component), base, draft, component)
-        steps = [made.step(dict.fromkeys(made.inputs, BROKEN), {}, faults)]
-    for step in filter(None, steps):
-        with faults.gathering():
-            _environment_of_step(step, spec, draft)
+        made.step(dict.fromkeys(made.inputs, BROKEN), {}, faults)
     faults.raise_any()
 
 
@@ -239,22 +263,30 @@ def _data(data: Any, spec: Spec, draft: Draft) -> None:
         else:
             found = uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
             uris.refuse_misfit(found, data.type)
+    except Absent as error:
+        raise Absent(f"{at(spec.path, 'path')}: {error}", error.path) from error
     except UserError as error:
         raise UserError(f"{at(spec.path, 'path')}: {error}") from error
 
 
 def _deployment(deployment: Any, spec: Spec, draft: Draft) -> None:
+    faults = Faults()
     code = deployment.code_configuration
     base = Path(deployment.base_path or spec.path.parent)
-    if code and code.code and not (base / str(code.code)).is_dir():
-        raise UserError(f"{at(spec.path, 'code_configuration.code')}: no such folder: {code.code}")
-    if code and code.code and code.scoring_script and not (base / str(code.code) / code.scoring_script).is_file():
-        raise UserError(
-            f"{at(spec.path, 'code_configuration.scoring_script')}: no such file in {code.code}: {code.scoring_script}"
-        )
-    problem = environments.problem(environment_of(deployment.environment, spec.path), draft)
-    if problem:
-        raise UserError(f"{at(spec.path, 'environment')}: {problem.removeprefix('environment: ')}")
+    with faults.gathering():
+        folder = base / str(code.code) if code and code.code else None
+        if folder and not folder.is_dir():
+            raise UserError(f"{at(spec.path, 'code_configuration.code')}: no such folder: {code.code}")
+        if folder and code.scoring_script and not (folder / code.scoring_script).is_file():
+            raise UserError(
+                f"{at(spec.path, 'code_configuration.scoring_script')}:"
+                f" no such file in {code.code}: {code.scoring_script}"
+            )
+    with faults.gathering():
+        problem = environments.problem(environment_of(deployment.environment, spec.path), draft)
+        if problem:
+            raise UserError(f"{at(spec.path, 'environment')}: {problem.removeprefix('environment: ')}")
+    faults.raise_any()
 
 
 CHECKS: dict[str, Callable[[Any, Spec, Draft], None]] = {
@@ -295,13 +327,14 @@ def _computes(document: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _computes(value, f"{field}.")
 
 
-def _known_compute(spec: Spec, field: str, value: str, draft: Draft) -> None:
-    name = value.removeprefix("azureml:")
-    kind: Kind = "compute"
-    known = [str(each["name"]) for each in Assets(draft, kind).latest()]
-    if "${{" in value or name.startswith(("//", "/")) or name in (*ALWAYS, *known):
-        return
-    raise UserError(
-        f'{at(spec.path, field)}: compute "{name}" is neither in this workspace nor among these files'
-        f"{suggestion(name, known)}"
-    )
+def _notes(spec: Spec, draft: Draft) -> Iterator[str]:
+    """What may be right: a compute that no file here defines."""
+    known = [str(each["name"]) for each in Assets(draft, "compute").latest()]
+    for place, value in _computes(spec.document):
+        name = value.removeprefix("azureml:")
+        if "${{" not in value and not name.startswith(("//", "/")) and name not in (*ALWAYS, *known):
+            near = nearest(name, known)
+            meant = f'; did you mean "{near}"?' if near else "; the workspace in Azure has to have it"
+            yield (
+                f'{at(spec.path, place)}: compute "{name}" is neither in this workspace nor among these files{meant}'
+            )

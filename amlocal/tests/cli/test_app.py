@@ -333,7 +333,8 @@ def test_download(aml: Aml, flags: list[str], expected: dict[str, Any]) -> None:
     assert aml("job", "download", "-n", "j", *flags, "--only-show-errors") == (0, "", "")
 
 
-def test_validate_tells_every_error_and_fails(aml: Aml) -> None:
+def test_validate_in_azure_tells_every_error_and_fails(aml: Aml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "is_azure", lambda: True)
     assert json.loads(aml("job", "validate", "-f", "p.yml")[1]) == {"result": "Succeeded"}
     aml.operations.problems = {"jobs.train.compute": "not found", "inputs.lr": "inputs.lr: not a\nnumber"}
     code, out, err = aml("job", "validate", "-f", "p.yml")
@@ -428,3 +429,13 @@ def test_default_output_from_the_environment(aml: Aml, monkeypatch: pytest.Monke
 
 def test_every_noun_of_the_list_is_a_module() -> None:
     assert all(hasattr(sys.modules[f"amlocal.cli.nouns.{noun}"], "commands") for noun in app.NOUNS)
+
+
+def test_a_choice_is_taken_in_any_case(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AMLOCAL_HOME", str(tmp_path / ".amlocal"))
+    flags = ["--type", "AmlCompute", "--size", "Standard_D2_v2", "--tier"]
+    for tier in ("LowPriority", "low-priority", "LOW_PRIORITY"):
+        assert main(["compute", "create", "-n", "c1", *flags, tier, "--query", "tier", "-o", "tsv"]) == 0
+        assert capsys.readouterr().out.strip() == "low_priority"
+    assert main(["compute", "create", "-n", "c1", *flags, "lowest"]) == 2

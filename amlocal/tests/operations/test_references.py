@@ -390,7 +390,7 @@ def test_data_of_another_type_than_its_path(world: World, kind: str, path: str, 
 def test_a_file_of_data_is_validated_like_that(world: World) -> None:
     schema = "https://azuremlschemas.azureedge.net/latest/data.schema.json"
     path = world.file({"$schema": schema, "name": "misfit", "type": "uri_file", "path": "folder"})
-    _, [fault] = validate([path], world.client.workspace)
+    [fault] = validate([path], world.client.workspace).errors
     assert "path: File path does not match asset type uri_file" in fault
 
 

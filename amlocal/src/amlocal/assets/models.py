@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from amlocal.assets.uploads import holds
 from amlocal.core.durable import make_folder, publish
-from amlocal.core.errors import NotFound, UserError
+from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.files import copy_into, disk_errors, hash_path
 from amlocal.core.mlflow_store import Registry
 from amlocal.core.names import (
@@ -228,7 +228,7 @@ def get(workspace: Workspace, name: str, version: str | None = None, label: str 
     """One version, archived or not; with neither version nor label the latest that is not. Raises NotFound."""
     found = every(workspace, name)
     if not found:
-        raise NotFound(f'model "{name}" is not registered in this workspace; see `aml model list`')
+        raise Absent(f'model "{name}" is not registered in this workspace; see `aml model list`')
     if version is None:
         if label not in (None, "latest"):
             raise NotFound(f'model "{name}": label "{label}" is not known; only "latest" is')
@@ -285,6 +285,22 @@ def local_path(workspace: Workspace, name: str, version: str | None, label: str 
     return folder / file if file else folder
 
 
+def _artifacts_of(workspace: Workspace, uri: str) -> str:
+    """Where the files of `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `models:/ID` lie; another URI as it is.
+
+    MLflow would look a name up in the registry that its process has been told last, whatever it is given here.
+    """
+    from mlflow.store.artifact.utils.models import _parse_model_uri, get_model_name_and_version
+
+    registry = Registry(workspace)
+    while uri.startswith("models:"):  # a version's files may be those of a logged model
+        model_id = _parse_model_uri(uri).model_id
+        if model_id:
+            return registry.get_logged_model(model_id).artifact_location
+        uri = registry.get_model_version_download_uri(*get_model_name_and_version(registry, uri))
+    return uri
+
+
 def download(workspace: Workspace, uri: str) -> Path:
     """The local folder or file behind an artifact URI of MLflow's; nothing is copied when it is on this disk."""
     import mlflow
@@ -292,7 +308,8 @@ def download(workspace: Workspace, uri: str) -> Path:
 
     store = workspace.tracking_uri
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri, tracking_uri=store, registry_uri=store))
+        place = _artifacts_of(workspace, uri)
+        return Path(mlflow.artifacts.download_artifacts(place, tracking_uri=store, registry_uri=store))
     except (MlflowException, OSError) as error:
         raise NotFound(f"{uri}: not to be had from MLflow at {workspace.shown_uri}: {error}") from error
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from amlocal.core.durable import make_folder, publish
-from amlocal.core.errors import NotFound, UserError
+from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.workspace import Workspace
 
@@ -50,7 +50,7 @@ def refuse_folder(uri: str, asset_type: str) -> None:
         if not url.partition("?")[0].endswith("/") and "*" not in url:
             return
         raise UserError(f"{shown(uri)}: not the address of one file")
-    raise UserError(
+    raise Absent(
         f"{shown(uri)}: a {asset_type} over https cannot be listed; download it and give the folder,"
         " e.g. `--set inputs.NAME.path=FOLDER`, or name one file with type uri_file"
     )

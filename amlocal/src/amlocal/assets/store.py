@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from amlocal.core.durable import make_folder
-from amlocal.core.errors import NotFound, UserError
+from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.files import read_json, write_json
 from amlocal.core.names import (
     ACTIVE,
@@ -131,7 +131,7 @@ class Assets:
         versions = list(self.versions(name, ALL))
         if not versions:
             remedy = f"aml {self.kind} create -f FILE" + (f"; aml {self.kind} list" if self.versioned else "")
-            raise NotFound(f'{self.kind} "{name}" is not in this workspace ({self.workspace.root}); see `{remedy}`')
+            raise Absent(f'{self.kind} "{name}" is not in this workspace ({self.workspace.root}); see `{remedy}`')
         if version is None:
             active = next(self.versions(name), None) if self.versioned else versions[0]
             if active is None:

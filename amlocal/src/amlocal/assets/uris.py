@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 
 from amlocal.assets import remote
 from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
-from amlocal.core.errors import NotFound, UserError
+from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.names import is_name
 from amlocal.core.records import read_record
 from amlocal.core.workspace import Workspace
@@ -111,9 +111,9 @@ def name_in(reference: str) -> str:
 
 
 def refuse_registry(reference: str) -> None:
-    """Raises UserError for a reference into a registry."""
+    """Raises Absent for a reference into a registry."""
     if REGISTRY.fullmatch(reference):
-        raise UserError(
+        raise Absent(
             f"{reference}: registries exist in Azure only; fetch it there (`az ml ... download` or `show`, with"
             " --registry-name) and give a local file"
         )
@@ -159,7 +159,8 @@ def locate(workspace: Workspace, uri: str, base: Path, asset_type: str = "uri_fo
         remote.refuse_folder(found, asset_type)
         return remote.https_form(found)
     if not found.exists():
-        raise NotFound(f"{uri}: no such file or folder" + ("" if str(found) == uri else f" ({found})"))
+        told = f"{uri}: no such file or folder" + ("" if str(found) == uri else f" ({found})")
+        raise Absent(told, None if uri.startswith("azureml:") else found)
     return found
 
 
@@ -196,6 +197,7 @@ def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Pat
             return local_path(workspace, asset.name, asset.version, asset.label)
         spec = Assets(workspace, "data").get(asset.name, asset.version, asset.label)
         return locate(workspace, spec["path"], base, spec.get("type", "uri_folder"))
+    refuse_registry(uri)
     if uri.startswith("azureml:"):
         raise UserError(
             f"{uri}: not understood; use azureml:NAME:VERSION, azureml://datastores/STORE/paths/PATH or"
@@ -218,7 +220,7 @@ def datastore(workspace: Workspace, name: str, uri: str) -> Path:
     """The folder that stands for a datastore. Raises NotFound for one that nobody has made."""
     if name in BUILT_IN_DATASTORES or (is_name(name) and (workspace.assets / "datastore" / name).is_dir()):
         return workspace.datastore(name)
-    raise NotFound(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
+    raise Absent(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,7 @@ def run_id(workspace: Workspace, run: str) -> str:
 def _job_output(workspace: Workspace, uri: str, job: str, output: str, path: str | None) -> Path:
     record = workspace.jobs / job / "job.json"
     if not record.exists():
-        raise NotFound(f'{uri}: job "{job}" is not in this workspace; see `aml job list`')
+        raise Absent(f'{uri}: job "{job}" is not in this workspace; see `aml job list`')
     found = read_record(record, _Job)
     if output not in found.outputs:
         raise NotFound(f"{uri}: {found.lacks(job, output)}")

@@ -30,7 +30,7 @@ from knack.parser import CLICommandParser
 from knack.util import CLIError, CommandResultItem
 
 from amlocal.cli import target, unemulated
-from amlocal.cli.arguments import nothing_ignored
+from amlocal.cli.arguments import in_any_case, nothing_ignored
 
 NOUNS = (
     "job",
@@ -117,6 +117,11 @@ class Commands(CLICommandsLoader):
         for noun in NOUNS:
             import_module(f"amlocal.cli.nouns.{noun}").arguments(self)
         super().load_arguments(command)
+        for one in self.command_table.values():
+            for argument in one.arguments.values():
+                settings = argument.type.settings
+                if settings.get("choices") and "type" not in settings:
+                    settings["type"] = in_any_case(settings["choices"])
 
 
 class Invoker(CommandInvoker):
@@ -170,7 +175,8 @@ class Aml(CLI):
             return 0  # `aml ... | head` has read all it wanted
         if self.debug:
             traceback.print_exception(ex)
-        print(f"ERROR: {error_line(ex)}", file=sys.stderr)
+        for one in getattr(ex, "each", None) or [ex]:
+            print(f"ERROR: {one if isinstance(one, str) else error_line(one)}", file=sys.stderr)
         return 1
 
 
@@ -221,6 +227,7 @@ def _add_target_flags(_: CLI, arg_group: Any, **__: Any) -> None:
     arg_group.add_argument(
         "--target",
         dest="_target",
+        type=in_any_case(target.TARGETS),
         choices=target.TARGETS,
         help="Where the workspace is: this folder, Azure, or auto: Azure, and this folder if there is no quota. "
         f"Default: {target.VARIABLE}, else local.",

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from knack.arguments import ArgumentsContext
@@ -155,6 +155,16 @@ def scalar(text: str) -> Any:
         if str(value) == text and text not in ("nan", "inf", "-inf"):
             return value
     return text
+
+
+def in_any_case(choices: Iterable[str]) -> Callable[[str], str]:
+    """For argparse: a choice however it is written (low_priority, LowPriority, low-priority), as `az` takes it."""
+    known = {_letters(choice): choice for choice in choices}
+    return lambda text: known.get(_letters(text), text)
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[-_ ]", "", text).lower()
 
 
 def positive(text: str) -> int:

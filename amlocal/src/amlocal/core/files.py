@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -123,6 +124,24 @@ def copy_into(source: Path, folder: Path) -> None:
             (below / name).mkdir(exist_ok=True)
         for name in names:
             shutil.copy2(regular(place / name), below / name)
+
+
+def relative(path: Path) -> Path:
+    """The path as the user would type it: below the current folder without its prefix."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return Path(os.path.normpath(path))
+
+
+def ignored_by_git(path: Path) -> bool:
+    """Whether git is told to keep `path` out of the repository it lies in: it is made, not kept. False without git."""
+    existing = next(parent for parent in path.parents if parent.is_dir())
+    try:
+        command = ["git", "check-ignore", "--quiet", str(path)]
+        return subprocess.run(command, cwd=existing, capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,7 +3,7 @@
 import getpass
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from amlocal.core.errors import UserError
@@ -108,5 +108,13 @@ def _refuse_type(what: str, key: str, value: Any) -> None:
 
 
 def texts(tags: Mapping[str, Any] | None) -> dict[str, str]:
-    """Tags are texts, whatever was written: `--set tags.run=1` is "1"."""
-    return {str(key): value if isinstance(value, str) else str(value) for key, value in (tags or {}).items()}
+    """Tags are texts, whatever was written: `--set tags.run=1` is "1". One without a value is left out."""
+    return {str(key): as_text(value) for key, value in (tags or {}).items() if value is not None}
+
+
+def as_text(value: Any) -> str:
+    """A value of YAML as azure-ai-ml sends it where Azure has text: `2024-01-05`, `2024-01-05T10:00:00Z`, `True`."""
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return f"{value.isoformat()}Z"
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -10,6 +10,7 @@ from amlocal.core.documents import read_yaml
 from amlocal.core.durable import sync
 from amlocal.core.errors import UserError
 from amlocal.core.files import copy_into, disk_errors, write_json
+from amlocal.core.names import texts
 from amlocal.core.workspace import Workspace
 from amlocal.endpoints.store import Collection, EndpointStore, ServingPlan
 from amlocal.specs.settings import environment_of
@@ -49,7 +50,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
         )
     if concurrent < 1:
         raise UserError(f"{where}: request_settings.max_concurrent_requests_per_instance: {concurrent} is below 1")
-    variables = {key: str(value) for key, value in (deployment.environment_variables or {}).items()}
+    variables = texts(deployment.environment_variables)
     workers = _workers(where, variables)
     instances = (deployment.instance_count or 1) * workers
     collections, rolling_rate = _collections(deployment, workspace)

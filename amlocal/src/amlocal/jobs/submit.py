@@ -14,13 +14,13 @@ from amlocal.assets.snapshots import snapshot
 from amlocal.assets.store import Assets
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import write_json
-from amlocal.core.names import NAME, creation_context
+from amlocal.core.names import NAME, creation_context, texts
 from amlocal.core.processes import spawn
 from amlocal.core.workspace import Workspace
+from amlocal.jobs.check import checked_plan
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
 from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.plan import Plan
-from amlocal.specs.planner import plan
 
 START_SECONDS = 300.0  # a machine may be so busy that importing MLflow takes minutes
 TELL_SECONDS = 10.0
@@ -48,7 +48,7 @@ def get_ready(workspace: Workspace) -> Runner:
 
 def prepare_job(job: Any, workspace: Workspace) -> tuple[JobRecord, Plan]:
     """A job checked and its code kept: all that `start` needs, today or when a schedule says so. Raises UserError."""
-    checked = plan(job, workspace, strict=False)
+    checked = checked_plan(job, workspace, strict=False)
     for notice in checked.notices:
         logging.getLogger(__name__).warning("WARNING: %s", notice)
     workspace.create()
@@ -93,7 +93,7 @@ def _record(job: Any, frozen: Plan) -> JobRecord:
         # what Azure answers to `job create`; scripts that wait know these, and NotStarted not always
         status="Preparing" if job.type == "pipeline" else "Starting",
         description=job.description,
-        tags={key: str(value) for key, value in (job.tags or {}).items()},
+        tags=texts(job.tags),
     )
 
 

@@ -107,15 +107,19 @@ class JobOperations(Operations):
 
     def validate(self, job: Any, *, raise_on_failure: bool = False, **_: Any) -> ValidationResult:
         """Everything that can be known to be wrong before anything runs."""
-        from amlocal.specs.planner import plan
+        from amlocal.jobs.check import checked_plan
 
         try:
-            plan(job, self.workspace)
+            checked_plan(job, self.workspace)
         except UserError as error:
             if raise_on_failure:
                 raise
             each = error.each if isinstance(error, Problems) else [str(error)]
-            return ValidationResult({": ".join(text.split(": ")[:2]): text for text in each})
+            messages: dict[str, str] = {}
+            for text in each:
+                place = ": ".join(text.split(": ")[:2])
+                messages[place] = f"{messages[place]}; {text}" if place in messages else text
+            return ValidationResult(messages)
         return ValidationResult({})
 
     def get(self, name: str) -> Any:

@@ -1,6 +1,6 @@
 """A YAML file becomes azure-ai-ml's own entity, and what is wrong with it one clear line."""
 
-import difflib
+import copy
 import io
 import json
 import logging
@@ -9,13 +9,30 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from amlocal.core import documents
-from amlocal.core.errors import UserError
+from amlocal.core.errors import Problems, UserError
+from amlocal.core.files import relative
+from amlocal.core.names import as_text
+from amlocal.specs.explain import Complaint, complaints, in_words, plain_message, refusing_schema
+from amlocal.specs.literals import nearest
+
+# Where Azure has text for text, and the parts of an entity that may have these too.
+TEXTS = ("tags", "properties", "environment_variables")
+PARTS = ("_component", "trial", "environment", "_create_job")
+
+# The values of `type` by which azure-ai-ml chooses among the schemas of a kind.
+TYPES = {
+    "job": ("command", "pipeline", "sweep", "spark", "automl", "import", "finetuning", "distillation"),
+    "component": ("command", "pipeline", "parallel", "spark", "automl", "data_transfer", "import"),
+    "compute": ("amlcompute", "computeinstance", "virtualmachine", "kubernetes", "synapsespark"),
+}
 
 # Fields whose text may be the path of another YAML file.
 FILES = ("component", "conda_file", "create_job", "environment", "trial")
@@ -25,16 +42,33 @@ def load(kind: str, path: Path | str, overrides: Sequence[Mapping[str, Any]] = (
     """The entity that `path` describes, as `azure.ai.ml.load_<kind>` gives it.
 
     overrides: what `--set a.b=c` asks for, as `{"a.b": "c"}` each; applied before the schema, as Azure does.
-    Raises UserError naming the file, the line, the field and the remedy.
+    Raises Problems, each naming the file, the line, the field and the remedy.
     """
     path = Path(path)
     document = read_document(path)
     look_over_files([document, *overrides], path.parent, {path.resolve()})
     read = loader(kind)
     try:
-        return read(path.resolve(), params_override=[dict(item) for item in overrides])
+        entity = read(path.resolve(), params_override=[dict(item) for item in overrides])
     except Exception as error:  # marshmallow, azure-ai-ml and yaml each raise their own kinds from within the loader
-        raise UserError(_explain(kind, path, document, error)) from error
+        raise Problems(_explain(kind.replace("-", "_"), path, document, overrides, error)) from error
+    _write_as_text(entity)
+    return entity
+
+
+def _write_as_text(entity: Any) -> None:
+    """Dates, numbers, true and false become text where Azure has text, as they do on azure-ai-ml's way to Azure."""
+    for name in TEXTS:
+        values = getattr(entity, name, None)
+        if not isinstance(values, dict):
+            continue
+        for key, value in list(values.items()):
+            if isinstance(value, bool | int | float | date):
+                values[key] = as_text(value)
+    jobs = getattr(entity, "jobs", None)
+    for part in (*(jobs.values() if isinstance(jobs, dict) else ()), *(getattr(entity, name, None) for name in PARTS)):
+        if part is not None and not isinstance(part, str | dict):
+            _write_as_text(part)
 
 
 def loader(kind: str) -> Callable[..., Any]:
@@ -52,9 +86,9 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", module=r"azure\.ai\.ml.*")
 
 
-def read_document(path: Path) -> Any:
-    """A YAML file as it stands, without a schema. Raises UserError."""
-    document = documents.read_yaml(path)
+def read_document(path: Path, warn: bool = True) -> Any:
+    """A YAML file as it stands, without a schema. warn: of a key that stands twice. Raises UserError."""
+    document = documents.read_yaml(path, warn)
     if not isinstance(document, dict):
         raise UserError(f"{path}: an Azure ML spec is a mapping of fields to values; this file is not")
     return document
@@ -80,57 +114,145 @@ def look_over_files(document: Any, folder: Path, seen: set[Path]) -> None:
                     look_over_files(documents.read_yaml(path), path.parent, seen)
 
 
-def line_of(path: Path, field: str) -> int | None:
-    """The line (from 1) where the dotted `field`, or the nearest parent of it that is there, stands in a YAML file."""
-    try:
-        node = documents.nodes(path)
-    except UserError:
-        return None
-    line = None
-    for part in field.split("."):
-        if not isinstance(node, yaml.MappingNode):
+def line_of(path: Path, field: str | Sequence[str]) -> int | None:
+    """The line (from 1) where a field, or the nearest parent of it that is there, stands in a YAML file.
+
+    field: dotted, or its keys one by one; a number leads into a list.
+    """
+    root = _composed(path)
+    parts = field.split(".") if isinstance(field, str) else field
+    line, node = None, root
+    for part in parts:
+        if isinstance(node, yaml.MappingNode):
+            pairs = {key.value: (key, value) for key, value in node.value}
+            if part not in pairs:
+                break
+            key, node = pairs[part]
+            line = key.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and part.isdecimal() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+        else:
             break
-        pairs = {key.value: (key, value) for key, value in node.value}
-        if part not in pairs:
-            break
-        key, node = pairs[part]
-        line = key.start_mark.line + 1
     return line
 
 
-def at(path: Path, field: str) -> str:
+def has_field(path: Path, field: str) -> bool:
+    """Whether a dotted field is written in a YAML file."""
+    node = _composed(path)
+    for part in field.split("."):
+        if not isinstance(node, yaml.MappingNode):
+            return False
+        node = next((value for key, value in node.value if key.value == part), None)
+    return node is not None
+
+
+def _composed(path: Path) -> Any:
+    """A YAML file's nodes, which know their lines; None if it has none."""
+    try:
+        return documents.nodes(path)
+    except UserError:
+        return None
+
+
+def at(path: Path, field: str | Sequence[str]) -> str:
     """`file:line: field`, the beginning of every complaint about a spec."""
     line = line_of(path, field)
-    shown = relative(path)
-    return f"{shown}:{line}: {field}" if line else f"{shown}: {field}"
+    place = f"{relative(path)}:{line}" if line else str(relative(path))
+    dotted = field if isinstance(field, str) else ".".join(field)
+    return f"{place}: {dotted}" if dotted else place
 
 
-def relative(path: Path) -> Path:
-    """The path as the user would type it: below the current folder without its prefix."""
-    try:
-        return path.resolve().relative_to(Path.cwd())
-    except ValueError:
-        return path
+def _explain(
+    kind: str, path: Path, document: Any, overrides: Sequence[Mapping[str, Any]], error: Exception
+) -> list[str]:
+    """All that is wrong with a file, a line each, out of whatever the SDK's loader raised."""
+    found = _complaints(kind, path, document, overrides, error, (path.resolve(),))
+    return list(dict.fromkeys(f"{at(one.source, one.field)}: {one.message}" for one in found))
 
 
-def _explain(kind: str, path: Path, document: dict[str, Any], error: Exception) -> str:
-    """One line out of whatever the SDK's loader raised."""
+def _complaints(
+    kind: str,
+    path: Path,
+    document: Any,
+    overrides: Sequence[Mapping[str, Any]],
+    error: Exception,
+    inside: tuple[Path, ...] = (),
+) -> list[Complaint]:
+    """inside: the files that led here, each naming the next."""
     if isinstance(error, RecursionError):
-        return f"{relative(path)}: a component in it contains itself, or a component is nested too deep"
-    if (
-        isinstance(error, NotImplementedError) and error.__context__
-    ):  # a monitor's, where it has failed to explain itself
-        from amlocal.specs.monitor import misspelt
-
-        if told := misspelt(document.get("create_monitor")):
-            return f"{at(path, told[0])}: {told[1]}"
-        error = error.__context__  # type: ignore[assignment]
-    found = list(problems(error))
+        return [Complaint(path, (), "a component in it contains itself, or a component is nested too deep")]
+    if isinstance(document, Mapping) and (wrong := _wrong_type(kind, path, document, error)):
+        return [wrong]
+    found: list[Complaint] = []
+    schema = refusing_schema(error) or _schema_of(kind, document, overrides)
+    if schema is not None:
+        changed = _overridden(document, overrides)
+        found = complaints(schema, changed, path.resolve(), lambda other, file: _of_file(other, file, inside))
+    if not found and isinstance(error, NotImplementedError) and error.__context__:
+        error = error.__context__  # type: ignore[assignment]  # a monitor's, which has failed to explain itself
     if not found:
-        return f"{relative(path)}: {message_of(error) or type(error).__name__}"
-    field, message = found[0]
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{at(path, field)}: {_remedy(kind, field, message, document)}{more}"
+        found = [Complaint(path, tuple(field.split(".")), plain_message(said)) for field, said in problems(error)]
+    return [replace(one, source=path) if one.source == path.resolve() else one for one in found] or [
+        Complaint(path, (), plain_message(error))
+    ]
+
+
+def _of_file(kind: str, path: Path, inside: tuple[Path, ...]) -> list[Complaint]:
+    """What is wrong with a file that another one names. Without a name it is as good: who refers to it needs none."""
+    path = path.resolve()
+    if path in inside:
+        return []  # told once is enough, also of a file that contains itself
+    document = read_document(path)
+    overrides = [{key: "1"} for key in ("name", "version") if key not in document]
+    try:
+        loader(kind)(path, params_override=[dict(each) for each in overrides])
+    except Exception as error:
+        return _complaints(kind, path, document, overrides, error, (*inside, path))
+    return []
+
+
+def _wrong_type(kind: str, path: Path, document: Mapping[str, Any], error: Exception) -> Complaint | None:
+    known = TYPES.get(kind)
+    given = document.get("type")
+    if known and "type" not in document:
+        meant = "pipeline" if "jobs" in document else "sweep" if "search_space" in document else None
+        if meant in known and "command" not in document:
+            return Complaint(path, ("type",), f"required, and not there; write `type: {meant}`")
+    if not known or ("type" not in document and kind != "compute"):
+        return None
+    if isinstance(given, str) and (given in known or (kind == "compute" and given.lower() in known)):
+        return None
+    near = nearest(given, known) if isinstance(given, str) else None
+    told = "required, and not there; it is one of" if given is None else f"{in_words(given)} is not one of"
+    return Complaint(path, ("type",), f"{told} {', '.join(known)}" + (f'; did you mean "{near}"?' if near else ""))
+
+
+def _schema_of(kind: str, document: Any, overrides: Sequence[Mapping[str, Any]]) -> Any:
+    """The schema of what `document` says it is, where azure-ai-ml stumbled before it got as far."""
+    from azure.ai.ml import entities
+    from azure.ai.ml.entities._schedule.schedule import Schedule
+
+    named = {"compute": "Compute", "job": "Job", "component": "Component", "schedule": "Schedule"}
+    entity = Schedule if kind == "schedule" else getattr(entities, named.get(kind, ""), None)
+    if entity is None or not isinstance(document, Mapping):
+        return None
+    try:
+        cls, _ = entity._resolve_cls_and_type(dict(document), [dict(item) for item in overrides])
+        return cls._create_schema_for_validation(context={"base_path": Path()})
+    except Exception:
+        return None
+
+
+def _overridden(document: Any, overrides: Sequence[Mapping[str, Any]]) -> Any:
+    """The document with `--set` applied, as azure-ai-ml does it."""
+    from azure.ai.ml.entities._load_functions import objects
+
+    changed = copy.deepcopy(document)
+    for override in overrides:
+        for field, value in override.items():
+            objects.set_(changed, field, value)
+    return changed
 
 
 def message_of(error: Exception) -> str:
@@ -178,38 +300,6 @@ def _flatten(messages: Any, prefix: str) -> Iterator[tuple[str, str]]:
                 yield prefix.removesuffix("._schema") or "*", str(value)
     else:
         yield prefix, str(messages)
-
-
-def _remedy(kind: str, field: str, message: str, document: dict[str, Any]) -> str:
-    message = re.sub(r"\s+", " ", message).strip()
-    missing = re.search(r"(?:No such file or directory:|resolved absolute path:) '?([^'\];]+)", message)
-    if missing:
-        return f"no such file or folder: {relative(Path(missing.group(1).rstrip('. ')))}"
-    if "Unknown field" in message:
-        return "unknown field" + _did_you_mean(kind, field, document)
-    if "Missing data for required field" in message:
-        return "required, and not there"
-    return message
-
-
-def _did_you_mean(kind: str, field: str, document: dict[str, Any]) -> str:
-    """A misspelt field's likely meaning, from the fields that the schema of this file (or of its steps) knows."""
-    from azure.ai.ml._schema.component import CommandComponentSchema
-    from azure.ai.ml._schema.job import CommandJobSchema
-    from azure.ai.ml._schema.pipeline.pipeline_job import PipelineJobSchema
-    from azure.ai.ml.constants._common import BASE_PATH_CONTEXT_KEY
-
-    *parents, name = field.split(".")
-    schema: Any
-    if kind == "component":
-        schema = CommandComponentSchema
-    elif kind == "job":
-        schema = PipelineJobSchema if document.get("type") == "pipeline" and not parents else CommandJobSchema
-    else:
-        return "; remove it"
-    known = schema(context={BASE_PATH_CONTEXT_KEY: Path()}).fields
-    close = difflib.get_close_matches(name, known, n=1)
-    return f'; did you mean "{close[0]}"?' if close else "; remove it"
 
 
 def revive(kind: str, spec: dict[str, Any]) -> Any:

@@ -4,14 +4,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amlocal.core.errors import UserError
+from amlocal.core.errors import Absent, UserError
+from amlocal.core.names import texts
 from amlocal.core.workspace import Workspace
 from amlocal.specs.expressions import references
 from amlocal.specs.literals import suggestion
-from amlocal.specs.load import at
-from amlocal.specs.placed import ANONYMOUS, Faults, Placed, called, flat, source_of, typed
+from amlocal.specs.load import at, has_field
+from amlocal.specs.placed import ANONYMOUS, BROKEN, Faults, Placed, called, check_defaults, flat, source_of, typed
 from amlocal.specs.plan import Binding, Output, Step
 from amlocal.specs.settings import distribution_of, environment_of
+
+# Where a node or a component may have what it runs.
+HOLDERS = ("", "task.", "component.", "trial.", "component.task.")
 
 
 class Node(Placed):
@@ -112,9 +116,11 @@ class Node(Placed):
     def step(self, given: Mapping[str, Binding], outputs: dict[str, Output], faults: Faults) -> Step | None:
         """The checked step; None, with the reasons among `faults`, when it is not sound."""
         component, node = self.component, self.node
-        before = len(faults.each)
+        before = faults.broken
+        check_defaults(component, self.component_error, faults)
         inputs: dict[str, Binding] = {}
         for name, declared in self.inputs.items():
+            inputs[name] = BROKEN
             with faults.gathering():
                 inputs[name] = self.binding(name, declared, given)
         code, environment, distribution, settings = None, None, None, None
@@ -124,13 +130,19 @@ class Node(Placed):
             with faults.gathering():
                 code = self._code(self.task)
             with faults.gathering():
+                if self.task.environment is None:
+                    raise self.component_error("environment", "required, and not there")
                 environment = environment_of(self.task.environment, self.component_source)
+                if told := faults.environment_problem(environment):
+                    raise self.component_error("environment", told.removeprefix("environment: "))
+            with faults.gathering():
+                self._check_includes()
         with faults.gathering():
             distribution = distribution_of(self.own("distribution"), self.instances, self)
         for check in self.checks(settings, inputs, code) if settings is not None else ():
             with faults.gathering():
                 check()
-        if len(faults.each) > before:
+        if faults.broken > before:
             return None
         variables = {
             **(getattr(component, "environment_variables", None) or {}),
@@ -147,7 +159,7 @@ class Node(Placed):
             environment=environment,
             inputs=inputs,
             outputs=outputs,
-            environment_variables={key: str(value) for key, value in variables.items()},
+            environment_variables=texts(variables),
             display_name=node.display_name or getattr(component, "display_name", None),
             component=f"{component.name}:{component.version}" if component.name != ANONYMOUS else None,
             deterministic=getattr(component, "is_deterministic", None) is not False,
@@ -158,6 +170,13 @@ class Node(Placed):
             settings=settings or {},
         )
 
+    def component_error(self, field: str, message: str) -> UserError:
+        """A fault of what the node runs: in the component's own file, or, defined in place, in the node."""
+        prefix = self.prefix if self.component_source == self.source else ""
+        fields = [f"{prefix}{holder}{field}" for holder in HOLDERS]
+        field = next((one for one in fields if has_field(self.component_source, one)), fields[0])
+        return UserError(f"{at(self.component_source, field)}: {message}")
+
     def binding(self, name: str, declared: Mapping[str, Any], given: Mapping[str, Binding]) -> Binding:
         """What the input called `name` is bound to, defaults and the declared type considered."""
         return typed(name, declared, given.get(name), self, self.called)
@@ -166,8 +185,17 @@ class Node(Placed):
         """What `additional_includes` puts beside the code."""
         for include in getattr(self.component, "additional_includes", None) or []:
             if not isinstance(include, str):
-                raise UserError(f"{at(self.component_source, 'additional_includes')}: artifact feeds are not emulated")
+                error = self.component_error("additional_includes", "artifact feeds are not emulated")
+                raise Absent(str(error))
             yield str((Path(getattr(self.component, "base_path", None) or self.base) / include).resolve())
+
+    def _check_includes(self) -> None:
+        """Raises UserError for one that is not there; a folder may be given as the zip file that is made of it."""
+        given_includes = getattr(self.component, "additional_includes", None) or []
+        for given, path in zip(given_includes, map(Path, self.includes()), strict=True):
+            zipped = path.suffix == ".zip" and path.with_suffix("").is_dir()
+            if not path.exists() and not zipped:
+                raise self.component_error("additional_includes", f"no such file or folder: {given}")
 
     def _code(self, task: Any) -> str | None:
         code = task.code
@@ -178,7 +206,7 @@ class Node(Placed):
             base = Path(getattr(self.component, "base_path", None) or base)
         path = (base / str(code).removeprefix("file:")).resolve()
         if not path.exists():
-            raise UserError(f"{at(self.component_source, 'code')}: no such folder: {code}")
+            raise self.component_error("code", f"no such folder: {code}")
         return str(path)
 
     def check_expressions(self, field: str, text: str | None) -> None:
@@ -192,4 +220,4 @@ class Node(Placed):
                 problem = f'no {group.removesuffix("s")} is called "{named}"{suggestion(named, known[group])}'
             else:
                 continue
-            raise UserError(f"{at(self.component_source, field)}: {reference}: {problem}")
+            raise self.component_error(field, f"{reference}: {problem}")

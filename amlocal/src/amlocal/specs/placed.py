@@ -1,13 +1,13 @@
 """What stands at a place in a job's file: how its faults are reported, how its literals and paths are read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from amlocal.assets import uris
 from amlocal.assets.store import Assets
-from amlocal.core.errors import Problems, UserError
+from amlocal.core.errors import Absent, Problems, UserError
 from amlocal.core.workspace import Workspace
 from amlocal.specs.expressions import references, whole
 from amlocal.specs.literals import literal_problem, suggestion
@@ -19,6 +19,9 @@ ANONYMOUS = "azureml_anonymous"
 BUILT_IN_PYTHON = Path("(job built in Python)")
 
 
+# Says what is wrong with an environment, given as plain data; None if nothing is.
+EnvironmentProblem = Callable[[dict[str, Any] | None], str | None]
+
 # Stands for an input whose fault has been told, so that what follows from it is not told as well.
 BROKEN = Binding("broken")
 
@@ -26,8 +29,10 @@ BROKEN = Binding("broken")
 class Faults:
     """What is wrong with a job, gathered so that one look shows everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment_problem: EnvironmentProblem | None = None) -> None:
+        self.environment_problem = environment_problem or (lambda _: None)
         self.each: list[str] = []
+        self.absent: dict[str, Absent] = {}  # those of them that say that something is not here
         self.forgiven: list[str] = []  # what Azure lets pass, though nobody can have meant it
 
     @contextmanager
@@ -37,6 +42,15 @@ class Faults:
         except UserError as error:
             told = error.each if isinstance(error, Problems) else [str(error)]
             self.each += [line for line in told if line not in self.each]
+            if isinstance(error, Problems):
+                self.absent |= error.absent
+            elif isinstance(error, Absent):
+                self.absent[str(error)] = error
+
+    @property
+    def broken(self) -> int:
+        """How many make a plan impossible, whatever may yet appear."""
+        return len(self.each) - len(self.absent)
 
     def unknown_input(self, name: str, place: "Placed", known: Mapping[str, Any], called: str) -> None:
         """azure-ai-ml leaves out an input that the component does not declare, without a word."""
@@ -45,7 +59,7 @@ class Faults:
 
     def raise_any(self) -> None:
         if self.each:
-            raise Problems(self.each)
+            raise Problems(self.each, self.absent)
 
 
 def source_of(entity: Any, otherwise: Path = BUILT_IN_PYTHON) -> Path:
@@ -110,6 +124,9 @@ class Placed:
     def error(self, field: str, message: str) -> UserError:
         return UserError(f"{at(self.source, f'{self.prefix}{field}')}: {message}")
 
+    def absence(self, field: str, error: Absent) -> Absent:
+        return Absent(str(self.error(field, str(error))), error.path)
+
     def literal_or_path(self, name: str, value: Any) -> Binding:
         if value is None:
             return Binding("string")
@@ -125,6 +142,8 @@ class Placed:
         try:
             # only a parallel step reads an MLTable itself; for others, as on Azure, it is a folder
             path = uris.locate(self.workspace, str(uri), self.base, "uri_folder" if kind == "mltable" else kind)
+        except Absent as error:
+            raise self.absence(f"inputs.{name}", error) from error
         except UserError as error:
             raise self.error(f"inputs.{name}", str(error)) from error
         if isinstance(path, str):
@@ -146,6 +165,8 @@ class Placed:
                 stored = uris.DatastorePath.parse(path)
                 if stored and stored.store != "${{default_datastore}}":
                     stored.place(self.workspace)
+            except Absent as error:
+                raise self.absence(f"outputs.{name}", error) from error
             except UserError as error:
                 raise self.error(f"outputs.{name}", str(error)) from error
             if not stored:
@@ -174,6 +195,17 @@ def called(component: Any, source: Path, otherwise: str = "the command") -> str:
     return f"component {own.name}" if own != source else otherwise
 
 
+def check_defaults(component: Any, error: Callable[[str, str], UserError], faults: Faults) -> None:
+    """Gather the inputs of a component whose own default is no value for them."""
+    for name, declared in flat(component.inputs).items():
+        default = declared.get("default") if hasattr(declared, "get") else None
+        if default is None or str(declared.get("type")) in DATA_TYPES:
+            continue
+        if problem := literal_problem(str(default), declared):
+            with faults.gathering():
+                raise error(f"inputs.{name}.default", problem)
+
+
 def typed(name: str, declared: Mapping[str, Any], binding: Binding | None, place: Placed, called: str) -> Binding:
     """`binding` as the declared input takes it. Raises UserError where it does not."""
     kind = str(declared.get("type") or "string")
@@ -182,9 +214,6 @@ def typed(name: str, declared: Mapping[str, Any], binding: Binding | None, place
     if binding is None or binding.absent:
         default = declared.get("default")
         if default is not None:
-            problem = literal_problem(str(default), declared)
-            if problem:
-                raise place.error("inputs", f'{called}: the default of "{name}": {problem}')
             return Binding(kind, literal=str(default))
         if declared.get("optional"):
             return Binding(kind)

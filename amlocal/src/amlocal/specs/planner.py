@@ -7,17 +7,21 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from amlocal.core.errors import UserError
+from amlocal.assets import uris
+from amlocal.core.errors import Absent, Problems, UserError
 from amlocal.core.workspace import Workspace
 from amlocal.specs.expressions import EXPRESSION, Reference
 from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.literals import suggestion
+from amlocal.specs.load import at
 from amlocal.specs.nodes import Node
 from amlocal.specs.placed import (
     BROKEN,
+    EnvironmentProblem,
     Faults,
     Placed,
     called,
+    check_defaults,
     component_of,
     data_of,
     declared_type,
@@ -31,24 +35,28 @@ from amlocal.specs.placed import (
 from amlocal.specs.plan import Binding, Group, Owners, Plan, Step
 
 
-def plan(job: Any, workspace: Workspace, strict: bool = True) -> Plan:
+def plan(
+    job: Any, workspace: Workspace, strict: bool = True, environment_problem: EnvironmentProblem | None = None
+) -> Plan:
     """The plan of a command, sweep or pipeline job.
 
     Checks what azure-ai-ml leaves to the service: literal types and limits, enum values, unknown and missing inputs,
     undefined bindings, cycles, files that are not there. Raises Problems, each with file, line, field and remedy.
     Not strict: an input that nothing declares is left out with a notice, as Azure leaves it out.
+    environment_problem: what is wrong with the environment of a step, `environments.problem`; without it none is
+    looked at.
     """
     if hasattr(job, "_to_job") and job.type == "pipeline":
         job = job._to_job()  # a pipeline component, called and handed in as a job
-    faults = Faults()
+    faults = Faults(environment_problem)
     if job.type == "pipeline":
         made = _pipeline(job, workspace, faults)
     elif job.type in NODE_KINDS and NODE_KINDS[job.type].alone:
         made = _single(job, workspace, faults)
     else:
         known = ", ".join(name for name, kind in NODE_KINDS.items() if kind.alone)
-        raise UserError(
-            f'{source_of(job)}: type: a job of type "{job.type}" is not emulated here; {known} and pipeline are'
+        raise Absent(
+            f'{at(source_of(job), "type")}: a job of type "{job.type}" is not emulated here; {known} and pipeline are'
         )
     if strict:
         faults.each += faults.forgiven
@@ -98,8 +106,10 @@ def _pipeline(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
     steps = dict(level.steps())
     with faults.gathering():
         owners = level.owners()
-    faults.raise_any()
-    _check_order(level, steps)
+    if faults.broken:
+        faults.raise_any()
+    with faults.gathering():
+        _check_order(level, steps)
     settings = job.settings
     return Plan(
         "pipeline",
@@ -158,11 +168,16 @@ class Level(Placed):
         path = f"{self.name}.{key}" if self.name else key
         if node.type not in (*NODE_KINDS, "pipeline"):
             known = ", ".join((*NODE_KINDS, "pipeline"))
-            raise self.error(f"{prefix}type", f'a step of type "{node.type}" is not emulated here; {known} are')
+            told = f'a step of type "{node.type}" is not emulated here; {known} are'
+            raise self.absence(f"{prefix}type", Absent(told))
         component = node._component
         if isinstance(component, str):
             try:
                 component = component_of(component, self.workspace)
+            except Absent as error:
+                if uris.REGISTRY.fullmatch(component):
+                    raise self.absence(f"{prefix}component", error) from error
+                raise self.error(f"{prefix}component", str(error)) from error
             except UserError as error:
                 raise self.error(f"{prefix}component", str(error)) from error
         if node.type != "pipeline":
@@ -212,6 +227,7 @@ class Level(Placed):
     def checked(self, given: Mapping[str, Binding]) -> dict[str, Binding]:
         """What the level above has given, as this one declares it."""
         known = {}
+        check_defaults(self.pipeline, self.error, self.faults)
         for name, declared in self.inputs.items():
             known[name] = BROKEN
             with self.faults.gathering():
@@ -265,7 +281,7 @@ class Level(Placed):
                 child = self.children.get(step)
                 if child is None:
                     if step in self.pipeline.jobs:
-                        raise UserError(self.faults.each[-1])  # that step's own fault has been told
+                        return BROKEN  # that step's own fault has been told
                     raise place.error(
                         field, f'{reference}: no step is called "{step}"{suggestion(step, self.children)}'
                     )
@@ -329,6 +345,7 @@ class Level(Placed):
                     )
                 found[target] = child.owners()[name] if isinstance(child, Level) else (child.name, name)
         missing = [name for name in self.outputs if name not in found]
-        if missing:
-            raise self.error(f"outputs.{missing[0]}", "no step's output is bound to it; bind one or remove it")
+        if missing and len(self.children) == len(self.pipeline.jobs):  # a step that is not known might write it
+            told = "no step's output is bound to it; bind one or remove it"
+            raise Problems([str(self.error(f"outputs.{name}", told)) for name in missing])
         return found

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.assets import uris
-from amlocal.core.errors import UserError
+from amlocal.core.errors import Absent, UserError
+from amlocal.core.files import relative
 from amlocal.specs import distribution as distributed
-from amlocal.specs.load import at, relative
+from amlocal.specs.load import at
 from amlocal.specs.placed import Placed
 from amlocal.specs.plan import Distribution
 
@@ -20,7 +21,8 @@ def distribution_of(given: Any, instances: int, place: Placed) -> Distribution |
     fields = given if isinstance(given, dict) else vars(given)
     kind = str(fields.get("type", "")).lower()
     if kind not in DISTRIBUTIONS:
-        raise place.error("distribution.type", f"{kind}: not emulated; {', '.join(DISTRIBUTIONS)} are")
+        told = f"{kind}: not emulated; {', '.join(DISTRIBUTIONS)} are"
+        raise place.absence("distribution.type", Absent(told))
     spec = {key: value for key, value in fields.items() if key != "type"}
     try:
         distributed.processes(kind, spec, instances)

@@ -11,6 +11,7 @@ from knack.help_files import helps
 from amlocal.cli import target
 from amlocal.cli.arguments import given, shared
 from amlocal.cli.interrupt import termination_as_interrupt
+from amlocal.cli.looked import told
 from amlocal.cli.printing import created, described, described_all, note, view
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, changed, update_arguments
@@ -154,6 +155,9 @@ def cancel(name: str) -> None:
 
 
 def validate(cmd: CLICommand, file: str, params_override: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    if not target.is_azure():
+        found = told(cmd, [file], "job", params_override or [])
+        return {key: value for key, value in found.items() if key == "result" or (key == "errors" and value)}
     try:
         job = load("job", file, params_override or [])
     except UserError as error:
