@@ -184,9 +184,9 @@ def test_nothing_collected_is_a_failed_job_with_one_line(client: LocalMLClient, 
         (
             "jensen_shannon_distance",
             "jensen",
-            "metric_thresholds.numerical.jensen: none of jensen_shannon_distance, norm",
+            "metric_thresholds.numerical.jensen: unknown field; known here: jensen_shannon_distance, norm",
         ),
-        ("type: data_drift", "type: drift", "monitoring_signals.inputs.type: drift is none of data_drift, prediction_"),
+        ("type: data_drift", "type: drift", 'monitoring_signals.inputs.type: "drift" is not one of data_drift, '),
         (
             "ml_task: classification",
             "ml_task: classification, wrong: 1",

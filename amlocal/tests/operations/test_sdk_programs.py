@@ -85,7 +85,7 @@ def test_every_attribute_of_mlclient_is_there_or_said_to_be_missing(client):
     with pytest.raises(AttributeError, match="has no attribute jbos"):
         getattr(client, "jbos")  # noqa: B009
     with pytest.raises(NotEmulated, match="registries exist in Azure only"):
-        LocalMLClient(object(), registry_name="azureml")
+        LocalMLClient(object(), registry_name="mine")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

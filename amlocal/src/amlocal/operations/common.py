@@ -184,8 +184,9 @@ def checked(kind: str, name: str, spec: dict[str, Any]) -> Any:
 
 def one_line(error: Exception) -> str:
     """What is wrong, without the report in JSON and the advice for authors of files that azure-ai-ml puts around it."""
-    from amlocal.specs.load import message_of, problems
+    from amlocal.specs.explain import plain_message
+    from amlocal.specs.load import problems
 
     each = dict.fromkeys(f"{field}: {said}" for field, said in problems(error))
-    text = " ".join("; ".join(each).split()) or message_of(error)
+    text = " ".join("; ".join(each).split()) or plain_message(error)
     return text.partition(" Visit this link")[0]

@@ -101,6 +101,7 @@ def plain_message(error: BaseException | str) -> str:
         r" (?:Visit this link|The easiest way to author|If you are trying to configure|For a more detailed)", text
     )[0]
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+    text = re.sub(r"\b(?:Unknown|Unsupported) (\w+) type: None\b", r"type: required, the kind of \1", text)
     if missing := MISSING.search(text):
         return f"no such file or folder: {relative(Path(missing.group(1).rstrip('. ')))}"
     return text or type(error).__name__

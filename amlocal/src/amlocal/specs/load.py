@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import os
-import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -253,12 +252,6 @@ def _overridden(document: Any, overrides: Sequence[Mapping[str, Any]]) -> Any:
         for field, value in override.items():
             objects.set_(changed, field, value)
     return changed
-
-
-def message_of(error: Exception) -> str:
-    """What the SDK says, in one line, about what its schemas do not."""
-    said = " ".join(str(getattr(error, "message", None) or error).split())
-    return re.sub(r"\b(?:Unknown|Unsupported) (\w+) type: None\b", r"type: required, the kind of \1", said)
 
 
 def problems(error: Exception) -> Iterator[tuple[str, str]]:

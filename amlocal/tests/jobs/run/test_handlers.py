@@ -23,6 +23,7 @@ jobs:
     type: spark
     code: ./code
     entry: {file: count.py}
+    environment: {image: python}
     conf: {spark.driver.cores: 1, spark.driver.memory: 2g, spark.executor.cores: 1, spark.executor.memory: 2g,
            spark.executor.instances: 3}
     resources: {instance_type: standard_e4s_v3, runtime_version: "3.4"}

@@ -31,6 +31,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -106,7 +107,7 @@ def _share_namespace() -> None:
 
     own = Path(str(server.__file__)).parent / "server" / "azureml"
     if own.is_dir():
-        import azureml.ai.monitoring  # brings the folder `azureml`
+        azureml = import_module("azureml")  # a folder of several distributions; none has this name
 
         if str(own) not in azureml.__path__:
             azureml.__path__.append(str(own))
