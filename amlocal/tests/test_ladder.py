@@ -16,6 +16,7 @@ LADDER = (
     ("specs",),
     ("environments",),
     ("jobs", "endpoints"),
+    ("batch",),
     ("monitors",),
     ("schedules", "down", "validate"),
     ("operations",),

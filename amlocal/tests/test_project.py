@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 PROJECT = Path(__file__).parents[1]
 SOURCE = PROJECT / "src" / "amlocal"
 DISTRIBUTIONS = {"jwt": "pyjwt", "yaml": "pyyaml"}  # where a module has another name than its distribution
-OPTIONAL = {"uv"}  # pip does without it
+OPTIONAL = {"uv", "PIL"}  # pip does without the first; models that read images bring the second
 
 
 def modules() -> set[str]:

@@ -208,6 +208,29 @@ def test_a_deployment_whose_script_is_not_there(faults, tmp_path):
     assert found == "deployment.yml:7: code_configuration.scoring_script: no such file in ./src: scoer.py"
 
 
+def test_every_mistake_of_a_batch_deployment(faults, tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "score.py").write_text("")
+    text = (
+        "$schema: https://azuremlschemas.azureedge.net/latest/modelBatchDeployment.schema.json\n"
+        "name: first\nendpoint_name: e\ntype: model\nmodel: {path: .}\n"
+        "code_configuration:\n  code: ./src\n  scoring_script: scoer.py\n"
+        "environment: {image: a}\ncompute: azureml:nowhere\n"
+        "settings:\n  mini_batch_size: 0\n  retry_settings:\n    timeout: 0\n  logging_level: loud\n"
+    )
+    assert faults(deployment=text) == [
+        "deployment.yml:8: code_configuration.scoring_script: no such file in ./src: scoer.py",
+        "deployment.yml:12: settings.mini_batch_size: 0 is below 1",
+        "deployment.yml:14: settings.retry_settings.timeout: 0 is below 1",
+        "deployment.yml:15: settings.logging_level: loud is none of warning, info, debug",
+        'deployment.yml:10: compute: compute "nowhere" is neither in this workspace nor among these files'
+        "; there is cluster",
+    ]
+    text = text.replace("modelBatch", "pipelineComponentBatch").partition("type: model")[0]
+    (found,) = faults(deployment=f"{text}type: pipeline\ncomponent: azureml:nothing@latest\n")
+    assert found.startswith('deployment.yml:5: component: component "nothing" is not in this workspace')
+
+
 def test_what_is_no_spec_is_left_alone(faults, tmp_path):
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "job.yml").write_text("command: ls\n")

@@ -16,6 +16,8 @@ from typing import Any
 from amlocal.core.errors import NotEmulated
 from amlocal.core.names import CURATED_REGISTRY
 from amlocal.core.workspace import NOBODY, Workspace
+from amlocal.operations.batch_deployments import BatchDeploymentOperations
+from amlocal.operations.batch_endpoints import BatchEndpointOperations
 from amlocal.operations.common import Poller
 from amlocal.operations.components import ComponentOperations
 from amlocal.operations.compute import ComputeOperations
@@ -32,8 +34,6 @@ from amlocal.operations.workspaces import WorkspaceOperations
 # What MLClient has and a machine without Azure has no use for.
 AZURE_ONLY = (
     "azure_openai_deployments",
-    "batch_deployments",
-    "batch_endpoints",
     "capability_hosts",
     "connections",
     "deployment_templates",
@@ -61,6 +61,8 @@ LONG = {
     "Compute": "compute",
     "OnlineEndpoint": "online_endpoints",
     "OnlineDeployment": "online_deployments",
+    "BatchEndpoint": "batch_endpoints",
+    "BatchDeployment": "batch_deployments",
     "Schedule": "schedules",
 }
 
@@ -125,6 +127,8 @@ class LocalMLClient:
         self.workspaces = WorkspaceOperations(self.workspace)
         self.online_endpoints = OnlineEndpointOperations(self.workspace)
         self.online_deployments = OnlineDeploymentOperations(self.workspace)
+        self.batch_endpoints = BatchEndpointOperations(self.workspace)
+        self.batch_deployments = BatchDeploymentOperations(self.workspace)
         self.schedules = ScheduleOperations(self.workspace)
 
     @classmethod
@@ -144,7 +148,7 @@ class LocalMLClient:
         return getattr(self, _home(entity, AT_ONCE)).create_or_update(entity, **kwargs)
 
     def begin_create_or_update(self, entity: Any, **kwargs: Any) -> Poller:
-        """Create a compute, online endpoint, online deployment, schedule or workspace; `.result()` gives it."""
+        """Create a compute, an endpoint or deployment, a schedule or a workspace; `.result()` gives it."""
         from azure.ai.ml.entities import Workspace as AzureWorkspace
 
         if isinstance(entity, AzureWorkspace):

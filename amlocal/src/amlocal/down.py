@@ -20,7 +20,7 @@ def down(workspace: Workspace) -> list[str]:
 
     The endpoints stay as they are on disk, and `up` starts them again.
     """
-    store = EndpointStore(workspace)
+    store = EndpointStore(workspace, None)
     ended = [f"job {name}" for name in _cancel_jobs(workspace)]
     if store.root.is_dir():
         serving = [each.name for each in store.all() if process_state(store.run(each.name), "gateway") != "not running"]
@@ -36,7 +36,7 @@ def down(workspace: Workspace) -> list[str]:
 
 def up(workspace: Workspace) -> list[str]:
     """Start the workspace's endpoints; returns their names when their gateways serve."""
-    store = EndpointStore(workspace)
+    store = EndpointStore(workspace, None)
     names = [endpoint.name for endpoint in store.all()]
     if names:
         if not supervisor.running(workspace):

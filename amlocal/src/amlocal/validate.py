@@ -12,7 +12,8 @@ from typing import Any
 from amlocal import environments
 from amlocal.assets import uris
 from amlocal.assets.store import Assets
-from amlocal.core.errors import Absent, UserError
+from amlocal.batch.plan import settings_of
+from amlocal.core.errors import Absent, Problems, UserError
 from amlocal.core.files import ignored_by_git, relative, write_json
 from amlocal.core.names import creation_context
 from amlocal.core.workspace import Workspace
@@ -20,13 +21,14 @@ from amlocal.jobs.check import checked_plan
 from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.literals import nearest
 from amlocal.specs.load import at, load, read_document
-from amlocal.specs.placed import BROKEN, Faults, check_defaults, source_of
+from amlocal.specs.placed import BROKEN, Faults, check_defaults, component_of, source_of
 from amlocal.specs.planner import Level
 from amlocal.specs.recognize import AZUREML, kind_of, misspelt_kind_of, other_tool
 from amlocal.specs.settings import environment_of
 
 # Compute that is there without having been created.
 ALWAYS = {"serverless", "local"}
+BATCH_DEPLOYMENTS = ("batch_deployment", "model_batch_deployment", "pipeline_component_batch_deployment")
 SCHEMA_BYTES = 2**16  # of a file, in which its schema is named
 SKIPPED = {"node_modules", "__pycache__", "venv", "site-packages"}
 
@@ -220,7 +222,7 @@ def _check(spec: Spec, draft: Draft) -> None:
     faults = Faults()
     with faults.gathering():
         CHECKS.get(spec.kind, lambda *_: None)(entity, spec, draft)
-    if spec.kind in ("model", "online_deployment", "schedule"):  # in others each path is looked at where it is used
+    if spec.kind in ("model", "online_deployment", *BATCH_DEPLOYMENTS, "schedule"):  # in others each path is looked at where it is used
         for place, text in _texts(spec.document):
             with faults.gathering():
                 _in_its_datastore(spec, place, text)
@@ -289,12 +291,52 @@ def _deployment(deployment: Any, spec: Spec, draft: Draft) -> None:
     faults.raise_any()
 
 
+def _batch_deployment(deployment: Any, spec: Spec, draft: Draft) -> None:
+    component = getattr(deployment, "component", None)
+    faults = Faults()
+    if isinstance(component, str):
+        with faults.gathering():
+            try:
+                component_of(component, draft)
+            except UserError as error:
+                raise UserError(f"{at(spec.path, 'component')}: {error}") from error
+    elif component is not None:
+        with faults.gathering():
+            _component(component, spec, draft)
+    elif not getattr(deployment, "job_definition", None):
+        with faults.gathering():
+            _deployment(deployment, spec, draft)
+        with faults.gathering():
+            _batch_settings(deployment, spec)
+    faults.raise_any()
+
+
+def _batch_settings(deployment: Any, spec: Spec) -> None:
+    told: list[str] = []
+    try:
+        settings_of(deployment, "")
+    except Problems as problems:
+        told = problems.each
+    except UserError as error:
+        told = [str(error)]
+    group = "settings." if isinstance(spec.document.get("settings"), dict) else ""
+    nested = {"max_retries": "retry_settings.max_retries", "timeout": "retry_settings.timeout"}
+    lines = []
+    for line in told:
+        field, _, what = line.partition(": ")
+        place = "resources.instance_count" if field == "instance_count" else group + nested.get(field, field)
+        lines.append(f"{at(spec.path, place)}: {what}")
+    if lines:
+        raise Problems(lines)
+
+
 CHECKS: dict[str, Callable[[Any, Spec, Draft], None]] = {
     "job": _job,
     "component": _component,
     "environment": _environment,
     "data": _data,
     "online_deployment": _deployment,
+    **dict.fromkeys(BATCH_DEPLOYMENTS, _batch_deployment),
 }
 
 

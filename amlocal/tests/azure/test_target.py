@@ -50,6 +50,43 @@ def test_a_job_from_its_compute_to_its_log(aml: Callable[..., str], double: Doub
     assert "first" in aml("job list -o table")
 
 
+def test_a_batch_endpoint_is_made_invoked_and_listed(
+    aml: Callable[..., str], double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "score.py").write_text("def init(): pass\n\n\ndef run(batch): return batch\n")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.txt").write_text("a")
+    (tmp_path / "deployment.yml").write_text(
+        "name: first\nendpoint_name: many\ntype: model\nmodel: {path: images}\nenvironment: {image: ubuntu}\n"
+        "code_configuration: {code: code, scoring_script: score.py}\ncompute: azureml:cpu-cluster\n"
+        "settings: {mini_batch_size: 5}\n"
+    )
+    aml("compute create -n cpu-cluster --type amlcompute")
+    made = json.loads(aml("batch-endpoint create -n many"))
+    assert (made["name"], made["auth_mode"], made["provisioning_state"]) == ("many", "aad_token", "Succeeded")
+    told = json.loads(aml("batch-deployment create -f deployment.yml --set-default"))
+    assert (told["mini_batch_size"], told["retry_settings"]) == (5, {"max_retries": 3, "timeout": 30})
+    assert (told["logging_level"], told["provisioning_state"]) == ("Info", "Succeeded")
+    assert json.loads(aml("batch-endpoint show -n many --query defaults")) == {"deployment_name": "first"}
+
+    job = aml("batch-endpoint invoke -n many --input images -m 2 --query name -o tsv").strip()
+    path = "azureml://datastores/workspaceblobstore/paths/out"
+    aml(f"batch-endpoint invoke -n many --input {path} -d first --output-path {path} --set output_file_name=a.csv")
+    (one, by, first), (_, _, second) = double.batch.invocations
+    assert (one, by, first["properties"]["miniBatchSize"]) == ("many", "first", 2)
+    assert first["properties"]["inputData"]["UriFolder"]["uri"].startswith("azureml://")
+    assert [each["uri"] for each in second["properties"]["outputData"].values()] == [f"{path}/a.csv"]
+    assert job in aml("batch-endpoint list-jobs -n many -o table")
+    assert len(json.loads(aml("batch-deployment list-jobs -n first -e many"))) == 2
+    changed = aml("batch-deployment update -n first -e many --set mini_batch_size=9 --query mini_batch_size")
+    assert changed.strip() == "9"
+    aml("batch-deployment delete -n first -e many --yes")
+    aml("batch-endpoint delete -n many --yes")
+    assert json.loads(aml("batch-endpoint list")) == []
+
+
 def test_a_job_that_fails_is_one_line_and_exit_code_1(aml: Callable[..., str], double: Double) -> None:
     aml("compute create -f aml/compute/cpu-cluster.yml")
     double.jobs.script = ["Running", "Failed"]

@@ -129,8 +129,8 @@ def test_what_is_not_emulated_says_so_in_one_line(command: str, capsys: pytest.C
 
 
 def test_global_flags_before_the_noun_hide_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--subscription", "x", "batch-endpoint", "list"]) == 1
-    assert "batch-endpoint list: not emulated" in capsys.readouterr().err
+    assert main(["--subscription", "x", "feature-store", "list"]) == 1
+    assert "feature-store list: not emulated" in capsys.readouterr().err
 
 
 # Generic update

@@ -14,6 +14,8 @@ START, END = "<!-- table -->\n", "<!-- end of table -->\n"
 
 # What `aml` does where Azure's documentation is silent.
 ASSUMED = {
+    "batch-deployment delete": "refused for the endpoint's default deployment while there are others",
+    "batch-endpoint invoke": "`--job-name` is the job's name",
     "component create": "a version that exists with the same content is no error",
     "compute list-nodes": "one node, `idle`",
     "compute stop": "a cluster cannot be stopped",

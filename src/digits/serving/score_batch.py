@@ -1,4 +1,6 @@
-"""The entry script of the parallel component `score_batch`: init() once in every process, run() for every mini batch.
+"""The script of the parallel component `score_batch` and of the batch endpoint `digits-batch`.
+
+init() is called once in every process, run() for every mini batch.
 
 A mini batch is a list of files, each with many images (`images` or the one array of an .npz or .npy, shape (n, 28, 28)
 or (n, 784), 0..255; digits.data.shards writes such) or with one (a picture). For every image run() returns a line of
@@ -9,6 +11,7 @@ all mini batches into one file, without a header.
 import argparse
 import csv
 import io
+import os
 import sys
 import zipfile
 import zlib
@@ -32,10 +35,11 @@ model: Lite
 
 
 def init() -> None:
-    """Load the model below --model. Raises ModelError."""
+    """Load the model below --model, which a batch endpoint gives as AZUREML_MODEL_DIR. Raises ModelError."""
     global model
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--model", required=True)
+    given = os.environ.get("AZUREML_MODEL_DIR")
+    parser.add_argument("--model", default=given, required=not given)
     args, _ = parser.parse_known_args()  # Azure adds arguments of its own
     model = Lite(find(Path(args.model)))
 

@@ -90,6 +90,15 @@ def test_a_folder_without_a_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
         score_batch.init()
 
 
+def test_a_batch_endpoint_names_the_model_in_the_environment(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["score_batch.py"])
+    monkeypatch.setenv("AZUREML_MODEL_DIR", str(trained))
+    score_batch.init()
+    monkeypatch.delenv("AZUREML_MODEL_DIR")
+    with pytest.raises(SystemExit):
+        score_batch.init()
+
+
 def test_shards_hold_all_images_in_order(mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shards.main(["--digits", str(mnist), "--size", "600", "--out", str(tmp_path)]) == 0
     assert "1,400 images in 3 files" in capsys.readouterr().out

@@ -43,6 +43,8 @@ NOUNS = (
     "online_endpoint",
     "online_endpoint_rollout",
     "online_deployment",
+    "batch_endpoint",
+    "batch_deployment",
     "workspace",
     "schedule",
     "quota",

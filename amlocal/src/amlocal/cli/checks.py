@@ -174,7 +174,7 @@ def running(workspace: Workspace) -> list[dict[str, Any]]:
     from amlocal.endpoints.store import EndpointStore
     from amlocal.jobs.record import JobStore
 
-    jobs, endpoints = JobStore(workspace), EndpointStore(workspace)
+    jobs, endpoints = JobStore(workspace), EndpointStore(workspace, None)
     serving = []
     for endpoint in endpoints.all():
         gateway = find(endpoints.run(endpoint.name) / "gateway.json")

@@ -8,7 +8,7 @@ from typing import Any
 
 from knack.cli import CLI
 
-STATES = {"provisioning_state", "provisioning_status", "state", "status"}
+STATES = {"logging_level", "provisioning_state", "provisioning_status", "state", "status"}
 MEMBER = re.compile(r"[A-Z]\w+\.([A-Z_]+)")
 
 

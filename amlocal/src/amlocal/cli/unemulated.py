@@ -5,8 +5,6 @@ from collections.abc import Sequence
 # Nouns of which nothing is emulated: what they are.
 NOUNS = {
     "azure-openai-deployment": "Azure OpenAI deployments",
-    "batch-deployment": "batch deployments",
-    "batch-endpoint": "batch endpoints",
     "capability-host": "capability hosts",
     "connection": "workspace connections",
     "deployment-template": "deployment templates of a registry",

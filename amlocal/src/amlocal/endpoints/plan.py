@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
 
     base = Path(deployment.base_path or ".")
     model = resolve_model(deployment, base, workspace)
-    code, script = _code(deployment, base)
+    code, script = code_of(deployment, base)
     if code is None and not (model and (model / "MLmodel").is_file()):
         raise UserError(
             f"{where}: code_configuration: required (code and scoring_script), unless the model is an MLflow model;"
             + (f" {model} holds no MLmodel file" if model else " there is no model")
         )
-    environment = _environment(deployment, model if code is None else None, base)
+    environment = runs_in(deployment, model if code is None else None, base, [SERVER, COLLECTOR])
     folder = store.folder(endpoint) / "deployments" / name / str(revision)
     log = store.log(endpoint, name)
     with disk_errors(folder):
@@ -139,7 +140,7 @@ def resolve_model(deployment: Any, base: Path, workspace: Workspace) -> Path | N
         raise UserError(f"deployment {deployment.name}: model: {error}") from error
 
 
-def _code(deployment: Any, base: Path) -> tuple[Path | None, str]:
+def code_of(deployment: Any, base: Path) -> tuple[Path | None, str]:
     """The code folder and the scoring script in it; without a code configuration none, and the built-in one's name."""
     configuration = deployment.code_configuration
     if configuration is None:
@@ -156,14 +157,14 @@ def _code(deployment: Any, base: Path) -> tuple[Path | None, str]:
     return code, script
 
 
-def _environment(deployment: Any, mlflow_model: Path | None, base: Path) -> dict[str, Any] | None:
-    """What the deployment runs in: for an MLflow model without a script its own, and the packages Azure adds."""
+def runs_in(deployment: Any, mlflow_model: Path | None, base: Path, needs: Sequence[str]) -> dict[str, Any] | None:
+    """What the deployment runs in; an MLflow model without a script brings its own, to which Azure adds `needs`."""
     environment = environment_of(deployment.environment, base)
     if environment is None and mlflow_model:
         conda = mlflow_model / "conda.yaml"
         try:
             content = (read_yaml(conda) if conda.exists() else None) or {}
-            dependencies = [*(content.get("dependencies") or []), {"pip": [SERVER, COLLECTOR]}]
+            dependencies = [*(content.get("dependencies") or []), *([{"pip": list(needs)}] if needs else [])]
         except (UserError, AttributeError, TypeError) as error:
             raise UserError(f"deployment {deployment.name}: model: {conda}: not a conda file: {error}") from error
         return {"conda_file": {**content, "dependencies": dependencies}}

@@ -31,6 +31,7 @@ from amlocal.core.workspace import Workspace
 # Below every system's range of ports for outgoing connections, so that nobody is given ours while we are down.
 PORTS = range(20_000, 32_000)
 TABLES = ("traffic", "mirror_traffic", "tags", "properties")  # of an endpoint's spec
+ONLINE, BATCH = "online", "batch"
 LOOK_SECONDS = 0.01  # how old a gateway's knowledge of its endpoint's files may be
 
 
@@ -85,6 +86,7 @@ class Endpoint:
 
     local: made with `--local`, to try a deployment out: like Azure's local endpoints it asks for no key, and without
     traffic rules its deployment gets every request.
+    kind: ONLINE or BATCH; a batch endpoint's deployments are in files of their own (`amlocal.batch.store`).
     revisions: the last ones of deployments that were deleted; a number never comes again, nor do processes' names.
     """
 
@@ -96,6 +98,7 @@ class Endpoint:
     deployments: dict[str, Deployment] = field(default_factory=dict)
     local: bool = False
     revisions: dict[str, int] = field(default_factory=dict)
+    kind: str = ONLINE
 
     @property
     def traffic(self) -> dict[str, int]:
@@ -111,10 +114,10 @@ class Endpoint:
 
 
 class EndpointStore:
-    """The endpoints of a workspace."""
+    """The endpoints of a workspace: those of a kind, or with None all. As in Azure they share their names' space."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, kind: str | None = ONLINE) -> None:
+        self.workspace, self.kind = workspace, kind
         self.root = workspace.root / "endpoints"
         self._warned: set[str] = set()
 
@@ -173,10 +176,13 @@ class EndpointStore:
         """The endpoint as it stands. Raises NotFound, and UserError for a record that cannot be read."""
         try:
             endpoint = read_record(self.record(name), Endpoint)
+            if self.kind not in (None, endpoint.kind):
+                raise FileNotFoundError
         except (FileNotFoundError, NotADirectoryError):
+            kind = self.kind or ONLINE
             raise NotFound(
-                f'online endpoint "{name}" is not in this workspace ({self.workspace.root});'
-                " see `aml online-endpoint list`"
+                f'{kind} endpoint "{name}" is not in this workspace ({self.workspace.root});'
+                f" see `aml {kind}-endpoint list`"
             ) from None
         endpoint.spec = {"description": None, **{key: {} for key in TABLES}, **endpoint.spec}
         for key in TABLES:

@@ -25,7 +25,7 @@ from amlocal.core.files import write_json, write_text
 from amlocal.core.processes import end, find, lives, marked, spawn, spawn_orphan, tell, with_children, write_process
 from amlocal.core.workspace import Workspace
 from amlocal.endpoints.logs import keep_short, say
-from amlocal.endpoints.store import Endpoint, EndpointStore, ServingPlan
+from amlocal.endpoints.store import BATCH, ONLINE, Endpoint, EndpointStore, ServingPlan
 
 LOOK_SECONDS = 0.1
 START_SECONDS = 300.0  # the machine may be busy
@@ -42,7 +42,7 @@ ANOTHER_RUNS = 75  # exit code: sysexits.h, EX_TEMPFAIL
 SCORING_GRACE_MS = 500
 
 WORKER = Path(__file__).parent / "worker" / "instance.py"
-GATEWAY = "amlocal.endpoints.gateway.server"
+GATEWAYS = {ONLINE: "amlocal.endpoints.gateway.server", BATCH: "amlocal.batch.server"}
 # glibc's own values, which it raises once large bodies come and go, to keep for ever what they have taken.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
@@ -100,7 +100,7 @@ class Supervisor:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.store = EndpointStore(workspace)
+        self.store = EndpointStore(workspace, None)
         self.children: dict[tuple[str, str], Child] = {}
         self._said: dict[str, str] = {}
         self._kept: dict[int, socket.socket] = {}  # the endpoints' ports
@@ -119,7 +119,7 @@ class Supervisor:
                 command = process.cmdline()
                 # What a script has started may have its command, too, but is in its session.
                 leads = os.name == "nt" or os.getsid(process.pid) == process.pid
-                if leads and process.pid not in known and (str(WORKER) in command or GATEWAY in command):
+                if leads and process.pid not in known and {str(WORKER), *GATEWAYS.values()} & set(command):
                     yield process
 
     def run(self) -> None:
@@ -292,7 +292,7 @@ class Supervisor:
 
     def _launches(self, endpoint: Endpoint) -> Iterator[tuple[str, Launch]]:
         run = self.store.run(endpoint.name)
-        module = (sys.executable, "-m", GATEWAY, str(self.workspace.root), endpoint.name)
+        module = (sys.executable, "-m", GATEWAYS[endpoint.kind], str(self.workspace.root), endpoint.name)
         variables = {**os.environ, **ALLOCATOR, **self._marks(endpoint)}
         yield "gateway", Launch(module, self.store.gateway_log(endpoint.name), run, tuple(variables.items()))
         for name, deployment in endpoint.deployments.items():

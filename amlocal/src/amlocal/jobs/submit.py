@@ -132,14 +132,14 @@ def _freeze(checked: Plan, workspace: Workspace) -> Plan:
             step,
             code=copies[step.code, step.includes],
             includes=(),
-            environment=_pinned(step.environment, workspace),
+            environment=pinned(step.environment, workspace),
         )
         for name, step in checked.steps.items()
     }
     return replace(checked, steps=steps)
 
 
-def _pinned(environment: dict[str, Any] | None, workspace: Workspace) -> dict[str, Any] | None:
+def pinned(environment: dict[str, Any] | None, workspace: Workspace) -> dict[str, Any] | None:
     """An environment of the workspace by its version: what is called latest may be another when the job runs."""
     named = uris.named(f"azureml:{environment['reference']}") if environment and "reference" in environment else None
     if named is None or named.version:

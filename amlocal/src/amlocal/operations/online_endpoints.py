@@ -64,11 +64,11 @@ class OnlineEndpointOperations(Operations):
         check_traffic(name, traffic, mirror, ())
         with self.workspace.lock("endpoints"):
             if self.store.record(name).exists():
-                raise UserError(f"endpoint {name} exists already; change it with `aml online-endpoint update`")
+                raise taken(self.workspace, name)
             self.store.create(
                 Endpoint(
                     name=name,
-                    port=self._port(entity, name, None),
+                    port=port_of(self.store, entity, name, None),
                     instance=uuid.uuid4().hex,
                     spec=_spec(entity, traffic, mirror),
                     creation_context=creation_context(),
@@ -84,7 +84,7 @@ class OnlineEndpointOperations(Operations):
 
     def _update(self, entity: Any, local: bool | None) -> None:
         before = self.store.get(entity.name)
-        port = self._port(entity, entity.name, before.port)
+        port = port_of(self.store, entity, entity.name, before.port)
 
         def apply(endpoint: Endpoint) -> None:
             traffic, mirror = _shares(entity.traffic), _shares(entity.mirror_traffic)
@@ -96,29 +96,7 @@ class OnlineEndpointOperations(Operations):
             endpoint.local = endpoint.local if local is None else local
 
         self.store.change(entity.name, apply)
-        if port != before.port:  # the workers know it, too
-            (self.store.run(entity.name) / "gateway.failed").unlink(missing_ok=True)
-            self._end_processes(entity.name)
-        supervisor.ensure(self.workspace)
-        wait_for_gateway(self.store, entity.name)
-
-    def _port(self, entity: Any, name: str, now: int | None) -> int:
-        """The port of `properties.port`; without one, that of before or a free one (0: another than before)."""
-        wanted = (entity.properties or {}).get("port")
-        if wanted is None:
-            return now if now is not None else self.store.free_port(name)
-        if not str(wanted).isdecimal() or int(wanted) > 65535:
-            raise UserError(
-                f"endpoint {name}: properties.port: {wanted!r} is no port; give 1 to 65535, or 0 for a free one"
-            )
-        if int(wanted) == 0:
-            return self.store.free_port(name)
-        if int(wanted) != now and not port_is_free(int(wanted)):
-            raise UserError(
-                f"endpoint {name}: properties.port: port {wanted} on 127.0.0.1 is in use by another program, or not"
-                " allowed; give another one, or leave it out and a free one is taken"
-            )
-        return int(wanted)
+        move_endpoint(self.store, entity.name, before.port, port)
 
     def get(self, name: str, *, local: bool = False) -> Any:
         try:
@@ -142,13 +120,7 @@ class OnlineEndpointOperations(Operations):
             endpoint = self.store.get(str(name))
         except NotFound as error:
             raise missing(error) from error
-        with self.workspace.lock(f"endpoint-{endpoint.name}"):
-            self.store.record(endpoint.name).unlink(missing_ok=True)
-            self._remove(endpoint.name)
-        for _ in range(100):  # the supervisor lets go of its port within moments
-            if port_is_free(endpoint.port):
-                break
-            time.sleep(0.01)
+        remove_endpoint(self.store, endpoint)
         return Poller(None)
 
     def get_keys(self, name: str) -> Any:
@@ -226,22 +198,6 @@ class OnlineEndpointOperations(Operations):
             raise UserError(f"endpoint {endpoint_name} answered {response.status} {response.reason}: {said}")
         return said
 
-    def _end_processes(self, name: str) -> None:
-        end(filter(None, map(find, self.store.run(name).glob("*.json"))))
-
-    def _remove(self, name: str) -> None:
-        """End what runs and remove the folder. The supervisor tidies up there too: files go before us, or come."""
-        folder = self.store.folder(name)
-        deadline = time.monotonic() + supervisor.GRACE_SECONDS
-        while folder.exists():
-            self._end_processes(name)
-            try:
-                with disk_errors(folder):
-                    shutil.rmtree(folder)
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or time.monotonic() > deadline:
-                    raise
-
     def _describe(self, endpoint: Endpoint) -> dict[str, Any]:
         spec = endpoint.spec
         traffic = {name: 0 for name in endpoint.deployments if not spec["mirror_traffic"].get(name)} | endpoint.traffic
@@ -286,6 +242,12 @@ class OnlineEndpointOperations(Operations):
         return made
 
 
+def taken(workspace: Workspace, name: str) -> UserError:
+    """What to say where a new endpoint would have another's name: Azure has one space of names for all kinds."""
+    kind = EndpointStore(workspace, None).get(name).kind
+    return UserError(f"{kind} endpoint {name} exists already; change it with `aml {kind}-endpoint update`")
+
+
 def _spec(entity: Any, traffic: dict[str, int], mirror: dict[str, int]) -> dict[str, Any]:
     properties = {
         key: str(value) for key, value in (entity.properties or {}).items() if key != "port" or str(value) != "0"
@@ -308,3 +270,60 @@ def _shares(traffic: Any) -> dict[str, int]:
     """Traffic without the deployments that get none; whole numbers may come as text from --set."""
     shares = {name: int(share) if str(share).isdecimal() else share for name, share in (traffic or {}).items()}
     return {name: share for name, share in shares.items() if share != 0}
+
+
+def port_of(store: EndpointStore, entity: Any, name: str, now: int | None) -> int:
+    """The port of `properties.port`; without one, that of before or a free one (0: another than before)."""
+    wanted = (entity.properties or {}).get("port")
+    if wanted is None:
+        return now if now is not None else store.free_port(name)
+    if not str(wanted).isdecimal() or int(wanted) > 65535:
+        raise UserError(
+            f"endpoint {name}: properties.port: {wanted!r} is no port; give 1 to 65535, or 0 for a free one"
+        )
+    if int(wanted) == 0:
+        return store.free_port(name)
+    if int(wanted) != now and not port_is_free(int(wanted)):
+        raise UserError(
+            f"endpoint {name}: properties.port: port {wanted} on 127.0.0.1 is in use by another program, or not"
+            " allowed; give another one, or leave it out and a free one is taken"
+        )
+    return int(wanted)
+
+
+def move_endpoint(store: EndpointStore, name: str, before: int, port: int) -> None:
+    """Have an endpoint serve, at `port` if that is another than before."""
+    if port != before:  # the workers know it, too
+        (store.run(name) / "gateway.failed").unlink(missing_ok=True)
+        _end_processes(store, name)
+    supervisor.ensure(store.workspace)
+    wait_for_gateway(store, name)
+
+
+def remove_endpoint(store: EndpointStore, endpoint: Endpoint) -> None:
+    """End what runs of an endpoint of any kind, and remove its folder."""
+    with store.workspace.lock(f"endpoint-{endpoint.name}"):
+        store.record(endpoint.name).unlink(missing_ok=True)
+        _remove(store, endpoint.name)
+    for _ in range(100):  # the supervisor lets go of its port within moments
+        if port_is_free(endpoint.port):
+            break
+        time.sleep(0.01)
+
+
+def _end_processes(store: EndpointStore, name: str) -> None:
+    end(filter(None, map(find, store.run(name).glob("*.json"))))
+
+
+def _remove(store: EndpointStore, name: str) -> None:
+    """End what runs and remove the folder. The supervisor tidies up there too: files go before us, or come."""
+    folder = store.folder(name)
+    deadline = time.monotonic() + supervisor.GRACE_SECONDS
+    while folder.exists():
+        _end_processes(store, name)
+        try:
+            with disk_errors(folder):
+                shutil.rmtree(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or time.monotonic() > deadline:
+                raise

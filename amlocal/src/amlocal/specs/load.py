@@ -78,6 +78,14 @@ def loader(kind: str) -> Callable[..., Any]:
     return getattr(_load_functions, f"load_{kind.replace('-', '_')}")
 
 
+def batch_deployment_kind(document: Any, overrides: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The `kind` for `load` of a batch deployment's file: each `type` has a loader, and so has none."""
+    named = [override["type"] for override in overrides if "type" in override]
+    kind = named[-1] if named else document.get("type") if isinstance(document, Mapping) else None
+    kinds = {"model": "model-batch-deployment", "pipeline": "pipeline-component-batch-deployment"}
+    return kinds.get(str(kind).lower(), "batch-deployment")
+
+
 def quiet() -> None:
     """Keep the SDK's notices about experimental classes and unknown fields off the user's screen."""
     for name in ("azure.ai.ml", "azure.ai.ml._schema.assets.environment", "azure.ai.ml._utils._experimental"):

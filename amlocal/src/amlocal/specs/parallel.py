@@ -15,13 +15,21 @@ from amlocal.specs.plan import Binding, Step
 
 @dataclass(frozen=True)
 class Parallel:
-    """What is called, on what, and where its answers go. settings: those of `jobs.parallel`."""
+    """What is called, on what, and where its answers go. settings: those of `jobs.parallel`.
+
+    row_file: what the file of rows is called in the folder `append_row_to`; None: Azure's own name for it.
+    output_variables: environment variables that tell the script where an output lies.
+    fresh: the file of rows must not be there yet, as a batch endpoint's must not.
+    """
 
     entry_script: str
     arguments: str
     input: str
     append_row_to: str | None
     settings: dict[str, Any] = field(default_factory=dict)
+    row_file: str | None = None
+    output_variables: dict[str, str] = field(default_factory=dict)
+    fresh: bool = False
 
 
 class ParallelNode(Node):

@@ -17,6 +17,7 @@ from typing import Self
 
 from . import control, mlflow
 from .arm import Store
+from .batch import BatchEndpoints
 from .blobs import Blobs
 from .certificate import make_certificate
 from .deployments import Deployments
@@ -53,6 +54,7 @@ class Double(Web):
         self.deployments = Deployments(self)
         self.jobs = Jobs(self)
         self.endpoints = Endpoints(self)
+        self.batch = BatchEndpoints(self)
         mlflow.install(self)
         control.install(self)
 

@@ -47,9 +47,9 @@ def token(endpoint: str, mode: str, secret: str) -> dict[str, Any]:
 class Guard:
     """What an endpoint asks of those who want to enter."""
 
-    def __init__(self, endpoint: str, mode: str, keys: Iterable[str], secret: str = "") -> None:
-        """keys: what opens in mode `key`; secret: what tokens are signed with in the others."""
-        self.endpoint = endpoint
+    def __init__(self, endpoint: str, mode: str, keys: Iterable[str], secret: str = "", kind: str = "online") -> None:
+        """keys: what opens in mode `key`; secret: what tokens are signed with in the others; kind: online or batch."""
+        self.endpoint, self.kind = endpoint, kind
         self.mode = mode
         self.keys = tuple(keys) if mode == KEY else ()
         self.secret = "" if mode == KEY else secret
@@ -105,7 +105,7 @@ class Guard:
         return f"the header Authorization must be 'Bearer {what}'; {self._where(which)}"
 
     def _where(self, which: str) -> str:
-        return f"`aml online-endpoint get-credentials -n {self.endpoint}` prints {which}"
+        return f"`aml {self.kind}-endpoint get-credentials -n {self.endpoint}` prints {which}"
 
 
 def foreign(request: "Request", port: int, keyless: bool) -> str | None:

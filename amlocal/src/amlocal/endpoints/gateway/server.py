@@ -11,11 +11,9 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import errno
 import hmac
 import os
 import random
-import socket
 import sys
 import time
 import traceback
@@ -23,10 +21,10 @@ from pathlib import Path
 
 import orjson
 
-from amlocal.core.errors import NotFound, UserError
+from amlocal.core.errors import NotFound
 from amlocal.core.workspace import NOBODY, Workspace
-from amlocal.endpoints import proof, supervisor
-from amlocal.endpoints.gateway import console
+from amlocal.endpoints import proof
+from amlocal.endpoints.gateway import console, listening
 from amlocal.endpoints.gateway.auth import KEY, Guard, foreign
 from amlocal.endpoints.gateway.connection import Clients, Refusal, Request, most_connections
 from amlocal.endpoints.gateway.exchange import Exchange, Target, not_recorded
@@ -36,8 +34,6 @@ from amlocal.endpoints.logs import say
 from amlocal.endpoints.records.recorder import Collected, Recorder
 from amlocal.endpoints.store import LOOK_SECONDS, Endpoint, EndpointStore
 from amlocal.endpoints.worker.instance import SOCKET, unix_sockets
-
-WATCH_SECONDS = 1.0
 
 
 class Gateway:
@@ -296,33 +292,9 @@ class Gateway:
         """Serve until the process is ended."""
         loop = asyncio.get_running_loop()
         workers = await self._listen_to_workers(loop)
-        try:
-            _refuse_listener(self.endpoint.port)
-            clients = await loop.create_server(
-                self.clients.connect,
-                "127.0.0.1",
-                self.endpoint.port,
-                backlog=1024,
-                reuse_address=os.name != "nt",
-                reuse_port=sys.platform == "linux",  # with the supervisor, which keeps it for us: see there
-            )
-        except OSError as error:
-            raise PortTaken(
-                f"port {self.endpoint.port} on 127.0.0.1 cannot be used ({error.strerror or error}): another program"
-                " listens there; stop it, or take another port:"
-                f" aml online-endpoint update -n {self.name} --set properties.port=0"
-            ) from error
         port = self.endpoint.port
-        guardian = None
-        Path("gateway.failed").unlink(missing_ok=True)
-        Path("gateway.ready").touch()
-        while self.endpoint.port == port:  # else the supervisor starts us anew, at the other one
-            await asyncio.sleep(WATCH_SECONDS)
-            self.clients.look_after()
-            self.refresh()
-            if not self.store.stop.exists():
-                with contextlib.suppress(OSError, UserError):  # a full disk
-                    guardian = supervisor.revive(self.workspace, guardian)
+        clients = await listening.listen(self.clients, port, self.name)
+        await listening.serve(self.clients, self.workspace, self.refresh, lambda: self.endpoint.port == port)
         clients.close()
         workers.close()
 
@@ -339,18 +311,6 @@ class Gateway:
         server = await loop.create_server(make, "127.0.0.1", 0)
         Path(SOCKET).write_text(str(server.sockets[0].getsockname()[1]))
         return server
-
-
-class PortTaken(Exception):
-    """Somebody else listens where this endpoint should."""
-
-
-def _refuse_listener(port: int) -> None:
-    """Raises OSError where somebody listens: sharing the port with the supervisor must not become sharing requests."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _draw(shares: list[tuple[float, Target]]) -> Target | None:
@@ -379,18 +339,7 @@ def main(root: str, name: str) -> int:
     workspace = Workspace.at(Path(root))
     gateway = Gateway(workspace, name)
     os.chdir(gateway.store.run(name))
-    try:
-        import uvloop
-    except ImportError:  # Windows has none
-        start = asyncio.run
-    else:
-        start = uvloop.run
-    try:
-        start(gateway.run())
-    except PortTaken as error:
-        Path("gateway.failed").write_text(str(error), encoding="utf-8")
-        return 1
-    return 0
+    return listening.run(gateway.run())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from amlocal.core.errors import UserError
 from amlocal.core.files import write_json
+from amlocal.environments import Runtime
 from amlocal.jobs.parallel.packages import relieved
 from amlocal.jobs.record import JobRecord
 from amlocal.jobs.run.command import CommandRun
@@ -35,6 +37,7 @@ class ParallelRun(CommandRun):
     def command(self, python: Path) -> str:
         parallel = Parallel(**self.step.settings)
         source = self.values[parallel.input]
+        rows = self._rows(parallel)
         config = {
             **parallel.settings,
             "python": str(python),
@@ -42,9 +45,28 @@ class ParallelRun(CommandRun):
             "entry_script": parallel.entry_script,
             "arguments": words(parallel.arguments, self.value),
             "input": {"path": str(source), "type": self.step.inputs[parallel.input].type},
-            "append_row_to": str(self.outputs[parallel.append_row_to]) if parallel.append_row_to else None,
+            "append_row_to": str(rows) if rows else None,
         }
         write_json(self.folder / "parallel.json", config)
         return shlex.join(
             [Path(sys.executable).as_posix(), DRIVER.as_posix(), (self.folder / "parallel.json").as_posix()]
         )
+
+    def _rows(self, parallel: Parallel) -> Path | None:
+        """Where the rows go. Raises UserError for a file that must not be there yet."""
+        if not parallel.append_row_to:
+            return None
+        place = self.outputs[parallel.append_row_to]
+        if parallel.row_file:
+            place = place / parallel.row_file
+        if parallel.fresh and place.is_file():
+            raise UserError(f"the output file exists already: {place}; give another output path or file name")
+        return place
+
+    def _variables(self, runtime: Runtime) -> dict[str, str]:
+        named = Parallel(**self.step.settings).output_variables
+        places = {
+            name: self.outputs[output] if self.outputs[output].is_dir() else self.outputs[output].parent
+            for name, output in named.items()
+        }
+        return super()._variables(runtime) | {name: str(place) for name, place in places.items()}
