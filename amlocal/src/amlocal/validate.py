@@ -222,7 +222,8 @@ def _check(spec: Spec, draft: Draft) -> None:
     faults = Faults()
     with faults.gathering():
         CHECKS.get(spec.kind, lambda *_: None)(entity, spec, draft)
-    if spec.kind in ("model", "online_deployment", *BATCH_DEPLOYMENTS, "schedule"):  # in others each path is looked at where it is used
+    # in others each path is looked at where it is used
+    if spec.kind in ("model", "online_deployment", *BATCH_DEPLOYMENTS, "schedule"):
         for place, text in _texts(spec.document):
             with faults.gathering():
                 _in_its_datastore(spec, place, text)
