@@ -318,10 +318,10 @@ class _Walk:
             yield self.at(place, f"{in_words(value)} is not understood here; give {wishes(members)}")
         else:
             literal = any(not is_structure(member) for member in members)
-            for told in self._meant(fitting, value, place):
+            for one in self._meant(fitting, value, place):
                 if literal and isinstance(value, Mapping) and value.get("type") in PRIMITIVES:
-                    told = dataclasses.replace(told, message=f"{told.message}; write a literal as it is: NAME: VALUE")
-                yield told
+                    one = dataclasses.replace(one, message=f"{one.message}; write a literal as it is: NAME: VALUE")
+                yield one
 
     def _meant(self, members: Sequence[Any], value: Any, place: tuple[str, ...]) -> Iterator[Complaint]:
         """The complaints of the member that was meant: by what the value says of itself, else the fewest."""
