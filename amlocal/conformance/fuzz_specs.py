@@ -6,8 +6,8 @@
 
 Only specs that are accepted as they are get broken. A mutation knows its field; a message that names neither it, nor
 what it stands in, nor a word of it, is nonsense, and so is one that comes from inside azure-ai-ml or Python. What
-is accepted in spite of its mutation (Azure takes many unknown keys) is counted apart. The last line is JSON. Exit code
-1 if more than 1 % of the messages are nonsense.
+is accepted in spite of its mutation (Azure takes many unknown keys) is counted apart, as "noted" where a note names it.
+The counts so far go to standard error; the last line is JSON. Exit code 1 if more than 1 % are nonsense.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from amlocal.specs.recognize import kind_of  # noqa: E402
 from amlocal.validate import validate  # noqa: E402
 
 ALLOWED = 0.01
+EACH = 100  # how many mutations between two lines with the counts
 # What no author of a file can make anything of.
 NONSENSE = re.compile(
     r"object has no attribute|Traceback|NoneType|marshmallow|unhashable|positional argument|In order to specify"
@@ -246,9 +247,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             kind = kind_of(document)
             beside = path.with_name(f".fuzz-{path.name}")  # its paths are relative to where it lies
+            notes: list[str] = []
             try:
                 beside.write_text(dumped(mutation.document), encoding="utf-8")
-                lines = validate([beside], workspace, kind).errors
+                report = validate([beside], workspace, kind)
+                lines, notes = report.errors, report.notes
                 problem = sense(mutation, lines) if lines else None
             except UserError as error:
                 lines = [str(error)]
@@ -257,15 +260,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 lines, problem = [f"{type(error).__name__}: {error}"], "broke down"
             finally:
                 beside.unlink(missing_ok=True)
-            outcome = "accepted" if not lines else "nonsense" if problem else "clear"
+            noted = bool(notes) and sense(mutation, notes) is None
+            outcome = "nonsense" if problem else "clear" if lines else "noted" if noted else "accepted"
             counts[outcome] += 1
             if outcome == "nonsense":
                 per_kind[mutation.name] += 1
+            if (done := sum(counts.values())) % EACH == 0:
+                print(f"{done} mutations: {json.dumps(counts)}", file=sys.stderr, flush=True)
             if problem or (chosen.show and lines):
                 broken = ".".join(map(str, mutation.field))
                 print(f"{outcome} ({problem or mutation.name}): {path}: {mutation.name} {broken}")
                 for line in lines:
-                    print(f"    {line}")
+                    print(f"    {line}", flush=True)
     refused = counts["clear"] + counts["nonsense"]
     share = counts["nonsense"] / refused if refused else 0.0
     print(json.dumps({"mutations": sum(counts.values()), **counts, "share": round(share, 4), "nonsense_by": per_kind}))

@@ -70,12 +70,7 @@ def test_what_is_sound_passes(faults):
         ("rate: 0.5", "rate: 7", 10, "jobs.one.inputs.rate: 7 is above the greatest value allowed, 1"),
         ("rate: 0.5", "rate: -1", 10, "jobs.one.inputs.rate: -1 is below the least value allowed, 0"),
         ("rate: 0.5", "mode: fat", 10, 'jobs.one.inputs.mode: "fat" is not one of fast, slow'),
-        (
-            "rate: 0.5",
-            "rat: 1",
-            10,
-            'jobs.one.inputs.rat: component component.yml has no such input; did you mean "rate"?',
-        ),
+        ("rate: 0.5", "data: {type: uri_folder}", 10, "jobs.one.inputs.data: a uri_folder without a path; add `path:`"),
         (
             "      text: two\n",
             "",
@@ -119,22 +114,28 @@ def test_a_malformed_requirement(faults):
     assert found.startswith("environment.yml:4: conda_file: ") and '"numpy=>1.0"' in found
 
 
-def test_an_environment_counts_as_defined_when_a_file_defines_it(faults, spec):
+def test_an_environment_counts_as_defined_when_a_file_defines_it(looked):
     job = "command: ls\nenvironment: azureml:mine@latest\n"
-    assert faults(environment=ENVIRONMENT.replace("=>", ">="), job=job) == []
-    (found,) = faults(environment=ENVIRONMENT.replace("=>", ">="), job=job.replace("mine", "mien"))
-    assert found.startswith("job.yml:2: environment: ") and '"mien" is not in this workspace' in found
+    report = looked(environment=ENVIRONMENT.replace("=>", ">="), job=job)
+    assert report.errors == report.notes == []
+    report = looked(environment=ENVIRONMENT.replace("=>", ">="), job=job.replace("mine", "mien"))
+    assert report.errors == []
+    (note,) = report.notes
+    assert note.startswith('job.yml:2: environment: environment "mien" is not in this workspace')
+    assert note.endswith('did you mean "mine"?')
 
 
-def test_data_counts_as_defined_when_a_file_defines_it(faults, tmp_path):
+def test_data_counts_as_defined_when_a_file_defines_it(looked, tmp_path):
     (tmp_path / "digits").mkdir()
     data = "$schema: https://azuremlschemas.azureedge.net/latest/data.schema.json\nname: digits\nversion: 2\n"
     data += "type: uri_folder\npath: ./digits\n"
     job = "command: ls ${{inputs.d}}\nenvironment: {image: a}\n"
     job += "inputs: {d: {type: uri_folder, path: 'azureml:digits:2'}}\n"
-    assert faults(data=data, job=job) == []
-    (found,) = faults(data=data, job=job.replace(":2", ":3"))
-    assert 'data "digits" has no version 3; there is 2' in found
+    assert looked(data=data, job=job).notes == []
+    report = looked(data=data, job=job.replace(":2", ":3"))
+    assert report.errors == []
+    (note,) = report.notes
+    assert 'data "digits" has no version 3; there is 2' in note
 
 
 COMPONENT = """\
@@ -153,7 +154,6 @@ command: echo ${{inputs.b}}
     [
         (COMPONENT, 7, 'command: ${{inputs.b}}: no input is called "b"; there is a'),
         (COMPONENT.replace("inputs.b", "inputs.a") + "code: ./gone\n", 8, "code: no such file or folder: "),
-        ("command: ls\nenvironment: azureml:none:1\n", 2, "environment"),
         ("command: ls\ncommands: ls\nenvironment: {image: a}\n", 2, 'unknown field; did you mean "command"?'),
     ],
 )
@@ -318,6 +318,63 @@ def test_what_only_azure_can_know_is_a_note(looked):
     assert any('compute "clutter" is neither' in line and 'did you mean "cluster"' in line for line in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("jobs", "component", "note"),
+    [
+        ("component: ./c.yml", "environment: azureml:nosuch:3", 'environment: environment "nosuch" is not in'),
+        ("component: azureml:gone:1", "", 'jobs.a.component: component "gone" is not in this workspace'),
+        (
+            "component: ./c.yml, inputs: {m: 1}",
+            "inputs: {n: {type: integer, default: 1}}",
+            "jobs.a.inputs.m: component",
+        ),
+        (
+            "component: ./c.yml, outputs: {m: {mode: upload}}",
+            "outputs: {n: {type: uri_file}}",
+            "jobs.a.outputs.m: compon",
+        ),
+    ],
+)
+def test_what_azure_may_have_or_lets_pass_is_a_note_and_told_by_create_too(
+    capsys, monkeypatch, tmp_path, jobs, component, note
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AMLOCAL_HOME", str(tmp_path / ".amlocal"))
+    environment = "" if "environment" in component else "environment: azureml:AzureML-minimal@latest\n"
+    (tmp_path / "c.yml").write_text(f"name: c\nversion: 1\ntype: command\ncommand: ls\n{environment}{component}\n")
+    (tmp_path / "job.yml").write_text(f"type: pipeline\njobs: {{a: {{type: command, {jobs}}}}}\n")
+    for command in (["validate", "job.yml"], ["job", "validate", "-f", "job.yml"]):
+        assert main(command) == 0
+        assert any(line.startswith("NOTE: ") and note in line for line in capsys.readouterr().err.splitlines())
+    if "is not in" in note:
+        assert main(["job", "create", "-f", "job.yml"]) == 1
+        assert any(line.startswith("ERROR: ") and note in line for line in capsys.readouterr().err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line", "field", "near"),
+    [
+        ("    enviroment_variables: {a: b}\n", 10, "jobs.one.enviroment_variables", "environment_variables"),
+        ("    comptue: x\n", 10, "jobs.one.comptue", "compute"),
+        ("    limts: {timeout: 3}\n", 10, "jobs.one.limts", "limits"),
+    ],
+)
+def test_a_misspelt_field_of_a_step_that_azure_ignores_is_a_note(looked, wrong, line, field, near):
+    text = PIPELINE.replace("  two:\n", wrong + "  two:\n")
+    report = looked(job=text)
+    assert report.errors == []
+    assert report.notes == [f'job.yml:{line + 1}: {field}: Azure ignores this field; did you mean "{near}"?']
+
+
+def test_a_misspelt_field_of_a_component_that_azure_ignores_is_a_note(looked):
+    report = looked(one=COMPONENT.replace("inputs.b", "inputs.a") + "descripton: x\n")
+    assert report.notes == ['one.yml:8: descripton: Azure ignores this field; did you mean "description"?']
+
+
+def test_a_component_whose_schema_is_a_jobs():
+    assert kind_of({"$schema": SCHEMA.format("pipelineJob")[9:].strip(), "type": "parallel"}) == "component"
+
+
 def test_data_that_a_job_of_these_files_registers_is_no_note(looked):
     job = PIPELINE.replace("rate: 0.5", "data: {type: uri_folder, path: 'azureml:gone:1'}")
     made = "type: pipeline\noutputs: {o: {type: uri_folder, name: gone}}\n"
@@ -351,11 +408,6 @@ def test_what_flags_supply_is_not_demanded(faults, text):
 
 
 SAME = {
-    "an environment that nobody defines": (
-        "jobs: {a: {component: ./c.yml}}",
-        "environment: azureml:nosuch:3",
-        "environment",
-    ),
     "an include that is not there": ("jobs: {a: {component: ./c.yml}}", "additional_includes: [./gone]", "includes"),
     "a default that is none of its enum": (
         "jobs: {a: {component: ./c.yml}}",

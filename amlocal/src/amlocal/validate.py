@@ -15,12 +15,11 @@ from amlocal.assets.store import Assets
 from amlocal.batch.plan import settings_of
 from amlocal.core.errors import Absent, Problems, UserError
 from amlocal.core.files import ignored_by_git, relative, write_json
-from amlocal.core.names import creation_context
+from amlocal.core.names import creation_context, nearest
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.check import checked_plan
 from amlocal.specs.kinds import NODE_KINDS
-from amlocal.specs.literals import nearest
-from amlocal.specs.load import at, load, read_document
+from amlocal.specs.load import at, ignored_fields, load, read_document
 from amlocal.specs.placed import BROKEN, Faults, check_defaults, component_of, source_of
 from amlocal.specs.planner import Level
 from amlocal.specs.recognize import AZUREML, kind_of, misspelt_kind_of, other_tool
@@ -110,9 +109,10 @@ def validate(
         for spec in specs:
             _define(spec, draft)
         for spec in specs:
+            before = faults.broken
             with faults.gathering():
                 _check(spec, draft)
-            report.notes += _notes(spec, draft)
+            report.notes += _notes(spec, draft, faults.broken > before)
     made = {name for spec in specs for name in _named_outputs(spec.document)}
     for line in faults.each:
         absent = faults.absent.get(line)
@@ -246,6 +246,7 @@ def _component(component: Any, spec: Spec, draft: Draft) -> None:
         with faults.gathering():
             level.owners()
         faults.each += faults.forgiven
+        faults.absent |= {line: Absent(line) for line in faults.forgiven}
     elif component.type in NODE_KINDS:
         node = component()
         made = NODE_KINDS[node.type](node, "", "", source_of(component), base, draft, component)
@@ -256,7 +257,7 @@ def _component(component: Any, spec: Spec, draft: Draft) -> None:
 def _environment(environment: Any, spec: Spec, draft: Draft) -> None:
     problem = environments.problem(environment_of(environment, spec.path), draft)
     if problem:
-        raise UserError(f"{at(spec.path, 'conda_file')}: {problem.removeprefix('environment: ')}")
+        raise problem.reworded(f"{at(spec.path, 'conda_file')}: {problem}")
 
 
 def _data(data: Any, spec: Spec, draft: Draft) -> None:
@@ -266,10 +267,8 @@ def _data(data: Any, spec: Spec, draft: Draft) -> None:
         else:
             found = uris.locate(draft, str(data.path), Path(data.base_path or spec.path.parent), data.type)
             uris.refuse_misfit(found, data.type)
-    except Absent as error:
-        raise Absent(f"{at(spec.path, 'path')}: {error}", error.path) from error
     except UserError as error:
-        raise UserError(f"{at(spec.path, 'path')}: {error}") from error
+        raise error.reworded(f"{at(spec.path, 'path')}: {error}") from error
 
 
 def _deployment(deployment: Any, spec: Spec, draft: Draft) -> None:
@@ -288,7 +287,7 @@ def _deployment(deployment: Any, spec: Spec, draft: Draft) -> None:
     with faults.gathering():
         problem = environments.problem(environment_of(deployment.environment, spec.path), draft)
         if problem:
-            raise UserError(f"{at(spec.path, 'environment')}: {problem.removeprefix('environment: ')}")
+            raise problem.reworded(f"{at(spec.path, 'environment')}: {problem}")
     faults.raise_any()
 
 
@@ -370,8 +369,10 @@ def _computes(document: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _computes(value, f"{field}.")
 
 
-def _notes(spec: Spec, draft: Draft) -> Iterator[str]:
-    """What may be right: a compute that no file here defines."""
+def _notes(spec: Spec, draft: Draft, faulty: bool) -> Iterator[str]:
+    """What may be right: a compute that no file here defines, and a field that has no effect."""
+    if not faulty:
+        yield from ignored_fields(spec.kind, spec.path, spec.document)
     known = [str(each["name"]) for each in Assets(draft, "compute").latest()]
     for place, value in _computes(spec.document):
         name = value.removeprefix("azureml:")

@@ -199,6 +199,7 @@ def test_many_at_once_fetch_it_once(client: LocalMLClient, site: Site) -> None:
     [
         ("wasbs://con@acc.blob.core.windows.net/a/b.csv", "https://acc.blob.core.windows.net/con/a/b.csv"),
         ("abfss://con@acc.dfs.core.windows.net/a/b.csv", "https://acc.blob.core.windows.net/con/a/b.csv"),
+        ("wasbs://acc.blob.core.windows.net/con/a/b.csv", "https://acc.blob.core.windows.net/con/a/b.csv"),
         ("https://a.b/c.csv?d=e", "https://a.b/c.csv?d=e"),
     ],
 )

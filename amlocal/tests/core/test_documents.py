@@ -31,6 +31,11 @@ BAD = {
     "a tag of Python's": ("tags: !!python/object:os.system {}\n", "1: not valid YAML"),
     "two documents": ("a: 1\n---\nb: 2\n", "not valid YAML"),
     "torn": ("tags: {a: [\n", "not valid YAML"),
+    "a tab": ("tags:\n\ta: 1\n", "2: not valid YAML: .*; indent with spaces, not with tabs"),
+    "a value in need of quotes": ("a: 1\ntags: @b\n", '2: not valid YAML: .*; put a value that begins with "@" in'),
+    "a colon in a value": ("command: echo a: b\n", '1: not valid YAML: .*; put a value that has ": " in it in quot'),
+    "an open quotation mark": ('a: "b\nc: d\ne: f\n', "1: not valid YAML: .*that is opened here is not closed"),
+    "a merge conflict": ("<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> b\n", "marks of a merge conflict; resolve it"),
 }
 
 

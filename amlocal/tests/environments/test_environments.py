@@ -230,12 +230,12 @@ def test_indexes_are_handed_on_and_the_rest_of_the_options_is_told():
     ],
 )
 def test_what_is_no_requirement_is_named_before_anything_runs(workspace, conda_file, message):
-    assert message in (environments.problem({"conda_file": conda_file}, workspace) or "")
+    assert message in str(environments.problem({"conda_file": conda_file}, workspace))
 
 
 def test_an_environment_that_nobody_registered_is_named(workspace):
-    told = environments.problem({"reference": "gone:1"}, workspace)
-    assert told and told.startswith('environment: environment "gone" is not in this workspace')
+    told = str(environments.problem({"reference": "gone:1"}, workspace))
+    assert told.startswith('environment "gone" is not in this workspace')
     with pytest.raises(UserError, match="is not in this workspace"):
         Job(workspace).prepare({"reference": "gone:1"})
 
@@ -370,8 +370,8 @@ def test_without_a_network_this_python_stands_for_a_curated_environment(job, mon
 
 
 def test_a_curated_name_of_the_registry_is_not_one_of_the_workspace(workspace):
-    told = environments.problem({"reference": "sklearn-1.5@latest"}, workspace)
-    assert told and '"azureml://registries/azureml/environments/sklearn-1.5/labels/latest"' in told
+    told = str(environments.problem({"reference": "sklearn-1.5@latest"}, workspace))
+    assert '"azureml://registries/azureml/environments/sklearn-1.5/labels/latest"' in told
 
 
 # -- whether this Python has it
@@ -460,8 +460,8 @@ def test_a_build_context_lies_over_this_python(job, tmp_path, wheels):
 
 
 def test_a_build_context_without_a_dockerfile(workspace, tmp_path):
-    told = environments.problem({"build": {"path": str(tmp_path), "dockerfile": "Dockerfile"}}, workspace)
-    assert told and "no Dockerfile at" in told
+    told = str(environments.problem({"build": {"path": str(tmp_path), "dockerfile": "Dockerfile"}}, workspace))
+    assert "no Dockerfile at" in told
 
 
 # -- building

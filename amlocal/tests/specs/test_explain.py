@@ -102,10 +102,14 @@ def test_good_specs_are_loaded(told, kind):
         ("component", "enum: [a, b]", "choices: [a, b]", '7: inputs.s.choices: unknown field; did you mean "enum"?'),
         ("component", "enum: [a, b]", "minimum: 1", '7: inputs.s.minimum: unknown field; did you mean "min"?'),
         ("component", "type: string", "type: strng", '7: inputs.s.type: "strng" is not one of .*did you mean "string"'),
+        ("component", "enum: [a, b]", "default: {a: b}", "7: inputs.s.default: a mapping is not understood here"),
+        ("component", "{type: string, enum: [a, b]}", "{type: integer, min: no}", "7: inputs.s.min: .*not und"),
+        ("component", "{type: string, enum: [a, b]}", "{type: integer, default: x}", '7: inputs.s.default: "x" d'),
         ("component", "type: command", "type: comand", '1: type: "comand" is not one of command.*mean "command"'),
         ("component", "name: c", "name: C-1", "2: name: .*C-1"),
         ("component", "inputs:\n  s: {", "inputs:\n  - {", "6: inputs: a mapping of names to values is wanted"),
         ("job", "inputs:\n  n: 1", "inputs:\n  n: {value: 1, x: 2}", "4: inputs.n.x: unknown field; known here: value"),
+        ("job", "n: 1", "n: {type: integer}", '4: inputs.n.type: "integer" is not .*write a literal as it is'),
         ("job", "type: uri_folder", "type: uri_foldr", '5: inputs.d.type: "uri_foldr" is not one of .*"uri_folder"'),
         ("job", "path: .}", "pth: .}", '5: inputs.d.pth: unknown field; did you mean "path"'),
         ("job", "timeout: 5", "timeot: 5", '6: limits.timeot: unknown field; did you mean "timeout"'),
@@ -126,6 +130,19 @@ def test_good_specs_are_loaded(told, kind):
             "type: command\n    component",
             "type: comand\n    component",
             '6: jobs.a.type: "comand" is not one of',
+        ),
+        ("pipeline", "    command: ls", "    command: ls\n    comptue: x", '13: jobs.b.comptue: .*mean "compute"'),
+        (
+            "pipeline",
+            "    command: ls",
+            "    command: ls\n    inputs: {x: '${{parent.jobs.aa.outputs.o}}'}",
+            '13: jobs.b.inputs.x: .*no step is called "aa"; did you mean "a"',
+        ),
+        (
+            "pipeline",
+            "    command: ls",
+            "    command: ls\n    inputs: {x: '${{parent.inputs.m}}'}",
+            '13: jobs.b.inputs.x: .*the pipeline has no input "m"; there is n',
         ),
         ("pipeline", "    command: ls", "    comand: ls", '12: jobs.b.comand: unknown field; did you mean "command"'),
         ("pipeline", "type: pipeline\n", "", "type: required, and not there; write `type: pipeline`"),
@@ -165,6 +182,64 @@ def test_a_mistake_is_told_at_its_field_and_nothing_else_is(told, kind, right, w
     assert right in GOOD[kind]
     found = told(kind, GOOD[kind].replace(right, wrong, 1))
     assert len(found) == 1 and re.match(message, found[0].strip()), found
+
+
+AUTOML = """\
+type: pipeline
+jobs:
+  a:
+    type: automl
+    task: classification
+    training_data: {type: mltable, path: azureml:x:1}
+    target_column_name: a
+    primary_metric: accuracy
+"""
+
+
+def test_all_fields_that_a_node_cannot_have_are_told(told):
+    text = AUTOML.replace("target_column_name", "target_colum_name")
+    task = "{type: run_function, code: ., entry_script: a.py, environment: 'azureml:AzureML-x@latest'}"
+    parallel = f"  b: {{type: parallel, mini_batch_siz: 3, task: {task}}}\n"
+    assert told("pipeline", AUTOML) == []
+    assert told("pipeline", AUTOML + "    whatever: 1\n" + parallel) == [
+        "9: jobs.a.whatever: unknown field; remove it",
+        '10: jobs.b.mini_batch_siz: unknown field; did you mean "mini_batch_size"?',
+    ]
+    assert any("target_column_name" in line for line in told("pipeline", text))
+
+
+def test_what_is_wrong_with_an_environments_file_is_told_in_it(told, tmp_path):
+    (tmp_path / "env.yml").write_text("name: e\nimage: i\npth: x\n")
+    found = told("job", COMMAND.replace("azureml:AzureML-x@latest", "file:env.yml"))
+    assert found == ['env.yml:3: pth: unknown field; did you mean "path"?'] or found[0].startswith("env.yml:3: pth: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("environment", "name: e\nimage: i\nconda_file: true\n", "3: conda_file: true is not understood here"),
+        (
+            "component",
+            "name: c\nversion: 1\ntask: {type: run_function}\n",
+            "type: required, and not there; write `type: par",
+        ),
+        (
+            "online_deployment",
+            DEPLOYMENT + "data_collector: {sampling_rate: 1}\n",
+            "9: data_collector.collections: required",
+        ),
+        ("datastore", "name: d\ntype: {a: b}\n", "2: type: a mapping is not one of azure_blob, azure_file"),
+        ("job", "command: ls\ninputs:\nn: 1\n", '3: n: unknown field; if it belongs to "inputs", indent it'),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_at_its_field(told, kind, text, message):
+    assert any(line.strip().startswith(message) for line in told(kind, text))
+
+
+def test_a_windows_path_is_told_how_to_be_written(told, tmp_path):
+    (tmp_path / "src").mkdir()
+    (found,) = told("job", COMMAND + "code: .\\src\n")
+    assert found == "9: code: no such file or folder: .\\src; write ./src"
 
 
 def test_every_mistake_is_told(told):

@@ -240,7 +240,7 @@ def get(workspace: Workspace, name: str, version: str | None = None, label: str 
         if one.version == str(version):
             return one
     there = ", ".join(one.version for one in found)
-    raise NotFound(f'model "{name}" has no version {version}; there is {there}')
+    raise Absent(f'model "{name}" has no version {version}; there is {there}')
 
 
 def versions(workspace: Workspace, name: str, view: View = ACTIVE) -> list[Registered]:

@@ -18,6 +18,7 @@ SCHEMES = ("http://", "https://", "wasbs://", "wasb://", "abfss://", "abfs://", 
 CONNECT_SECONDS, SILENCE_SECONDS = 20, 60
 BLOCK = 1 << 20
 LONGEST_NAME = 200  # bytes; most disks take 255
+BLOBS = re.compile(r"[a-z0-9-]+\.blob\.core\.[\w.]+")
 PATIENCE = 24 * 3600.0  # how long one process waits for another that fetches the same
 
 
@@ -36,6 +37,8 @@ def https_form(uri: str) -> str:
     if parts.scheme in ("wasbs", "wasb", "abfss", "abfs") and parts.username and parts.hostname:
         host = parts.hostname.replace(".dfs.", ".blob.")
         return urlunsplit(("https", host, f"/{parts.username}{parts.path}", parts.query, ""))
+    if parts.scheme in ("wasbs", "wasb") and BLOBS.fullmatch(parts.netloc):  # as Microsoft's examples have it too
+        return urlunsplit(("https", parts.netloc, parts.path, parts.query, ""))
     if parts.scheme == "adl":
         raise UserError(
             f"{shown(uri)}: Azure Data Lake Storage Gen1 is no more (retired in 2024); name the data's new place"

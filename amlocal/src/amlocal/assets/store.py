@@ -19,6 +19,7 @@ from amlocal.core.names import (
     file_of,
     in_view,
     is_name,
+    nearest,
     next_version,
     refuse_changes,
     texts,
@@ -130,8 +131,10 @@ class Assets:
             raise NotFound(f'{self.kind} "{name}": label "{label}" is not known; only {known} {verb}')
         versions = list(self.versions(name, ALL))
         if not versions:
-            remedy = f"aml {self.kind} create -f FILE" + (f"; aml {self.kind} list" if self.versioned else "")
-            raise Absent(f'{self.kind} "{name}" is not in this workspace ({self.workspace.root}); see `{remedy}`')
+            remedy = f"see `aml {self.kind} create -f FILE" + (f"; aml {self.kind} list`" if self.versioned else "`")
+            if near := nearest(name, (folder.name for folder in self.folder.glob("*") if folder.name != name)):
+                remedy = f'did you mean "{near}"?'
+            raise Absent(f'{self.kind} "{name}" is not in this workspace ({self.workspace.root}); {remedy}')
         if version is None:
             active = next(self.versions(name), None) if self.versioned else versions[0]
             if active is None:
@@ -143,7 +146,7 @@ class Assets:
             if spec.get("version") == str(version):
                 return spec
         there = ", ".join(str(spec.get("version")) for spec in versions)
-        raise NotFound(f'{self.kind} "{name}" has no version {version}; there is {there}')
+        raise Absent(f'{self.kind} "{name}" has no version {version}; there is {there}')
 
     def delete(self, name: str) -> None:
         """Forget every version of `name`. Raises NotFound."""

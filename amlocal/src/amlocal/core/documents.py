@@ -15,6 +15,7 @@ from amlocal.core.errors import UserError
 
 MOST_BYTES = 4 * 2**20  # of a YAML file; a request to Azure Resource Manager may be no longer
 MOST_DEPTH = 100
+CONFLICT = ("<<<<<<< ", ">>>>>>> ")  # the marks that git leaves
 MOST_VALUES = 250_000  # keys and values, those behind an alias counted at each alias
 
 _warned: set[str] = set()
@@ -83,17 +84,38 @@ def _loaded(text: str, where: str, what: str) -> Any:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise _invalid(where, error) from error
+        raise _invalid(where, error, text) from error
     # PyYAML's own for what looks like a date or a number and is none: 2025-13-01, !!int ""
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{where}: not valid YAML: {error}") from error
 
 
-def _invalid(where: str, error: Any) -> UserError:
-    mark = getattr(error, "problem_mark", None)
-    place = f":{mark.line + 1}" if mark else ""
+def _invalid(where: str, error: Any, text: str) -> UserError:
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return UserError(f"{where}{place}: not valid YAML: {problem}")
+    mark = getattr(error, "problem_mark", None)
+    if not mark:
+        return UserError(f"{where}: not valid YAML: {problem}")
+    opened = getattr(error, "context_mark", None)
+    if "end of stream" in problem and "quoted" in str(error.context) and opened:
+        mark = opened  # where the quotation mark stands, not the end of the file
+    lines = text.splitlines()
+    hint = _hint(problem, lines[mark.line] if mark.line < len(lines) else "", mark.column)
+    if any(line.startswith(CONFLICT) for line in lines):
+        hint = "it has the marks of a merge conflict; resolve it"
+    return UserError(f"{where}:{mark.line + 1}: not valid YAML: {problem}" + (f"; {hint}" if hint else ""))
+
+
+def _hint(problem: str, line: str, column: int) -> str | None:
+    """What most often stands behind a problem of PyYAML's, and the remedy."""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "indent with spaces, not with tabs"
+    if "cannot start any token" in problem or "undefined alias" in problem:
+        return f'put a value that begins with "{line[column : column + 1]}" in quotation marks'
+    if "mapping values are not allowed" in problem:
+        return 'put a value that has ": " in it in quotation marks, or mend the indentation'
+    if "end of stream" in problem:
+        return "a quotation mark or bracket that is opened here is not closed"
+    return None
 
 
 @dataclass
@@ -148,4 +170,4 @@ def _look_over(text: str, where: str) -> Iterator[tuple[int, str]]:
             if size > MOST_VALUES:
                 raise UserError(f"{where}:{line}: more than {MOST_VALUES:,} values, its aliases followed")
     except yaml.YAMLError as error:
-        raise _invalid(where, error) from error
+        raise _invalid(where, error, text) from error

@@ -7,6 +7,10 @@ from pathlib import Path
 class UserError(Exception):
     """A mistake the user can mend; its text names the file, the field and the remedy, in one line."""
 
+    def reworded(self, text: str) -> "UserError":
+        """The same mistake in other words, such as with its place before it."""
+        return UserError(text)
+
 
 class NotFound(UserError):
     """Something was asked for by a name that nobody has given."""
@@ -21,6 +25,9 @@ class Absent(NotFound):
     def __init__(self, message: str, path: Path | None = None) -> None:
         super().__init__(message)
         self.path = path
+
+    def reworded(self, text: str) -> "Absent":
+        return Absent(text, self.path)
 
 
 class Problems(UserError):

@@ -1,8 +1,9 @@
 """Names, versions, views and tags: the rules that everything with a name follows."""
 
+import difflib
 import getpass
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -118,3 +119,10 @@ def as_text(value: Any) -> str:
         value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
         return f"{value.isoformat()}Z"
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that the writer of `name` may have meant: nearly the same letters, however they are joined."""
+    plain = {re.sub(r"[^a-z0-9]", "", one.lower()): one for one in reversed(list(known))}
+    close = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", name.lower()), plain, n=1)
+    return plain[close[0]] if close else None

@@ -91,12 +91,15 @@ def python_for(
     return _overlay(folder / OVERLAY, base)
 
 
-def problem(environment: dict[str, Any] | None, workspace: Workspace) -> str | None:
-    """What is wrong with an environment as far as can be told without building it; None if nothing is."""
+def problem(environment: dict[str, Any] | None, workspace: Workspace) -> UserError | None:
+    """What is wrong with an environment as far as can be told without building it; None if nothing is.
+
+    Absent, if the workspace only lacks it.
+    """
     try:
         _wanted(environment, workspace)
     except UserError as error:
-        return str(error)
+        return error.reworded(_bare(error))
     return None
 
 
@@ -174,7 +177,7 @@ def _registered(reference: str, workspace: Workspace) -> dict[str, Any]:
     try:
         return Assets(workspace, "environment").get(name, version or None, label or None)
     except NotFound as error:
-        raise UserError(f"environment: {error}{curated.hint(name)}") from error
+        raise error.reworded(f"environment: {error}{curated.hint(name)}") from error
 
 
 def _needs_server(base: Path | None, command: str) -> bool:

@@ -6,8 +6,9 @@ field, and of a union only the complaints of the member that was meant are repor
 """
 
 import copy
+import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,23 @@ from typing import Any
 from amlocal.core import documents
 from amlocal.core.errors import UserError
 from amlocal.core.files import relative
-from amlocal.specs.literals import nearest
+from amlocal.core.names import nearest
+from amlocal.specs.schemas import (
+    LISTED,
+    choices_of,
+    discriminator,
+    inner,
+    is_structure,
+    members_of,
+    nested_schema,
+    pattern_of,
+    takes,
+    wishes,
+)
 
 # What a mapping says of itself: decides which member of a union was meant.
 DISCRIMINATORS = ("type", "task", "kind")
+PRIMITIVES = ("string", "integer", "number", "boolean")
 # Other tools' and other versions' names for fields, where the spelling gives no hint.
 SYNONYMS = {
     "choices": "enum",
@@ -41,7 +55,9 @@ SYNONYMS = {
     "value": "default",
 }
 MISSING = re.compile(r"(?:No such file or directory:|resolved absolute path:) '?([^'\];]+)")
-LISTED = 8  # a schema of up to this many fields is listed in full where no name is near
+PATH_WANTED = re.compile(r"only path input is supported now but get \w+: (.*)\.$")
+LACKING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'")
+DEFAULT = re.compile(r"Default value of Input cannot be parsed, got '(.*)', type = ")
 WANTED = {
     "Not a valid integer.": "an integer",
     "Not a valid number.": "a number",
@@ -56,11 +72,15 @@ WANTED = {
 
 @dataclass(frozen=True)
 class Complaint:
-    """One mistake: the file, the keys that lead to it, and what is wrong there."""
+    """One mistake: the file, the keys that lead to it, and what is wrong there.
+
+    cause: what was raised, if it does not say which of the fields in there it is about.
+    """
 
     source: Path
     field: tuple[str, ...]
     message: str
+    cause: Exception | None = dataclasses.field(default=None, compare=False)
 
 
 # Explains a file of its own, such as a component that a step names.
@@ -102,6 +122,10 @@ def plain_message(error: BaseException | str) -> str:
     )[0]
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
     text = re.sub(r"\b(?:Unknown|Unsupported) (\w+) type: None\b", r"type: required, the kind of \1", text)
+    if path := PATH_WANTED.search(text):
+        return f'a path is wanted here, not "{path[1]}"'
+    if default := DEFAULT.search(text):
+        return f'"{default[1]}" does not fit the type of the input'
     if missing := MISSING.search(text):
         return f"no such file or folder: {relative(Path(missing.group(1).rstrip('. ')))}"
     return text or type(error).__name__
@@ -149,14 +173,16 @@ class _Walk:
     def _fields(self, schema: Any, data: Mapping[Any, Any], place: tuple[str, ...]) -> Iterator[Complaint]:
         fields = {field.data_key or name: field for name, field in schema.fields.items()}
         loaded = {name: field for name, field in fields.items() if not field.dump_only}
-        meant = set()
+        meant, above = set(), None
         for key in data:
             if key in fields or schema.unknown != "raise":
+                above = key if data[key] is None else None
                 continue
             near = nearest(str(key), [name for name in loaded if name not in data]) or nearest(str(key), loaded)
             near = near or (SYNONYMS.get(str(key)) if SYNONYMS.get(str(key)) in loaded else None)
             meant.add(near)
-            yield self.at((*place, str(key)), f"unknown field{_instead(near, loaded)}")
+            belongs = f'; if it belongs to "{above}", indent it' if above and not near else instead(near, loaded)
+            yield self.at((*place, str(key)), f"unknown field{belongs}")
         for name, field in loaded.items():
             if name in data:
                 yield from self.field(field, data[name], (*place, name), data)
@@ -191,7 +217,9 @@ class _Walk:
             (key, value), *_ = messages.items()
             if key != "_schema" and isinstance(key, str):
                 return self.at((*place, key), _first(value))
-        return self.at(place, plain_message(error))
+        if lacking := LACKING.search(str(error)):
+            return self.at((*place, lacking[1]), "required, and not there")
+        return dataclasses.replace(self.at(place, plain_message(error)), cause=error)
 
     def _set_base(self, holder: Any) -> None:
         """All schemas share one context; a load that failed inside another file has left its folder there."""
@@ -204,18 +232,18 @@ class _Walk:
         """What one field of a schema has against a value."""
         from azure.ai.ml._schema.core.fields import UnionField, fields
 
-        field = _inner(field)
+        field = inner(field)
         if value is None:
             if self._refuses(field, None, place):
                 yield self.at(place, "empty; give it a value or leave it out")
         elif isinstance(field, UnionField):
             if self._refuses(field, value, place):
-                yield from self._union(list(_members(field)), value, place, data)
+                yield from self._union(list(members_of(field)), value, place, data)
         elif isinstance(field, fields.Nested):
             if field.many:
                 yield from self._each(field, value, place, lambda one, at: self.schema(field.schema, one, at))
             else:
-                yield from self.schema(_nested_schema(field), value, place)
+                yield from self.schema(nested_schema(field), value, place)
         elif isinstance(field, fields.List):
             yield from self._each(field, value, place, lambda one, at: self.field(field.inner, one, at))
         elif isinstance(field, fields.Dict):
@@ -277,14 +305,23 @@ class _Walk:
         if isinstance(value, str) and (told := list(self._other_file(members, value, place, data))):
             yield from told
             return
-        fitting = [member for member in members if _takes(member, value)]
+        if isinstance(value, str) and value.startswith("file:"):
+            read = [member for member in members if _reads_files(member)]
+            if read and (told := [one for member in read[:1] for one in self.field(member, value, place)]):
+                yield from told
+                return
+        fitting = [member for member in members if takes(member, value)]
         if not isinstance(value, Mapping | list):
-            leaves = [member for member in members if not _is_structure(member)]
+            leaves = [member for member in members if not is_structure(member)]
             yield self._leaf(leaves or members, value, place, None, members)
         elif not fitting:
-            yield self.at(place, f"{in_words(value)} is not understood here; give {_wishes(members)}")
+            yield self.at(place, f"{in_words(value)} is not understood here; give {wishes(members)}")
         else:
-            yield from self._meant(fitting, value, place)
+            literal = any(not is_structure(member) for member in members)
+            for one in self._meant(fitting, value, place):
+                if literal and isinstance(value, Mapping) and value.get("type") in PRIMITIVES:
+                    one = dataclasses.replace(one, message=f"{one.message}; write a literal as it is: NAME: VALUE")
+                yield one
 
     def _meant(self, members: Sequence[Any], value: Any, place: tuple[str, ...]) -> Iterator[Complaint]:
         """The complaints of the member that was meant: by what the value says of itself, else the fewest."""
@@ -292,28 +329,34 @@ class _Walk:
             for name in DISCRIMINATORS:
                 if name not in value:
                     continue
-                having = [(member, told) for member in members if (told := _discriminator(member, name)) is not None]
+                having = [(member, told) for member in members if (told := discriminator(member, name)) is not None]
                 agreeing = [member for member, told in having if not self._refuses(told, value[name], (*place, name))]
                 if agreeing:
                     members = agreeing
                 elif having:
-                    allowed = list(dict.fromkeys(choice for _, told in having for choice in _choices(told)))
+                    allowed = list(dict.fromkeys(choice for _, told in having for choice in choices_of(told)))
                     if allowed:
                         yield self.at((*place, name), _not_among(value[name], allowed))
                         return
+        known = {name for member in members for name in _names(member)}
         ranked = []
         for order, member in enumerate(members):
             found = list(self.field(member, value, place))
-            ranked.append((self._strange(member, value), len(found), order, found))
+            ranked.append((self._strange(member, value, known), len(found), order, found))
         yield from min(ranked, key=lambda each: each[:3])[3]
 
-    def _strange(self, member: Any, value: Any) -> bool:
-        """Whether nothing of what the member requires is there: something else was meant."""
-        inner = _inner(member)
-        if not isinstance(value, Mapping) or not hasattr(inner, "nested"):
+    def _strange(self, member: Any, value: Any, known: Collection[str]) -> bool:
+        """Whether nothing of what the member requires is there, misspelt or not: something else was meant.
+
+        known: the fields of all members; none of them is another one misspelt.
+        """
+        bare = inner(member)
+        if not isinstance(value, Mapping) or not hasattr(bare, "nested"):
             return False
-        required = [field.data_key or name for name, field in _nested_schema(inner).fields.items() if field.required]
-        return bool(required) and not any(name in value or nearest(name, map(str, value)) for name in required)
+        required = [field.data_key or name for name, field in nested_schema(bare).fields.items() if field.required]
+        names = [name for name in _names(member) if name not in value]
+        meant = {nearest(str(key), names) for key in value if key not in known}
+        return bool(required) and not any(name in value or name in meant for name in required)
 
     def _other_file(self, members: Sequence[Any], value: str, place: tuple[str, ...], data: Any) -> Iterator[Complaint]:
         """What is wrong with the component's file that `value` names."""
@@ -347,7 +390,7 @@ class _Walk:
         """What is wrong with a text, a number, true or false, or a date."""
         fields = list(fields)
         shown = _shown(value)
-        allowed = [choice for field in fields for choice in _choices(field)]
+        allowed = [choice for field in fields for choice in choices_of(field)]
         names = {type(field).__name__ for field in fields}
         if isinstance(value, str):
             versioned = next((field for field in fields if type(field).__name__ == "ArmVersionedStr"), None)
@@ -361,13 +404,13 @@ class _Walk:
             if allowed:
                 return self.at(place, _not_among(value, allowed))
             if "ArmVersionedStr" in names or "ArmStr" in names:
-                also = [member for member in members if _is_structure(member)]
-                other = f", or {_wishes(also)}" if also else ""
+                also = [member for member in members if is_structure(member)]
+                other = f", or {wishes(also)}" if also else ""
                 which = "azureml:NAME:VERSION" if "ArmVersionedStr" in names else "azureml:NAME"
                 return self.at(place, f"{shown} is no reference; use {which}{other}")
-        elif allowed and len(allowed) and all(_choices(field) for field in fields):
+        elif allowed and len(allowed) and all(choices_of(field) for field in fields):
             return self.at(place, _not_among(value, allowed))
-        if isinstance(value, str) and len(fields) == 1 and (pattern := _pattern(fields[0])):
+        if isinstance(value, str) and len(fields) == 1 and (pattern := pattern_of(fields[0])):
             return self.at(place, f"{shown} does not match the pattern {pattern}")
         if len(fields) == 1 and (refused or (refused := self._refuses(fields[0], value, place))):
             message = _first(getattr(refused, "messages", None) or plain_message(refused))
@@ -377,7 +420,7 @@ class _Walk:
             if type(value).__name__ != "str" and "is not supported for version" in message:
                 return self.at(place, f"text or a number is wanted here, not {in_words(value)}")
             return self.at(place, message)
-        return self.at(place, f"{shown} is not understood here; give {_wishes(members or fields)}")
+        return self.at(place, f"{shown} is not understood here; give {wishes(members or fields)}")
 
     def _path(self, fields: Sequence[Any], name: str, place: tuple[str, ...]) -> Complaint:
         path = self.base / name
@@ -389,7 +432,9 @@ class _Walk:
                 return self.at(place, f"{name} is a file; a folder is wanted here")
         except OSError:
             return self.at(place, f"{name}: is no path")
-        return self.at(place, f"no such file or folder: {name}")
+        slashed = name.replace("\\", "/")
+        hint = f"; write {slashed}" if slashed != name and (self.base / slashed).exists() else ""
+        return self.at(place, f"no such file or folder: {name}{hint}")
 
 
 def _read(path: Path) -> tuple[Any, str | None]:
@@ -405,76 +450,16 @@ def _read(path: Path) -> tuple[Any, str | None]:
     return content, None if isinstance(content, Mapping) else "not a mapping of fields to values"
 
 
-def _inner(field: Any) -> Any:
-    """The field itself, without the notice that it is experimental."""
-    while hasattr(field, "experimental_field"):
-        field = field.experimental_field
-    return field
+def _reads_files(member: Any) -> bool:
+    """Whether a member takes `file:PATH` for what the file holds."""
+    return hasattr(inner(member), "nested") and hasattr(nested_schema(inner(member)), "load_from_file")
 
 
-def _nested_schema(field: Any) -> Any:
-    schema = field.schema
-    if getattr(field, "unknown", None):
-        schema.unknown = field.unknown
-    return schema
-
-
-def _members(field: Any) -> Iterator[Any]:
-    """The members of a union, those of unions in it included."""
-    for member in field.union_fields:
-        member = _inner(member)
-        if hasattr(member, "union_fields"):
-            yield from _members(member)
-        else:
-            yield member
-
-
-def _is_structure(field: Any) -> bool:
-    from azure.ai.ml._schema.core.fields import fields
-
-    return isinstance(_inner(field), fields.Nested | fields.Dict | fields.List)
-
-
-def _takes(field: Any, value: Any) -> bool:
-    """Whether a field is one for values of this shape: mappings, lists, or what is neither."""
-    from azure.ai.ml._schema.core.fields import fields
-
-    field = _inner(field)
-    if isinstance(value, Mapping):
-        return isinstance(field, fields.Dict) or (isinstance(field, fields.Nested) and not field.many)
-    if isinstance(value, list):
-        return isinstance(field, fields.List) or (isinstance(field, fields.Nested) and field.many)
-    return not _is_structure(field)
-
-
-def _discriminator(member: Any, name: str) -> Any:
-    inner = _inner(member)
-    if not hasattr(inner, "nested"):
-        return None
-    field = _nested_schema(inner).fields.get(name)
-    return field if field is not None and _choices(field) else None
-
-
-def _choices(field: Any) -> list[str]:
-    """The values that a field is restricted to; empty if it is not."""
-    field = _inner(field)
-    if hasattr(field, "allowed_values"):
-        return [str(value) for value in field.allowed_values or ()]
-    if hasattr(field, "union_fields"):
-        each = [_choices(member) for member in field.union_fields]
-        return [choice for choices in each for choice in choices]
-    for validator in getattr(field, "validators", ()):
-        if hasattr(validator, "choices"):
-            return [str(choice) for choice in validator.choices]
-    return []
-
-
-def _pattern(field: Any) -> str | None:
-    """The regular expression that a text has to match."""
-    for validator in getattr(_inner(field), "validators", ()):
-        if hasattr(validator, "regex"):
-            return str(validator.regex.pattern)
-    return None
+def _names(member: Any) -> Iterator[str]:
+    """The fields of a member that has a schema."""
+    if hasattr(inner(member), "nested"):
+        for name, field in nested_schema(inner(member)).fields.items():
+            yield field.data_key or name
 
 
 def _not_among(value: Any, allowed: Sequence[str]) -> str:
@@ -488,59 +473,7 @@ def _not_among(value: Any, allowed: Sequence[str]) -> str:
     )
 
 
-def _wishes(members: Sequence[Any]) -> str:
-    """What a union takes, in words."""
-    words: dict[str, None] = {}
-    for member in members:
-        words[_wish(_inner(member))] = None
-    each = [word for word in words if word]
-    mappings = [word for word in each if word.startswith("a mapping")]
-    if len(mappings) > 1:
-        each = ["a mapping", *(word for word in each if word not in mappings)]
-    return " or ".join((", ".join(each[:-1]), each[-1]) if len(each) > 1 else each)
-
-
-def _wish(field: Any) -> str:
-    from azure.ai.ml._schema.core.fields import fields
-
-    names = {
-        "LocalPathField": "a path",
-        "FileRefField": "a file",
-        "RegistryStr": "azureml://registries/...",
-        "InternalRegistryStr": "azureml://registries/...",
-        "GitStr": "git+URL",
-        "SerializeValidatedUrl": "a URL",
-        "DataBindingStr": "${{parent...}}",
-        "OutputBindingStr": "${{parent.outputs.NAME}}",
-        "ArmVersionedStr": "azureml:NAME:VERSION",
-        "ArmStr": "azureml:NAME",
-    }
-    if type(field).__name__ in names:
-        return names[type(field).__name__]
-    if "FileRefField" in type(field).__name__ or "YamlRef" in type(field).__name__:
-        return "a file"
-    if choices := _choices(field):
-        return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
-    if isinstance(field, fields.Nested):
-        if field.many:
-            return "a list"
-        known = [field.data_key or name for name, field in _nested_schema(field).fields.items() if not field.dump_only]
-        return f"a mapping ({', '.join(known)})" if len(known) <= LISTED else "a mapping"
-    for kind, words in (
-        (fields.Dict, "a mapping"),
-        (fields.List, "a list"),
-        (fields.Boolean, "true or false"),
-        (fields.Integer, "an integer"),
-        (fields.Number, "a number"),
-        (fields.Url, "a URL"),
-        (fields.String, "text"),
-    ):
-        if isinstance(field, kind):
-            return words
-    return ""
-
-
-def _instead(near: str | None, known: Mapping[str, Any]) -> str:
+def instead(near: str | None, known: Mapping[str, Any]) -> str:
     if near:
         return f'; did you mean "{near}"?'
     return f"; known here: {', '.join(known)}" if 0 < len(known) <= LISTED else "; remove it"

@@ -1,16 +1,9 @@
 """What a literal may be, as a component declares it; and what the writer of a wrong name may have meant."""
 
-import difflib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that the writer of `name` may have meant: nearly the same letters, however they are joined."""
-    plain = {re.sub(r"[^a-z0-9]", "", one.lower()): one for one in reversed(list(known))}
-    close = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", name.lower()), plain, n=1)
-    return plain[close[0]] if close else None
+from amlocal.core.names import nearest
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +19,11 @@ import yaml
 from amlocal.core import documents
 from amlocal.core.errors import Problems, UserError
 from amlocal.core.files import relative
-from amlocal.core.names import as_text
-from amlocal.specs.explain import Complaint, complaints, in_words, plain_message, refusing_schema
-from amlocal.specs.literals import nearest
+from amlocal.core.names import as_text, nearest
+from amlocal.specs.blame import blamed, needless, value_at
+from amlocal.specs.explain import Complaint, complaints, in_words, instead, plain_message, refusing_schema
+from amlocal.specs.literals import suggestion
+from amlocal.specs.unknown import unknown
 
 # Where Azure has text for text, and the parts of an entity that may have these too.
 TEXTS = ("tags", "properties", "environment_variables")
@@ -31,7 +34,15 @@ TYPES = {
     "job": ("command", "pipeline", "sweep", "spark", "automl", "import", "finetuning", "distillation"),
     "component": ("command", "pipeline", "parallel", "spark", "automl", "data_transfer", "import"),
     "compute": ("amlcompute", "computeinstance", "virtualmachine", "kubernetes", "synapsespark"),
+    "datastore": ("azure_blob", "azure_file", "azure_data_lake_gen1", "azure_data_lake_gen2", "one_lake"),
 }
+TYPED = ("compute", "datastore")  # the kinds that have no default type
+
+
+# The field that tells the type of a job or a component that has none; a mapping as `task` is a parallel one's.
+MEANT = {"jobs": "pipeline", "search_space": "sweep", "task": "automl", "entry": "spark"}
+
+UNBOUND = re.compile(r"(?<=input binding )\$\{\{(.*?)\}\}")
 
 # Fields whose text may be the path of another YAML file.
 FILES = ("component", "conda_file", "create_job", "environment", "trial")
@@ -97,7 +108,8 @@ def read_document(path: Path, warn: bool = True) -> Any:
     """A YAML file as it stands, without a schema. warn: of a key that stands twice. Raises UserError."""
     document = documents.read_yaml(path, warn)
     if not isinstance(document, dict):
-        raise UserError(f"{path}: an Azure ML spec is a mapping of fields to values; this file is not")
+        what = "an empty file" if document is None else in_words(document)
+        raise UserError(f"{path}: an Azure ML spec is a mapping of fields to values, not {what}")
     return document
 
 
@@ -196,13 +208,72 @@ def _complaints(
     if schema is not None:
         changed = _overridden(document, overrides)
         found = complaints(schema, changed, path.resolve(), lambda other, file: _of_file(other, file, inside))
+    if kind == "component":  # azure-ai-ml ignores a field of a component that it does not know: another one is at fault
+        known = [one for one in found if len(one.field) > 1 or not one.message.startswith("unknown field; remove")]
+        found = known or found
     if not found and isinstance(error, NotImplementedError) and error.__context__:
         error = error.__context__  # type: ignore[assignment]  # a monitor's, which has failed to explain itself
     if not found:
         found = [Complaint(path, tuple(field.split(".")), plain_message(said)) for field, said in problems(error)]
-    return [replace(one, source=path) if one.source == path.resolve() else one for one in found] or [
-        Complaint(path, (), plain_message(error))
-    ]
+    found = found or [Complaint(path, (), plain_message(error), error)]
+    found = [replace(one, message=_unbound(one.message, document) or one.message) for one in found]
+    if len(found) == 1 and found[0].cause is not None and found[0].source in (path, path.resolve()):
+        found = _placed(found[0], found[0].cause, kind, document, overrides, schema)
+    return [replace(one, source=path) if one.source == path.resolve() else one for one in found]
+
+
+def _unbound(message: str, document: Any) -> str | None:
+    """Why the source of a binding is not found, of which azure-ai-ml only says that it is not."""
+    match = UNBOUND.search(message)
+    if not match:
+        return None
+    told = f"{match[0]}: "
+    match match[1].strip().split("."):
+        case ["parent", "inputs", *rest]:
+            name, known = ".".join(rest), _keys(document, "inputs")
+            return f'{told}the pipeline has no input "{name}"{suggestion(name, known)}'
+        case ["parent", "jobs", step, "outputs" | "inputs" as group, *rest]:
+            steps = _keys(document, "jobs")
+            if step not in steps:
+                return f'{told}no step is called "{step}"{suggestion(step, steps)}'
+            name, known = ".".join(rest), _keys(document["jobs"][step], group)
+            return f'{told}step "{step}" has no {group[:-1]} "{name}"{suggestion(name, known)}'
+    return f"{told}not understood; use ${{{{parent.inputs.X}}}} or ${{{{parent.jobs.STEP.outputs.X}}}}"
+
+
+def _keys(document: Any, field: str) -> list[str]:
+    value = document.get(field) if isinstance(document, Mapping) else None
+    return list(map(str, value)) if isinstance(value, Mapping) else []
+
+
+def _placed(
+    vague: Complaint, cause: Exception, kind: str, document: Any, overrides: Sequence[Mapping[str, Any]], schema: Any
+) -> list[Complaint]:
+    """The complaint at the fields that it is about, in the words of the file."""
+    from azure.core.exceptions import AzureError
+    from marshmallow.exceptions import MarshmallowError
+
+    def accepted(other: Any) -> bool:
+        text = io.StringIO(yaml.safe_dump(other, sort_keys=False))
+        origin, changed = str(vague.source.resolve()), [dict(item) for item in overrides]
+        try:
+            loader(kind)(text, relative_origin=origin, params_override=changed)
+        except Exception:
+            return False
+        return True
+
+    if isinstance(cause, AzureError | MarshmallowError):  # it says what is wrong, if not where
+        field = blamed(accepted, document)
+        return [replace(vague, field=tuple(map(str, field)))] if field else [vague]
+    near = dict(unknown(schema, document)) if schema is not None else {}
+    if fields := needless(accepted, document, list(near)):
+        return [
+            replace(vague, field=tuple(map(str, one)), message=f"unknown field{instead(near[one], {})}")
+            for one in fields
+        ]
+    field = blamed(accepted, document)
+    told = f"{in_words(value_at(document, field))} is not understood here" if field else vague.message
+    return [replace(vague, field=tuple(map(str, field)) or vague.field, message=told)]
 
 
 def _of_file(kind: str, path: Path, inside: tuple[Path, ...]) -> list[Complaint]:
@@ -219,16 +290,32 @@ def _of_file(kind: str, path: Path, inside: tuple[Path, ...]) -> list[Complaint]
     return []
 
 
+def ignored_fields(kind: str, path: Path, document: Any) -> list[str]:
+    """A line for each field of a sound file that has no effect, since its name is misspelt."""
+    schema = _schema_of(kind, document, ())
+    if schema is None:
+        return []
+    if kind == "component":
+        schema.unknown = "include"  # as azure-ai-ml reads a component
+    return [
+        f'{at(path, tuple(map(str, place)))}: Azure ignores this field; did you mean "{near}"?'
+        for place, near in unknown(schema, document)
+        if near
+    ]
+
+
 def _wrong_type(kind: str, path: Path, document: Mapping[str, Any], error: Exception) -> Complaint | None:
     known = TYPES.get(kind)
     given = document.get("type")
     if known and "type" not in document:
-        meant = "pipeline" if "jobs" in document else "sweep" if "search_space" in document else None
+        meant = next((kind for field, kind in MEANT.items() if field in document and kind in known), None)
+        if meant == "automl" and not isinstance(document["task"], str):
+            meant = "parallel"
         if meant in known and "command" not in document:
             return Complaint(path, ("type",), f"required, and not there; write `type: {meant}`")
-    if not known or ("type" not in document and kind != "compute"):
+    if not known or ("type" not in document and kind not in TYPED):
         return None
-    if isinstance(given, str) and (given in known or (kind == "compute" and given.lower() in known)):
+    if isinstance(given, str) and (given in known or (kind in TYPED and given.lower() in known)):
         return None
     near = nearest(given, known) if isinstance(given, str) else None
     told = "required, and not there; it is one of" if given is None else f"{in_words(given)} is not one of"
@@ -238,6 +325,7 @@ def _wrong_type(kind: str, path: Path, document: Mapping[str, Any], error: Excep
 def _schema_of(kind: str, document: Any, overrides: Sequence[Mapping[str, Any]]) -> Any:
     """The schema of what `document` says it is, where azure-ai-ml stumbled before it got as far."""
     from azure.ai.ml import entities
+    from azure.ai.ml.entities._component.component_factory import component_factory
     from azure.ai.ml.entities._schedule.schedule import Schedule
 
     named = {"compute": "Compute", "job": "Job", "component": "Component", "schedule": "Schedule"}
@@ -245,6 +333,9 @@ def _schema_of(kind: str, document: Any, overrides: Sequence[Mapping[str, Any]])
     if entity is None or not isinstance(document, Mapping):
         return None
     try:
+        if kind == "component":
+            _, made = component_factory.get_create_funcs(dict(document))
+            return made({"base_path": Path()})
         cls, _ = entity._resolve_cls_and_type(dict(document), [dict(item) for item in overrides])
         return cls._create_schema_for_validation(context={"base_path": Path()})
     except Exception:

@@ -133,8 +133,8 @@ class Node(Placed):
                 if self.task.environment is None:
                     raise self.component_error("environment", "required, and not there")
                 environment = environment_of(self.task.environment, self.component_source)
-                if told := faults.environment_problem(environment):
-                    raise self.component_error("environment", told.removeprefix("environment: "))
+                if problem := faults.environment_problem(environment):
+                    raise problem.reworded(str(self.component_error("environment", str(problem))))
             with faults.gathering():
                 self._check_includes()
         with faults.gathering():

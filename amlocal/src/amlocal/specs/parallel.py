@@ -74,11 +74,11 @@ def parallel_of(node: Node) -> Parallel:
     """What the parallel step `node` asks for. Raises UserError where it is not sound."""
     task = node.own("task")
     if hasattr(node.component, "flow"):
-        raise node.absence("component", Absent("a flow as a component is not emulated here"))
+        raise node.placed("component", Absent("a flow as a component is not emulated here"))
     if task is None or not task.entry_script:
         raise node.error("task", "required: run_function with an entry_script")
     if task.type not in (None, "run_function", "function"):
-        raise node.absence("task.type", Absent(f"{task.type}: not emulated; run_function is"))
+        raise node.placed("task.type", Absent(f"{task.type}: not emulated; run_function is"))
     node.check_expressions("task.program_arguments", task.program_arguments)
     try:
         words(task.program_arguments or "", lambda _: "")

@@ -20,7 +20,7 @@ BUILT_IN_PYTHON = Path("(job built in Python)")
 
 
 # Says what is wrong with an environment, given as plain data; None if nothing is.
-EnvironmentProblem = Callable[[dict[str, Any] | None], str | None]
+EnvironmentProblem = Callable[[dict[str, Any] | None], UserError | None]
 
 # Stands for an input whose fault has been told, so that what follows from it is not told as well.
 BROKEN = Binding("broken")
@@ -52,9 +52,9 @@ class Faults:
         """How many make a plan impossible, whatever may yet appear."""
         return len(self.each) - len(self.absent)
 
-    def unknown_input(self, name: str, place: "Placed", known: Mapping[str, Any], called: str) -> None:
-        """azure-ai-ml leaves out an input that the component does not declare, without a word."""
-        error = place.error(f"inputs.{name}", f"{called} has no such input{suggestion(name, known)}")
+    def unknown(self, noun: str, name: str, place: "Placed", known: Mapping[str, Any], called: str) -> None:
+        """azure-ai-ml leaves out an input or output that the component does not declare, without a word."""
+        error = place.error(f"{noun}s.{name}", f"{called} has no such {noun}{suggestion(name, known)}")
         self.forgiven.append(str(error))
 
     def raise_any(self) -> None:
@@ -124,8 +124,9 @@ class Placed:
     def error(self, field: str, message: str) -> UserError:
         return UserError(f"{at(self.source, f'{self.prefix}{field}')}: {message}")
 
-    def absence(self, field: str, error: Absent) -> Absent:
-        return Absent(str(self.error(field, str(error))), error.path)
+    def placed(self, field: str, error: UserError) -> UserError:
+        """The same error with this place before it."""
+        return error.reworded(str(self.error(field, str(error))))
 
     def literal_or_path(self, name: str, value: Any) -> Binding:
         if value is None:
@@ -133,7 +134,9 @@ class Placed:
         path = getattr(value, "path", None)
         if hasattr(value, "type") and not isinstance(value, str):
             if value.type in DATA_TYPES:
-                return Binding(value.type, path=self.path(name, path, value.type) if path else None)
+                if not path:
+                    raise self.error(f"inputs.{name}", f"a {value.type} without a path; add `path:`")
+                return Binding(value.type, path=self.path(name, path, value.type))
             return Binding(value.type, literal=None if value.default is None else str(value.default))
         return Binding("string", literal=str(value))
 
@@ -142,10 +145,8 @@ class Placed:
         try:
             # only a parallel step reads an MLTable itself; for others, as on Azure, it is a folder
             path = uris.locate(self.workspace, str(uri), self.base, "uri_folder" if kind == "mltable" else kind)
-        except Absent as error:
-            raise self.absence(f"inputs.{name}", error) from error
         except UserError as error:
-            raise self.error(f"inputs.{name}", str(error)) from error
+            raise self.placed(f"inputs.{name}", error) from error
         if isinstance(path, str):
             return path
         if kind in ("uri_folder", "mltable") and not path.is_dir():
@@ -165,10 +166,8 @@ class Placed:
                 stored = uris.DatastorePath.parse(path)
                 if stored and stored.store != "${{default_datastore}}":
                     stored.place(self.workspace)
-            except Absent as error:
-                raise self.absence(f"outputs.{name}", error) from error
             except UserError as error:
-                raise self.error(f"outputs.{name}", str(error)) from error
+                raise self.placed(f"outputs.{name}", error) from error
             if not stored:
                 raise self.error(
                     f"outputs.{name}", f"{path}: not understood; use azureml://datastores/STORE/paths/PATH"

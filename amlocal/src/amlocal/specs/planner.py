@@ -7,7 +7,6 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from amlocal.assets import uris
 from amlocal.core.errors import Absent, Problems, UserError
 from amlocal.core.workspace import Workspace
 from amlocal.specs.expressions import EXPRESSION, Reference
@@ -42,7 +41,7 @@ def plan(
 
     Checks what azure-ai-ml leaves to the service: literal types and limits, enum values, unknown and missing inputs,
     undefined bindings, cycles, files that are not there. Raises Problems, each with file, line, field and remedy.
-    Not strict: an input that nothing declares is left out with a notice, as Azure leaves it out.
+    Not strict: an input or output that nothing declares is left out with a notice, as Azure leaves it out.
     environment_problem: what is wrong with the environment of a step, `environments.problem`; without it none is
     looked at.
     """
@@ -58,8 +57,9 @@ def plan(
         raise Absent(
             f'{at(source_of(job), "type")}: a job of type "{job.type}" is not emulated here; {known} and pipeline are'
         )
-    if strict:
+    if strict:  # what Azure lets pass is a note, as is what is not here
         faults.each += faults.forgiven
+        faults.absent |= {line: Absent(line) for line in faults.forgiven}
     faults.raise_any()
     assert made is not None, "without a fault there is a plan"
     return replace(made, notices=tuple(faults.forgiven))
@@ -77,7 +77,7 @@ def _single(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
     for name, data in written_inputs(job, node.inputs):
         with faults.gathering():
             if name not in node.inputs:
-                faults.unknown_input(name, node, node.inputs, node.called)
+                faults.unknown("input", name, node, node.inputs, node.called)
                 continue
             reference = reference_of(data)
             given[name] = BROKEN
@@ -94,13 +94,16 @@ def _single(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
 
 
 def _pipeline(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
-    level = Level(job, "", source_of(job), Path(job.base_path or "."), workspace, faults)
+    component = job.component  # which may be of a file of its own: `component: pipeline.yml`
+    steps_base = Path(getattr(component, "base_path", None) or job.base_path or ".")
+    level = Level(job, "", source_of(component, source_of(job)), steps_base, workspace, faults)
+    level.place = Placed("", source_of(job), Path(job.base_path or "."), workspace)
     if not level.children and not faults.each:
         raise level.error("jobs", "a pipeline without steps; add at least one")
     for name, value in flat(job.inputs).items():
         level.given[name] = BROKEN
         with faults.gathering():
-            level.given[name] = level.literal_or_path(name, data_of(value))
+            level.given[name] = level.place.literal_or_path(name, data_of(value))
     for name, value in job.outputs.items():
         level.places[name] = data_of(value)
     steps = dict(level.steps())
@@ -169,17 +172,13 @@ class Level(Placed):
         if node.type not in (*NODE_KINDS, "pipeline"):
             known = ", ".join((*NODE_KINDS, "pipeline"))
             told = f'a step of type "{node.type}" is not emulated here; {known} are'
-            raise self.absence(f"{prefix}type", Absent(told))
+            raise self.placed(f"{prefix}type", Absent(told))
         component = node._component
         if isinstance(component, str):
             try:
                 component = component_of(component, self.workspace)
-            except Absent as error:
-                if uris.REGISTRY.fullmatch(component):
-                    raise self.absence(f"{prefix}component", error) from error
-                raise self.error(f"{prefix}component", str(error)) from error
             except UserError as error:
-                raise self.error(f"{prefix}component", str(error)) from error
+                raise self.placed(f"{prefix}component", error) from error
         if node.type != "pipeline":
             return NODE_KINDS[node.type](node, path, prefix, self.source, self.base, self.workspace, component)
         base = Path(getattr(component, "base_path", None) or self.base)
@@ -239,7 +238,8 @@ class Level(Placed):
         for name, data in written_inputs(child.node, child.inputs):
             with self.faults.gathering():
                 if name not in child.inputs:
-                    self.faults.unknown_input(name, place, child.inputs, child.called)
+                    if not hasattr(getattr(child, "component", None), "flow"):  # whose inputs only Azure knows
+                        self.faults.unknown("input", name, place, child.inputs, child.called)
                     continue
                 found[name] = BROKEN
                 found[name] = self._binding(place, name, data)
@@ -319,6 +319,9 @@ class Level(Placed):
     def _places(self, child: "Node | Level") -> dict[str, Any]:
         """Where the outputs of a node go, as its file says or, bound to one of ours, as we were told."""
         places = {}
+        for name in getattr(child.node, "_job_outputs", None) or {}:
+            if name not in child.outputs and not hasattr(getattr(child, "component", None), "flow"):
+                self.faults.unknown("output", name, child.place, child.outputs, child.called)
         for name in child.outputs:
             data = data_of(child.node.outputs.get(name))
             reference = reference_of(data)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from amlocal.specs.literals import nearest
+from amlocal.core.names import nearest
 
 SCHEMA = re.compile(r"/(\w+?)(?:\.schema)?\.json\s*$")
 AZUREML = re.compile(r"azuremlschemas|azuremlsdk2|//azureml/", re.IGNORECASE)
@@ -67,6 +67,7 @@ TYPES = {
 }
 # The `type` of a job's node, and the fields by one of which it is known.
 NODE_TYPES = {"command", "sweep", "parallel", "pipeline", "spark", "automl", "import", "data_transfer"}
+COMPONENT_TYPES = {"parallel", "data_transfer"}  # of which no job is made
 NODE_FIELDS = {"component", "command", "trial", "task"}
 PRIMITIVES = {"string", "integer", "number", "boolean"}
 ENVIRONMENT_FIELDS = {
@@ -127,6 +128,8 @@ def kind_of(document: Any) -> str | None:
     schema = str(document.get("$schema", ""))
     named = SCHEMA.search(schema)
     kind = KINDS.get(named[1].lower()) if named else None
+    if kind == "job" and document.get("type") in COMPONENT_TYPES:
+        return "component"
     if kind or (schema and not AZUREML.search(schema)):
         return kind
     return next(_by_fields(document), None)

@@ -22,7 +22,7 @@ def distribution_of(given: Any, instances: int, place: Placed) -> Distribution |
     kind = str(fields.get("type", "")).lower()
     if kind not in DISTRIBUTIONS:
         told = f"{kind}: not emulated; {', '.join(DISTRIBUTIONS)} are"
-        raise place.absence("distribution.type", Absent(told))
+        raise place.placed("distribution.type", Absent(told))
     spec = {key: value for key, value in fields.items() if key != "type"}
     try:
         distributed.processes(kind, spec, instances)
