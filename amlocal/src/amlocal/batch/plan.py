@@ -131,7 +131,7 @@ def resolve(deployment: Any, workspace: Workspace, check_script: bool = True) ->
         if not faults.each:
             environment = runs_in(deployment, model if code is None else None, base, [])
             if problem := environments.problem(environment, workspace):
-                raise UserError(f"{where}: environment: {problem.removeprefix('environment: ')}")
+                raise UserError(f"{where}: environment: {str(problem).removeprefix('environment: ')}")
     faults.raise_any()
     variables = {**(deployment.environment_variables or {}), **(deployment._settings.environment_variables or {})}
     return ModelPlan(
