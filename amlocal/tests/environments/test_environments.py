@@ -47,9 +47,10 @@ def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any", requ
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of packages: `old` has wheels for another Python up to 1.1, `wants` needs an old `base`."""
+    """An index of packages: `old` has wheels for another Python up to 1.1, `wants` needs an old `base`; the first
+    release of `early` says nothing of what it cannot work with, the next ones do."""
     folder = tmp_path_factory.mktemp("wheels")
-    for name, version in (("pip", "99"), ("setuptools", "80"), ("wheel", "1")):
+    for name, version in (("pip", "99"), ("setuptools", "80"), ("wheel", "0.9"), ("wheel", "1")):
         wheel(folder, name, version)
     for version in ("1.0", "1.1"):
         wheel(folder, "old", version, "cp38-cp38-linux_x86_64")
@@ -59,6 +60,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         wheel(folder, "base", version)
     wheel(folder, "wants", "1.0", requires=["base<2"])
     wheel(folder, "likes", "1.0", requires=["base>=1.1"])
+    wheel(folder, "early", "1.0")
+    wheel(folder, "early", "1.1", requires=["base<2"])
+    wheel(folder, "early", "1.2", requires=["base<2", "wheel<1"])
+    wheel(folder, "early", "2.0")
     return folder
 
 
@@ -513,6 +518,13 @@ def test_pins_that_exclude_each_other_move_to_the_nearest_versions_that_fit(job,
 
 def test_what_is_not_pinned_stays_the_newest_while_a_pin_moves(job, conda):
     assert job.version(conda("old==1.0", "base"), "base") == "2.0"
+
+
+@pytest.mark.parametrize("python", ["3.8", "3.11"])
+@pytest.mark.parametrize("lines", [["early<2"], ["early<2", "base"], ["base", "early<2,>=1"]], ids=" ".join)
+def test_a_package_with_an_upper_bound_is_the_newest_below_it_whatever_else_could_be_newer(job, conda, lines, python):
+    """An earlier release of it would go with the newest of everything, for it does not say that it fails with that."""
+    assert job.version(conda(*lines, python=python), "early") == "1.2"
 
 
 def test_what_excludes_each_other_is_loosened_too(job, conda):

@@ -36,7 +36,7 @@ WAIT_SECONDS = 0.2
 PATIENCE_SECONDS = 7200  # for somebody else who builds the same
 # What conda puts beside every Python, and old packages take for granted; setuptools 81 is the last with pkg_resources.
 BESIDE_PYTHON = ("pip", "setuptools<82", "wheel")
-RULES = 2  # how versions are chosen; what was built by other rules is not used again
+RULES = 3  # how versions are chosen; what was built by other rules is not used again
 PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -172,6 +172,10 @@ class _Choice:
         return any(each.operator in ("==", "===", "~=") for each in self.specifier)
 
     @property
+    def capped(self) -> bool:
+        return self.pinned or any(each.operator in ("<", "<=") for each in self.specifier)
+
+    @property
     def dispensable(self) -> bool:
         """Conda's own, which PyPI may not have; Azure's, which mostly talk to Azure and nothing else; what we guess."""
         package = self.package
@@ -223,7 +227,10 @@ class _Search:
 
     @property
     def _lines(self) -> list[str]:
-        return [*self.options, *BESIDE_PYTHON, *(choice.line for choice in self._taken)]
+        # Of what can be newer at another's cost, the first line has its way. An older release of what has an upper
+        # bound would only go with the newest of the rest because it does not know them; what nobody asked for is last.
+        chosen = sorted(self._taken, key=lambda choice: not choice.capped)
+        return [*self.options, *(choice.line for choice in chosen), *BESIDE_PYTHON]
 
     @property
     def _wheels(self) -> list[str]:
