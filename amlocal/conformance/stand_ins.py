@@ -28,9 +28,18 @@ shutil.rmtree(sys.argv[2])
 mlflow.sklearn.save_model(LogisticRegression(max_iter=1000).fit(rows, kinds), sys.argv[2])
 """
 
+CREDIT_MODEL = """import shutil, sys
+import mlflow, pandas
+from sklearn.linear_model import LogisticRegression
+rows = pandas.read_csv(sys.argv[1], header=1, index_col=0)
+late = rows.pop("default payment next month")
+shutil.rmtree(sys.argv[2])
+mlflow.sklearn.save_model(LogisticRegression(max_iter=1000).fit(rows.values, late), sys.argv[2])
+"""
+
 
 def write(folder: Path) -> None:
-    """Fill `folder` with tables (iris, diabetes, titanic, credit), a picture, pandas1.yml (conda) and iris_model.py."""
+    """Fill `folder` with tables (iris, diabetes, titanic, credit), a picture, a conda file and scripts that make models."""
     from PIL import Image
     from sklearn import datasets
 
@@ -52,6 +61,7 @@ def write(folder: Path) -> None:
         )
     (folder / "credit.csv").write_text(credit(), encoding="utf-8")
     Image.new("RGB", (640, 480), "teal").save(folder / "picture.jpg")
+    (folder / "credit_model.py").write_text(CREDIT_MODEL, encoding="utf-8")
     (folder / "iris_model.py").write_text(IRIS_MODEL, encoding="utf-8")
     (folder / "pandas1.yml").write_text(PANDAS1, encoding="utf-8")
     (folder / "titanic.csv").write_text("\n".join(passengers) + "\n", encoding="utf-8")

@@ -25,11 +25,13 @@ from amlocal.environments.satisfied import unsatisfied
 from amlocal.environments.wanted import of_conda_file
 
 
-def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: Iterable[str] = ()) -> None:
-    """A wheel with one module that knows its version."""
+def wheel(
+    folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: Iterable[str] = (), python: str = ">=3"
+) -> None:
+    """A wheel with one module that knows its version; python: for which it is."""
     about = "".join(
         [
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}\n",
             *(f"Requires-Dist: {each}\n" for each in requires),
         ]
     )
@@ -60,6 +62,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         wheel(folder, "base", version)
     wheel(folder, "wants", "1.0", requires=["base<2"])
     wheel(folder, "likes", "1.0", requires=["base>=1.1"])
+    for version, python in (("1.0", ">=3"), ("2.0", ">=3.9"), ("3.0", ">=3.11")):
+        wheel(folder, "kept", version, python=python)
+        wheel(folder, "lost", version, "cp38-cp38-linux_x86_64" if version == "1.0" else "py3-none-any", python=python)
+    wheel(folder, "brings", "1.0", requires=["kept", "lost"])
     wheel(folder, "early", "1.0")
     wheel(folder, "early", "1.1", requires=["base<2"])
     wheel(folder, "early", "1.2", requires=["base<2", "wheel<1"])
@@ -525,6 +531,22 @@ def test_what_is_not_pinned_stays_the_newest_while_a_pin_moves(job, conda):
 def test_a_package_with_an_upper_bound_is_the_newest_below_it_whatever_else_could_be_newer(job, conda, lines, python):
     """An earlier release of it would go with the newest of everything, for it does not say that it fails with that."""
     assert job.version(conda(*lines, python=python), "early") == "1.2"
+
+
+@pytest.mark.parametrize(
+    ("python", "lines", "package", "version"),
+    [
+        ("3.8", ["kept"], "kept", "1.0"),
+        ("3.8.15", ["brings"], "kept", "1.0"),  # what comes with something else as well
+        ("3.10", ["brings"], "kept", "2.0"),
+        ("3.11", ["brings"], "kept", "3.0"),
+        ("3.8", ["brings", "old==1.0"], "kept", "1.0"),  # while a pin moves
+        ("3.8", ["brings"], "lost", "3.0"),  # this Python has nothing that the other one had
+        ("3.8", ["kept==2.0"], "kept", "2.0"),  # a pin is a pin, even one that the other one has not
+    ],
+)
+def test_what_is_not_pinned_is_what_the_older_python_would_get(job, conda, python, lines, package, version):
+    assert job.version(conda(*lines, python=python), package) == version
 
 
 def test_what_excludes_each_other_is_loosened_too(job, conda):
