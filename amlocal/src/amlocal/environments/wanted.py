@@ -80,7 +80,7 @@ class Wanted:
 
     @property
     def older_python(self) -> str | None:
-        """The version of Python that is asked for, if it is one that came before this one: its last, or the one named."""
+        """The version of Python that is asked for, if it came before this one."""
         asked = re.match(r"==(\d+)\.(\d+)(?:\.(\d+))?", self.python or "")
         if asked is None or (int(asked[1]), int(asked[2])) >= sys.version_info[:2]:
             return None
