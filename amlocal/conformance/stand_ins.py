@@ -39,7 +39,7 @@ mlflow.sklearn.save_model(LogisticRegression(max_iter=1000).fit(rows.values, lat
 
 
 def write(folder: Path) -> None:
-    """Fill `folder` with tables (iris, diabetes, titanic, credit), a picture, a conda file, scripts that make models."""
+    """Fill `folder` with tables (iris, diabetes, titanic, credit), a picture, conda, scripts that make models."""
     from PIL import Image
     from sklearn import datasets
 
