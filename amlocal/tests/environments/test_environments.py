@@ -1,10 +1,12 @@
 """Environments: what a spec asks for, and the Python that a job gets for it. Packages come from a folder of wheels."""
 
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
+import tarfile
 import textwrap
 import threading
 import time
@@ -36,6 +38,7 @@ def wheel(
         ]
     )
     info = f"{name}-{version}.dist-info"
+    name = name.replace("-", "_")
     files = {
         f"{name}.py": f"VERSION = {version!r}\n",
         f"{info}/METADATA": about,
@@ -45,6 +48,16 @@ def wheel(
     with zipfile.ZipFile(folder / f"{name}-{version}-{tag}.whl", "w") as archive:
         for path, text in files.items():
             archive.writestr(path, text)
+
+
+def source(folder: Path, name: str, version: str) -> None:
+    """A release without wheels, which cannot be built."""
+    about = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
+    with tarfile.open(folder / f"{name}-{version}.tar.gz", "w:gz") as archive:
+        for path, text in (("PKG-INFO", about), ("setup.py", "raise SystemExit('it is for another Python')\n")):
+            member = tarfile.TarInfo(f"{name}-{version}/{path}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +75,11 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         wheel(folder, "base", version)
     wheel(folder, "wants", "1.0", requires=["base<2"])
     wheel(folder, "likes", "1.0", requires=["base>=1.1"])
+    source(folder, "compiled", "1.0")
+    wheel(folder, "compiled", "2.0")
+    wheel(folder, "needs-compiled", "1.0", requires=["compiled<2"])
+    wheel(folder, "needs-compiled", "1.5", requires=["compiled"])
+    wheel(folder, "needs-compiled", "2.0", requires=["compiled"])
     for version, python in (("1.0", ">=3"), ("2.0", ">=3.9"), ("3.0", ">=3.11")):
         wheel(folder, "kept", version, python=python)
         wheel(folder, "lost", version, "cp38-cp38-linux_x86_64" if version == "1.0" else "py3-none-any", python=python)
@@ -531,6 +549,11 @@ def test_what_is_not_pinned_stays_the_newest_while_a_pin_moves(job, conda):
 def test_a_package_with_an_upper_bound_is_the_newest_below_it_whatever_else_could_be_newer(job, conda, lines, python):
     """An earlier release of it would go with the newest of everything, for it does not say that it fails with that."""
     assert job.version(conda(*lines, python=python), "early") == "1.2"
+
+
+def test_a_pin_moves_when_what_it_needs_is_from_before_this_python(job, conda):
+    assert job.version(conda("needs-compiled==1.0"), "needs_compiled") == "1.5"
+    assert "needs-compiled==1.0 is not available for Python 3.11 with the others; the nearest, 1.5, is taken" in job.log
 
 
 @pytest.mark.parametrize(

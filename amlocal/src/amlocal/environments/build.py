@@ -200,6 +200,7 @@ class _Search:
         self.choices = [_Choice(package, loose or package.conda or package.guessed) for package in packages]
         self.options = list(wanted.options)
         self.limits: dict[str, str] = {}  # package -> the newest version that may be taken
+        self.dependencies: set[str] = set()  # those that must be wheels
 
     def run(self) -> Outcome:
         try:
@@ -236,12 +237,29 @@ class _Search:
 
     def _finish(self, older: Mapping[str, str]) -> Outcome:
         """Install it, what is not pinned no newer than `older` as far as this Python can have that."""
+        if self.installer.speaks_for_others:
+            self._prefer_wheels()
         pinned = {choice.package.name for choice in self._taken if choice.pinned}
         self.limits = {name: version for name, version in older.items() if name not in pinned}
         while self.limits and (outcome := self._resolve()).code:
             for name in outcome.mentions(self.limits) or [*self.limits]:
                 del self.limits[name]
         return self._install()
+
+    def _prefer_wheels(self) -> None:
+        """Move pins that need something in a version from before this Python, which has wheels of later ones only."""
+        outcome, versions = self.installer.resolve(self._lines, self._wheels)
+        self.dependencies = versions.keys() - {choice.package.name for choice in self.choices}
+        while self.dependencies and (outcome := self._resolve()).code:
+            named = outcome.mentions(choice.package.name for choice in self.choices)
+            movable = [choice for choice in self.choices if choice.movable and choice.package.name in named]
+            lacking = outcome.without_wheels() & self.dependencies or set(self.dependencies)
+            late = any(self._has_wheels(name) for name in lacking)
+            if not (late and self._moves(movable)):
+                self.dependencies -= lacking
+
+    def _has_wheels(self, name: str) -> bool:
+        return not self.installer.resolve([*self.options, name], [name], alone=True)[0].code
 
     @property
     def _taken(self) -> list[_Choice]:
@@ -257,7 +275,11 @@ class _Search:
 
     @property
     def _wheels(self) -> list[str]:
-        return [*(choice.package.name for choice in self._taken if not choice.compiled), *self.limits]
+        return [
+            *(choice.package.name for choice in self._taken if not choice.compiled),
+            *self.limits,
+            *self.dependencies,
+        ]
 
     def _install(self) -> Outcome:
         return self.installer.install(self._lines, self._wheels)

@@ -49,6 +49,10 @@ class Outcome:
         words = {canonicalize_name(word.rstrip(".-_")) for word in re.findall(r"[A-Za-z0-9][\w.-]*", self.output)}
         return {name for name in names if name in words}
 
+    def without_wheels(self) -> set[str]:
+        """The packages of which there is no wheel in the versions that would do, as uv tells."""
+        return {canonicalize_name(name) for name in re.findall(r"Wheels are required for `([\w.-]+)`", self.output)}
+
 
 def scripts(prefix: Path) -> Path:
     """Where a virtual environment has its programs."""
