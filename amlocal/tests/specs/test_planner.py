@@ -152,3 +152,12 @@ def test_data_given_without_a_type_has_the_one_that_the_component_declares(bare_
     found = planned(bare_client, made).steps["one"].inputs["data"]
     assert found.type == "uri_file"
     assert Path(found.path).read_text() == "a\n1\n"
+
+
+@pytest.mark.parametrize("store", ["workspaceblobstore", "workspaceartifactstore"])
+def test_a_datastore_is_there_before_anything_is_in_it(bare_client, spec, store) -> None:
+    command = "type: command\ncommand: ls ${{inputs.all}}\nenvironment: {image: a}\n"
+    text = f"{command}inputs: {{all: {{path: 'azureml://datastores/{store}/paths/'}}}}\n"
+    assert not any(Path(planned(bare_client, spec(text)).steps[""].inputs["all"].path).iterdir())
+    with pytest.raises(UserError, match="no such file or folder"):
+        planned(bare_client, spec(text.replace("/paths/", "/paths/gone/")))
