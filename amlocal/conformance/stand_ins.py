@@ -28,9 +28,18 @@ shutil.rmtree(sys.argv[2])
 mlflow.sklearn.save_model(LogisticRegression(max_iter=1000).fit(rows, kinds), sys.argv[2])
 """
 
+CREDIT_MODEL = """import shutil, sys
+import mlflow, pandas
+from sklearn.linear_model import LogisticRegression
+rows = pandas.read_csv(sys.argv[1], header=1, index_col=0)
+late = rows.pop("default payment next month")
+shutil.rmtree(sys.argv[2])
+mlflow.sklearn.save_model(LogisticRegression(max_iter=1000).fit(rows.values, late), sys.argv[2])
+"""
+
 
 def write(folder: Path) -> None:
-    """Fill `folder` with tables (iris, diabetes, titanic), a picture, the conda file pandas1.yml and iris_model.py."""
+    """Fill `folder` with tables (iris, diabetes, titanic, credit), a picture, conda, scripts that make models."""
     from PIL import Image
     from sklearn import datasets
 
@@ -50,10 +59,26 @@ def write(folder: Path) -> None:
             f"{number},{int(sex == 'female')},{number % 3 + 1},Passenger {number},{sex},{age},{number % 2},"
             f"{number % 4},T{number},{7.25 + number % 50},{'' if number % 5 else f'C{number}'},{'SCQ'[number % 3]}"
         )
+    (folder / "credit.csv").write_text(credit(), encoding="utf-8")
     Image.new("RGB", (640, 480), "teal").save(folder / "picture.jpg")
+    (folder / "credit_model.py").write_text(CREDIT_MODEL, encoding="utf-8")
     (folder / "iris_model.py").write_text(IRIS_MODEL, encoding="utf-8")
     (folder / "pandas1.yml").write_text(PANDAS1, encoding="utf-8")
     (folder / "titanic.csv").write_text("\n".join(passengers) + "\n", encoding="utf-8")
+
+
+def credit() -> str:
+    """Debtors in the columns of UCI's "default of credit card clients", which has two rows of headings."""
+    months = (0, 2, 3, 4, 5, 6)
+    named = [kind + str(month) for kind, which in (("PAY_", months), ("BILL_AMT", range(1, 7))) for month in which]
+    named = ["LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE", *named, *(f"PAY_AMT{month}" for month in range(1, 7))]
+    rows = [["", *(f"X{number}" for number in range(1, 24)), "Y"], ["ID", *named, "default payment next month"]]
+    for number in range(1, 601):
+        late = number % 4 - 1
+        bills = [number * month % 5000 for month in range(1, 7)]
+        row = [number, 10000 * (number % 50 + 1), number % 2 + 1, number % 4 + 1, number % 3 + 1, 21 + number % 50]
+        rows.append([*row, *([late] * 6), *bills, *(bill // 10 for bill in bills), int(late > 1 or number % 17 == 0)])
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
 
 
 class Quiet(SimpleHTTPRequestHandler):

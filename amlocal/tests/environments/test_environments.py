@@ -1,10 +1,12 @@
 """Environments: what a spec asks for, and the Python that a job gets for it. Packages come from a folder of wheels."""
 
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
+import tarfile
 import textwrap
 import threading
 import time
@@ -25,15 +27,18 @@ from amlocal.environments.satisfied import unsatisfied
 from amlocal.environments.wanted import of_conda_file
 
 
-def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: Iterable[str] = ()) -> None:
-    """A wheel with one module that knows its version."""
+def wheel(
+    folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: Iterable[str] = (), python: str = ">=3"
+) -> None:
+    """A wheel with one module that knows its version; python: for which it is."""
     about = "".join(
         [
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}\n",
             *(f"Requires-Dist: {each}\n" for each in requires),
         ]
     )
     info = f"{name}-{version}.dist-info"
+    name = name.replace("-", "_")
     files = {
         f"{name}.py": f"VERSION = {version!r}\n",
         f"{info}/METADATA": about,
@@ -45,11 +50,22 @@ def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any", requ
             archive.writestr(path, text)
 
 
+def source(folder: Path, name: str, version: str) -> None:
+    """A release without wheels, which cannot be built."""
+    about = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
+    with tarfile.open(folder / f"{name}-{version}.tar.gz", "w:gz") as archive:
+        for path, text in (("PKG-INFO", about), ("setup.py", "raise SystemExit('it is for another Python')\n")):
+            member = tarfile.TarInfo(f"{name}-{version}/{path}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of packages: `old` has wheels for another Python up to 1.1, `wants` needs an old `base`."""
+    """An index of packages: `old` has wheels for another Python up to 1.1, `wants` needs an old `base`; the first
+    release of `early` says nothing of what it cannot work with, the next ones do."""
     folder = tmp_path_factory.mktemp("wheels")
-    for name, version in (("pip", "99"), ("setuptools", "80"), ("wheel", "1")):
+    for name, version in (("pip", "99"), ("setuptools", "80"), ("wheel", "0.9"), ("wheel", "1")):
         wheel(folder, name, version)
     for version in ("1.0", "1.1"):
         wheel(folder, "old", version, "cp38-cp38-linux_x86_64")
@@ -59,6 +75,19 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         wheel(folder, "base", version)
     wheel(folder, "wants", "1.0", requires=["base<2"])
     wheel(folder, "likes", "1.0", requires=["base>=1.1"])
+    source(folder, "compiled", "1.0")
+    wheel(folder, "compiled", "2.0")
+    wheel(folder, "needs-compiled", "1.0", requires=["compiled<2"])
+    wheel(folder, "needs-compiled", "1.5", requires=["compiled"])
+    wheel(folder, "needs-compiled", "2.0", requires=["compiled"])
+    for version, python in (("1.0", ">=3"), ("2.0", ">=3.9"), ("3.0", ">=3.11")):
+        wheel(folder, "kept", version, python=python)
+        wheel(folder, "lost", version, "cp38-cp38-linux_x86_64" if version == "1.0" else "py3-none-any", python=python)
+    wheel(folder, "brings", "1.0", requires=["kept", "lost"])
+    wheel(folder, "early", "1.0")
+    wheel(folder, "early", "1.1", requires=["base<2"])
+    wheel(folder, "early", "1.2", requires=["base<2", "wheel<1"])
+    wheel(folder, "early", "2.0")
     return folder
 
 
@@ -513,6 +542,34 @@ def test_pins_that_exclude_each_other_move_to_the_nearest_versions_that_fit(job,
 
 def test_what_is_not_pinned_stays_the_newest_while_a_pin_moves(job, conda):
     assert job.version(conda("old==1.0", "base"), "base") == "2.0"
+
+
+@pytest.mark.parametrize("python", ["3.8", "3.11"])
+@pytest.mark.parametrize("lines", [["early<2"], ["early<2", "base"], ["base", "early<2,>=1"]], ids=" ".join)
+def test_a_package_with_an_upper_bound_is_the_newest_below_it_whatever_else_could_be_newer(job, conda, lines, python):
+    """An earlier release of it would go with the newest of everything, for it does not say that it fails with that."""
+    assert job.version(conda(*lines, python=python), "early") == "1.2"
+
+
+def test_a_pin_moves_when_what_it_needs_is_from_before_this_python(job, conda):
+    assert job.version(conda("needs-compiled==1.0"), "needs_compiled") == "1.5"
+    assert "needs-compiled==1.0 is not available for Python 3.11 with the others; the nearest, 1.5, is taken" in job.log
+
+
+@pytest.mark.parametrize(
+    ("python", "lines", "package", "version"),
+    [
+        ("3.8", ["kept"], "kept", "1.0"),
+        ("3.8.15", ["brings"], "kept", "1.0"),  # what comes with something else as well
+        ("3.10", ["brings"], "kept", "2.0"),
+        ("3.11", ["brings"], "kept", "3.0"),
+        ("3.8", ["brings", "old==1.0"], "kept", "1.0"),  # while a pin moves
+        ("3.8", ["brings"], "lost", "3.0"),  # this Python has nothing that the other one had
+        ("3.8", ["kept==2.0"], "kept", "2.0"),  # a pin is a pin, even one that the other one has not
+    ],
+)
+def test_what_is_not_pinned_is_what_the_older_python_would_get(job, conda, python, lines, package, version):
+    assert job.version(conda(*lines, python=python), package) == version
 
 
 def test_what_excludes_each_other_is_loosened_too(job, conda):

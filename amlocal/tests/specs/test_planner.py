@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from azure.ai.ml.entities import Data
 
 from amlocal.core.errors import UserError
 from amlocal.specs import load
@@ -134,3 +135,29 @@ def test_set_is_applied_before_the_checks(bare_client, spec):
 def test_a_file_that_is_none(tmp_path, name):
     with pytest.raises(UserError, match=r"no such file|this is a folder"):
         load("job", tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "given", ["{path: table.csv}", "{path: 'azureml:table:1'}", "{path: table.csv, mode: download}"]
+)
+def test_data_given_without_a_type_has_the_one_that_the_component_declares(bare_client, spec, given) -> None:
+    """azure-ai-ml makes a uri_folder of it, which on Azure the component's own declaration overrules."""
+    made = spec(f"type: pipeline\njobs: {{one: {{component: ./reads.yml, inputs: {{data: {given}}}}}}}\n")
+    (made.parent / "reads.yml").write_text(
+        "type: command\ncommand: cat ${{inputs.data}}\nenvironment: {image: a}\ninputs: {data: {type: uri_file}}\n"
+    )
+    table = made.parent / "table.csv"
+    table.write_text("a\n1\n")
+    bare_client.data.create_or_update(Data(name="table", version="1", type="uri_file", path=str(table)))
+    found = planned(bare_client, made).steps["one"].inputs["data"]
+    assert found.type == "uri_file"
+    assert Path(found.path).read_text() == "a\n1\n"
+
+
+@pytest.mark.parametrize("store", ["workspaceblobstore", "workspaceartifactstore"])
+def test_a_datastore_is_there_before_anything_is_in_it(bare_client, spec, store) -> None:
+    command = "type: command\ncommand: ls ${{inputs.all}}\nenvironment: {image: a}\n"
+    text = f"{command}inputs: {{all: {{path: 'azureml://datastores/{store}/paths/'}}}}\n"
+    assert not any(Path(planned(bare_client, spec(text)).steps[""].inputs["all"].path).iterdir())
+    with pytest.raises(UserError, match="no such file or folder"):
+        planned(bare_client, spec(text.replace("/paths/", "/paths/gone/")))

@@ -176,7 +176,10 @@ def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Pat
         return uri
     uri = _EVERYTHING_BELOW.sub("", written(uri, base))
     if path := DatastorePath.parse(uri):
-        return path.place(workspace)
+        place = path.place(workspace)
+        if not path.path.strip("/"):
+            place.mkdir(parents=True, exist_ok=True)  # a datastore is there before anything is in it
+        return place
     if match := JOB_OUTPUT.fullmatch(uri):
         return _job_output(workspace, uri, match["job"], match["output"], match["path"])
     if match := RUN.fullmatch(uri):

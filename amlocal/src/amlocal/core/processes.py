@@ -14,6 +14,14 @@ import psutil
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 
+# What a notebook's kernel sets for what it runs itself: where plots go to, colours, whose child it is.
+OF_A_KERNEL = ("MPLBACKEND", "CLICOLOR", "FORCE_COLOR", "JPY_", "IPY_")
+
+
+def inherited(*without: str) -> dict[str, str]:
+    """The variables of this process that those it runs for somebody may have; without: how the others begin."""
+    return {key: value for key, value in os.environ.items() if not key.startswith((*without, *OF_A_KERNEL))}
+
 
 def spawn(
     command: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str], stdin: int = subprocess.DEVNULL

@@ -22,7 +22,18 @@ import psutil
 
 from amlocal.core.errors import UserError
 from amlocal.core.files import write_json, write_text
-from amlocal.core.processes import end, find, lives, marked, spawn, spawn_orphan, tell, with_children, write_process
+from amlocal.core.processes import (
+    end,
+    find,
+    inherited,
+    lives,
+    marked,
+    spawn,
+    spawn_orphan,
+    tell,
+    with_children,
+    write_process,
+)
 from amlocal.core.workspace import Workspace
 from amlocal.endpoints.logs import keep_short, say
 from amlocal.endpoints.store import BATCH, ONLINE, Endpoint, EndpointStore, ServingPlan
@@ -317,17 +328,13 @@ class Supervisor:
 
     def _environment(self, endpoint: Endpoint, deployment: str, plan: ServingPlan) -> dict[str, str]:
         """What Azure's container has in its environment, as far as it means something here."""
-        inherited = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("AZUREML_", "AML_", "MLFLOW_", "PYTHONPATH", "PYTHONHOME"))
-        }
-        no_proxy = ",".join(filter(None, (inherited.get("NO_PROXY") or inherited.get("no_proxy"), "127.0.0.1")))
+        ours = inherited("AZUREML_", "AML_", "MLFLOW_", "PYTHONPATH", "PYTHONHOME")
+        no_proxy = ",".join(filter(None, (ours.get("NO_PROXY") or ours.get("no_proxy"), "127.0.0.1")))
         folder = Path(plan.folder)
         variables = {
-            **inherited,
+            **ours,
             **self._marks(endpoint),
-            "PATH": os.pathsep.join([str(Path(plan.python).parent), inherited.get("PATH", "")]),
+            "PATH": os.pathsep.join([str(Path(plan.python).parent), ours.get("PATH", "")]),
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -36,7 +36,7 @@ WAIT_SECONDS = 0.2
 PATIENCE_SECONDS = 7200  # for somebody else who builds the same
 # What conda puts beside every Python, and old packages take for granted; setuptools 81 is the last with pkg_resources.
 BESIDE_PYTHON = ("pip", "setuptools<82", "wheel")
-RULES = 2  # how versions are chosen; what was built by other rules is not used again
+RULES = 3  # how versions are chosen; what was built by other rules is not used again
 PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -172,6 +172,10 @@ class _Choice:
         return any(each.operator in ("==", "===", "~=") for each in self.specifier)
 
     @property
+    def capped(self) -> bool:
+        return self.pinned or any(each.operator in ("<", "<=") for each in self.specifier)
+
+    @property
     def dispensable(self) -> bool:
         """Conda's own, which PyPI may not have; Azure's, which mostly talk to Azure and nothing else; what we guess."""
         package = self.package
@@ -185,7 +189,8 @@ class _Search:
     may be too old for this one: then every package is first looked for as a wheel (an old numpy takes an hour to
     compile, and fails), in the nearest version: the lowest from the pin on, else the highest below it. What has no
     wheels at all is compiled. What still excludes each other moves on, as few packages as need be, again to the
-    nearest version that fits all the others.
+    nearest version that fits all the others. What is not pinned is no newer than the older Python that is asked for
+    would get it, as on Azure, where this one can have that.
     """
 
     def __init__(self, wanted: Wanted, installer: Installer) -> None:
@@ -194,10 +199,12 @@ class _Search:
         packages = [package for package in wanted.packages if package.applies]
         self.choices = [_Choice(package, loose or package.conda or package.guessed) for package in packages]
         self.options = list(wanted.options)
+        self.limits: dict[str, str] = {}  # package -> the newest version that may be taken
+        self.dependencies: set[str] = set()  # those that must be wheels
 
     def run(self) -> Outcome:
         try:
-            outcome = self._install()
+            older, outcome = self._begin()
         except Unreachable:
             # An extra index that is gone, or not for this machine, can be done without; the one that somebody has put
             # in the place of the public one cannot: the same names may mean other packages there.
@@ -205,17 +212,54 @@ class _Search:
             if len(needed) == len(self.options) or any(not option.startswith("-f") for option in needed):
                 raise
             self.options = needed
-            outcome = self._install()
+            older, outcome = self._begin()
         if outcome.code:
             for choice in self.choices:
                 impossible = self._settle(choice)
                 if impossible:
                     return impossible
             outcome = self._fit()
-            outcome = outcome if outcome.code else self._install()
+            outcome = outcome if outcome.code else self._finish(older)
+        elif older:
+            outcome = self._finish(older)
         while outcome.code and self._give_up(outcome):  # it could be resolved, but not be built
             outcome = self._install()
         return outcome
+
+    def _begin(self) -> tuple[Mapping[str, str], Outcome]:
+        """What an older Python that is asked for would get, if that can be told; and whether this one can have what is
+        asked for, which is installed at once where nothing is known of an older one."""
+        older, python = {}, self.wanted.older_python
+        if python and self.installer.speaks_for_others:
+            outcome, versions = self.installer.resolve(self._lines, python=python)
+            older = {} if outcome.code else versions
+        return older, self._resolve() if older else self._install()
+
+    def _finish(self, older: Mapping[str, str]) -> Outcome:
+        """Install it, what is not pinned no newer than `older` as far as this Python can have that."""
+        if self.installer.speaks_for_others:
+            self._prefer_wheels()
+        pinned = {choice.package.name for choice in self._taken if choice.pinned}
+        self.limits = {name: version for name, version in older.items() if name not in pinned}
+        while self.limits and (outcome := self._resolve()).code:
+            for name in outcome.mentions(self.limits) or [*self.limits]:
+                del self.limits[name]
+        return self._install()
+
+    def _prefer_wheels(self) -> None:
+        """Move pins that need something in a version from before this Python, which has wheels of later ones only."""
+        outcome, versions = self.installer.resolve(self._lines, self._wheels)
+        self.dependencies = versions.keys() - {choice.package.name for choice in self.choices}
+        while self.dependencies and (outcome := self._resolve()).code:
+            named = outcome.mentions(choice.package.name for choice in self.choices)
+            movable = [choice for choice in self.choices if choice.movable and choice.package.name in named]
+            lacking = outcome.without_wheels() & self.dependencies or set(self.dependencies)
+            late = any(self._has_wheels(name) for name in lacking)
+            if not (late and self._moves(movable)):
+                self.dependencies -= lacking
+
+    def _has_wheels(self, name: str) -> bool:
+        return not self.installer.resolve([*self.options, name], [name], alone=True)[0].code
 
     @property
     def _taken(self) -> list[_Choice]:
@@ -223,11 +267,19 @@ class _Search:
 
     @property
     def _lines(self) -> list[str]:
-        return [*self.options, *BESIDE_PYTHON, *(choice.line for choice in self._taken)]
+        # Of what can be newer at another's cost, the first line has its way. An older release of what has an upper
+        # bound would only go with the newest of the rest because it does not know them; what nobody asked for is last.
+        chosen = sorted(self._taken, key=lambda choice: not choice.capped)
+        limits = [self.installer.limits(self.limits)] if self.limits else []
+        return [*self.options, *limits, *(choice.line for choice in chosen), *BESIDE_PYTHON]
 
     @property
     def _wheels(self) -> list[str]:
-        return [choice.package.name for choice in self._taken if not choice.compiled]
+        return [
+            *(choice.package.name for choice in self._taken if not choice.compiled),
+            *self.limits,
+            *self.dependencies,
+        ]
 
     def _install(self) -> Outcome:
         return self.installer.install(self._lines, self._wheels)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,10 @@ class Outcome:
         words = {canonicalize_name(word.rstrip(".-_")) for word in re.findall(r"[A-Za-z0-9][\w.-]*", self.output)}
         return {name for name in names if name in words}
 
+    def without_wheels(self) -> set[str]:
+        """The packages of which there is no wheel in the versions that would do, as uv tells."""
+        return {canonicalize_name(name) for name in re.findall(r"Wheels are required for `([\w.-]+)`", self.output)}
+
 
 def scripts(prefix: Path) -> Path:
     """Where a virtual environment has its programs."""
@@ -76,6 +80,17 @@ class Installer:
         self._uv = _find_uv()
         self._said = prefix.with_name(f"{prefix.name}.out")
 
+    @property
+    def speaks_for_others(self) -> bool:
+        """Whether it can tell what another version of Python would get: uv can."""
+        return self._uv is not None
+
+    def limits(self, versions: Mapping[str, str]) -> str:
+        """The line that keeps packages from being newer than these versions."""
+        file = self.prefix / "limits.txt"
+        file.write_text("".join(f"{name}<={version}\n" for name, version in versions.items()), encoding="utf-8")
+        return f"-c {file.as_posix()}"
+
     def create(self) -> None:
         """Make the environment, with pip in it and nothing else."""
         tool = [self._uv, "venv", "--quiet", "--no-project"] if self._uv else [sys.executable, "-m", "venv"]
@@ -88,16 +103,24 @@ class Installer:
         return self._check(self._run([*tool, "--quiet", *_binary(wheels), "-r", self._file(lines)]))
 
     def resolve(
-        self, lines: Sequence[str], wheels: Iterable[str] = (), *, lowest: bool = False, alone: bool = False
+        self,
+        lines: Sequence[str],
+        wheels: Iterable[str] = (),
+        *,
+        lowest: bool = False,
+        alone: bool = False,
+        python: str | None = None,
     ) -> tuple[Outcome, dict[str, str]]:
         """The versions that `install` would take, by canonical name.
 
         lowest: of what the lines name, the lowest versions instead of the highest. pip can do that for one package
-        `alone` only, and takes the highest otherwise. alone: dependencies aside.
+        `alone` only, and takes the highest otherwise. alone: dependencies aside. python: the version of another Python
+        to find them for; only where `speaks_for_others`.
         """
         how = ["--quiet", *_binary(wheels), *(["--no-deps"] if alone else [])]
         if self._uv:
             how += ["--no-header", "--no-annotate", "--resolution", "lowest-direct" if lowest else "highest"]
+            how += ["--python-version", python] if python else []
             outcome = self._check(self._run([self._uv, "pip", "compile", *self._where, *how, self._file(lines)]))
             found = re.findall(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==(\S+)", outcome.output, re.MULTILINE)
             return outcome, {canonicalize_name(name): version for name, version in found}

@@ -25,6 +25,7 @@ FILES = ("-r", "--requirement", "-c", "--constraint")
 REMOTE = re.compile(r"(?:git|hg|svn|bzr)\+\S+|https?://\S+")
 # The first releases that work with numpy 2. PyPI lets many before them have it, which then cannot be imported.
 WITH_NUMPY_2 = {"pandas": "2.2.2", "scikit-learn": "1.4.2", "scipy": "1.13"}
+LAST = 99  # as the third number of a version of Python: later than any
 OWN_FILE = re.compile(r"\.{0,2}/|\.{1,2}(\[|$)|[A-Za-z]:\\|file:|.*\.(whl|zip|tar\.gz)$")  # `.`, `./a`, `a.whl`, ...
 CONDA = re.compile(r"(?:\S+::)?(?P<name>[\w.-]+)\s*(?P<version>.*)")
 
@@ -76,6 +77,14 @@ class Wanted:
             asked = self.python.strip("=").removesuffix(".*").split(".")[:2]
             return asked != [str(number) for number in sys.version_info[: len(asked)]]
         return not SpecifierSet(self.python).contains(platform.python_version())
+
+    @property
+    def older_python(self) -> str | None:
+        """The version of Python that is asked for, if it came before this one."""
+        asked = re.match(r"==(\d+)\.(\d+)(?:\.(\d+))?", self.python or "")
+        if asked is None or (int(asked[1]), int(asked[2])) >= sys.version_info[:2]:
+            return None
+        return f"{asked[1]}.{asked[2]}.{asked[3] or LAST}"
 
     def notice(self, text: str) -> None:
         if text not in self.notices:

@@ -16,6 +16,7 @@ from amlocal.specs.plan import DATA_TYPES, FILE_TYPES, Binding, Output
 
 TEMPLATES = ("name", "output_name", "default_datastore")  # what ${{...}} may stand for in the path of an output
 ANONYMOUS = "azureml_anonymous"
+UNSTATED_TYPE = "uri_folder"  # what azure-ai-ml makes of data that is given without a type
 BUILT_IN_PYTHON = Path("(job built in Python)")
 
 
@@ -111,7 +112,7 @@ def written_inputs(node: Any, known: Mapping[str, Any]) -> Iterator[tuple[str, A
 
 
 def declared_type(declared: Any) -> str | None:
-    """The type of a component's output: a mapping in files, an object where Python has made the component."""
+    """The type of a component's input or output: a mapping in files, an object where Python has made the component."""
     return declared.get("type") if isinstance(declared, Mapping) else type_of(declared)
 
 
@@ -128,15 +129,19 @@ class Placed:
         """The same error with this place before it."""
         return error.reworded(str(self.error(field, str(error))))
 
-    def literal_or_path(self, name: str, value: Any) -> Binding:
+    def literal_or_path(self, name: str, value: Any, declared: Any = None) -> Binding:
+        """What is given for an input; declared: the input as a component declares it, where one does."""
         if value is None:
             return Binding("string")
         path = getattr(value, "path", None)
         if hasattr(value, "type") and not isinstance(value, str):
             if value.type in DATA_TYPES:
+                kind = value.type
+                if kind == UNSTATED_TYPE and (wanted := declared_type(declared)) in DATA_TYPES:
+                    kind = str(wanted)
                 if not path:
-                    raise self.error(f"inputs.{name}", f"a {value.type} without a path; add `path:`")
-                return Binding(value.type, path=self.path(name, path, value.type))
+                    raise self.error(f"inputs.{name}", f"a {kind} without a path; add `path:`")
+                return Binding(kind, path=self.path(name, path, kind))
             return Binding(value.type, literal=None if value.default is None else str(value.default))
         return Binding("string", literal=str(value))
 

@@ -83,7 +83,7 @@ def _single(job: Any, workspace: Workspace, faults: Faults) -> Plan | None:
             given[name] = BROKEN
             if reference:
                 raise node.error(f"inputs.{name}", f"{reference}: only the steps of a pipeline are bound to others")
-            given[name] = node.literal_or_path(name, data)
+            given[name] = node.literal_or_path(name, data, node.inputs[name])
     outputs = {}
     for name, declared in component.outputs.items():
         data = data_of(job.outputs.get(name)) if job.outputs else None
@@ -242,16 +242,16 @@ class Level(Placed):
                         self.faults.unknown("input", name, place, child.inputs, child.called)
                     continue
                 found[name] = BROKEN
-                found[name] = self._binding(place, name, data)
+                found[name] = self._binding(place, name, data, child.inputs[name])
         return found
 
-    def _binding(self, place: Placed, name: str, data: Any) -> Binding:
+    def _binding(self, place: Placed, name: str, data: Any, declared: Any) -> Binding:
         reference = reference_of(data)
         if reference:
             return self._bound(place, name, reference)
         if isinstance(data, str) and "${{" in data:
             return self._joined(place, name, data)
-        return place.literal_or_path(name, data)
+        return place.literal_or_path(name, data, declared)
 
     def _joined(self, place: Placed, name: str, text: str) -> Binding:
         """A text with references in it: the pipeline's literals, put in."""
@@ -311,7 +311,7 @@ class Level(Placed):
             raise self.error("jobs", f"the inputs are bound to each other in a circle: {path}")
         self.asking.append(asked)
         try:
-            given = self._binding(child.place, name, data_of(flat(child.node.inputs).get(name)))
+            given = self._binding(child.place, name, data_of(flat(child.node.inputs).get(name)), child.inputs[name])
         finally:
             self.asking.pop()
         return typed(name, child.inputs[name], given, child.place, child.called)

@@ -167,3 +167,16 @@ def test_a_model_of_a_job_is_found_registered_and_downloaded(
     assert [file.parent.name for file in (tmp_path / "all").rglob("MLmodel")] == ["model"]
     store = mlflow_client(client.workspace)
     assert store.get_run(job.name).info.run_id == job.name
+
+
+def test_a_job_does_not_inherit_what_a_notebook_sets_for_itself(
+    client: LocalMLClient, spec: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """matplotlib cannot draw in a job with the backend of the notebook that submits it."""
+    for name in ("MPLBACKEND", "FORCE_COLOR", "KEPT"):
+        monkeypatch.setenv(name, name)
+    command = "type: command\ncommand: echo [$MPLBACKEND$FORCE_COLOR] $KEPT\nenvironment: {image: any}\n"
+    job = client.jobs.create_or_update(load("job", spec(command)))
+    client.jobs.stream(job.name)
+    log = client.workspace.jobs / job.name / "user_logs" / "std_log.txt"
+    assert "[] KEPT" in log.read_text(encoding="utf-8")

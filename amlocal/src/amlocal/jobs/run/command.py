@@ -1,7 +1,6 @@
 """A command's run: what it reads is fetched, its environment made, its processes started and waited for."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from amlocal.assets.outputs import register_output
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors
 from amlocal.core.mlflow_store import artifact_root
+from amlocal.core.processes import inherited
 from amlocal.core.workspace import DEFAULT_DATASTORE, NOBODY
 from amlocal.jobs.record import LOG, JobRecord, kill_leftovers
 from amlocal.jobs.reuse import fingerprint
@@ -201,12 +201,9 @@ class CommandRun:
 
     def _variables(self, runtime: environments.Runtime) -> dict[str, str]:
         record = self.record
-        inherited = {
-            key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "AZUREML_", "PYTHONPATH"))
-        }
         assert record.run_id and record.experiment_id
         return {
-            **inherited,
+            **inherited("MLFLOW_", "AZUREML_", "PYTHONPATH"),
             # A log is read while it is written, and by programs that write UTF-8, also where Windows would not.
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
