@@ -123,7 +123,7 @@ def test_an_environment_counts_as_defined_when_a_file_defines_it(faults, spec):
     job = "command: ls\nenvironment: azureml:mine@latest\n"
     assert faults(environment=ENVIRONMENT.replace("=>", ">="), job=job) == []
     (found,) = faults(environment=ENVIRONMENT.replace("=>", ">="), job=job.replace("mine", "mien"))
-    assert found.startswith("job.yml:2: environment: ") and '"mien" is not in this workspace' in found
+    assert found.startswith("job.yml:2: environment: ") and '"mien" was not found in this workspace' in found
 
 
 def test_data_counts_as_defined_when_a_file_defines_it(faults, tmp_path):
@@ -134,7 +134,7 @@ def test_data_counts_as_defined_when_a_file_defines_it(faults, tmp_path):
     job += "inputs: {d: {type: uri_folder, path: 'azureml:digits:2'}}\n"
     assert faults(data=data, job=job) == []
     (found,) = faults(data=data, job=job.replace(":2", ":3"))
-    assert 'data "digits" has no version 3; there is 2' in found
+    assert 'data "digits": version 3 was not found; there is 2' in found
 
 
 COMPONENT = """\
@@ -314,7 +314,7 @@ def test_what_only_azure_can_know_is_a_note(looked):
     job = PIPELINE.replace("azureml:cluster", "azureml:clutter")
     report = looked(job=job.replace("rate: 0.5", "data: {type: uri_folder, path: 'azureml:gone:1'}"))
     assert report.errors == []
-    assert any('jobs.one.inputs.data: data "gone" is not in this workspace' in line for line in report.notes)
+    assert any('jobs.one.inputs.data: data "gone" was not found in this workspace' in line for line in report.notes)
     assert any('compute "clutter" is neither' in line and 'did you mean "cluster"' in line for line in report.notes)
 
 

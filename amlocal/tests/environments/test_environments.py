@@ -235,8 +235,8 @@ def test_what_is_no_requirement_is_named_before_anything_runs(workspace, conda_f
 
 def test_an_environment_that_nobody_registered_is_named(workspace):
     told = environments.problem({"reference": "gone:1"}, workspace)
-    assert told and told.startswith('environment: environment "gone" is not in this workspace')
-    with pytest.raises(UserError, match="is not in this workspace"):
+    assert told and told.startswith('environment: environment "gone" was not found in this workspace')
+    with pytest.raises(UserError, match="was not found in this workspace"):
         Job(workspace).prepare({"reference": "gone:1"})
 
 

@@ -133,12 +133,14 @@ class Placed:
         path = getattr(value, "path", None)
         if hasattr(value, "type") and not isinstance(value, str):
             if value.type in DATA_TYPES:
-                return Binding(value.type, path=self.path(name, path, value.type) if path else None)
+                return Binding(value.type, path=self.path(name, path, value.type) if path is not None else None)
             return Binding(value.type, literal=None if value.default is None else str(value.default))
         return Binding("string", literal=str(value))
 
     def path(self, name: str, uri: str, kind: str) -> str:
         """Where an input lies: a path on this disk, or an address that is fetched when the step runs."""
+        if not str(uri):  # azure-ai-ml's own words
+            raise self.error(f"inputs.{name}", "Input path can't be empty for jobs.")
         try:
             # only a parallel step reads an MLTable itself; for others, as on Azure, it is a folder
             path = uris.locate(self.workspace, str(uri), self.base, "uri_folder" if kind == "mltable" else kind)
