@@ -192,8 +192,8 @@ class Store:
         if not place.type.lower().startswith(f"{ML}/workspaces/".lower()):
             group = place.scope.rpartition("/")[2]
             message = (
-                f"The Resource '{place.type}/{place.name}' under resource group '{group}' was not found. For more details"
-                " please go to https://aka.ms/ARMResourceNotFoundFix"
+                f"The Resource '{place.type}/{place.name}' under resource group '{group}' was not found. For more"
+                " details please go to https://aka.ms/ARMResourceNotFoundFix"
             )
             return Refusal(404, "ResourceNotFound", message)
         noun = place.type.split("/")[2]
