@@ -20,7 +20,7 @@ from amlocal.core.errors import UserError
 COMPONENT = {
     "type": "command",
     "command": "true",
-    "environment": "azureml:stand-in:1",
+    "environment": {"image": "stand-in"},
     "is_deterministic": True,
 }
 
@@ -55,7 +55,17 @@ class Scratch:
             return [self._with_stand_ins(inner, key) for inner in value]
         if key in ("codeId", "code") and isinstance(value, str):
             return str(self.code)
+        if key == "environmentId" and isinstance(value, str):
+            self._provide_environment(value)
         return value
+
+    def _provide_environment(self, reference: str) -> None:
+        from azure.ai.ml.entities import Environment
+
+        found = named(reference if reference.startswith(("azureml:", "/")) else f"azureml:{reference}")
+        if found and not found.name.lower().startswith("azureml-"):
+            made = Environment(name=found.name, version=found.version or "1", image="stand-in")
+            self.client.environments.create_or_update(made)
 
     def _provide(self, uri: str, kind: str) -> None:
         if found := DatastorePath.parse(uri):

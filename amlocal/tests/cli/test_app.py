@@ -352,6 +352,12 @@ def test_a_users_mistake_is_one_line(aml: Aml) -> None:
     assert err == 'ERROR: job "nosuch" was not found in this workspace; see `aml job list`\n'
 
 
+def test_with_json_what_is_missing_has_azures_code(aml: Aml) -> None:
+    assert aml("job", "show", "-n", "nosuch", "-o", "json")[2].startswith(
+        'ERROR: (UserError) job "nosuch" was not found'
+    )
+
+
 def test_debug_shows_the_traceback(aml: Aml) -> None:
     code, _, err = aml("job", "show", "-n", "nosuch", "--debug")
     assert code == 1 and "Traceback" in err and err.splitlines()[-1].startswith("ERROR: ")

@@ -177,9 +177,20 @@ class Aml(CLI):
             return 0  # `aml ... | head` has read all it wanted
         if self.debug:
             traceback.print_exception(ex)
+        data = self.invocation.data if self.invocation else {}
+        code = _code(ex) if data.get("output_asked_for") and data.get("output") == "json" else ""
         for one in getattr(ex, "each", None) or [ex]:
-            print(f"ERROR: {one if isinstance(one, str) else error_line(one)}", file=sys.stderr)
+            print(f"ERROR: {code}{one if isinstance(one, str) else error_line(one)}", file=sys.stderr)
         return 1
+
+
+def _code(error: BaseException) -> str:
+    """Azure's code for what is missing here, which scripts that read JSON look for: `(UserError) `, else nothing."""
+    from amlocal.core.errors import NotFound
+
+    if not isinstance(error, NotFound) and not isinstance(error.__cause__, NotFound):
+        return ""
+    return "(ResourceNotFound) " if str(error).startswith("workspace ") else "(UserError) "
 
 
 def error_line(error: BaseException) -> str:
