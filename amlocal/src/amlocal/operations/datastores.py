@@ -74,7 +74,7 @@ class DatastoreOperations(Operations):
 
     def _built_in(self, name: str) -> dict[str, Any]:
         share = name in FILE_SHARES
-        spec = {
+        spec: dict[str, Any] = {
             "account_name": ACCOUNT,
             ("file_share_name" if share else "container_name"): BUILT_IN[name],
             "endpoint": "core.windows.net",

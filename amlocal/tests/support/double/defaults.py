@@ -243,7 +243,6 @@ def compute(properties: dict[str, Any]) -> dict[str, Any]:
     full["modifiedOn"] = now()
     if full.get("computeType") == "AmlCompute":
         inner = filled(full.get("properties"), CLUSTER)
-        inner["vmSize"] = str(inner.get("vmSize")).upper()
         inner["allocationStateTransitionTime"] = now()
         inner.pop("userAccountCredentials", None)
         full["properties"] = inner

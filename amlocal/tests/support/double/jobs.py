@@ -145,6 +145,11 @@ class Jobs:
             "Studio": {"jobServiceType": "Studio", "endpoint": f"https://ml.azure.com/runs/{name}?wsid={wsid}"},
         }
         draft["properties"] = defaults.job(properties, name)
+        store = self.double.store.get(f"{wsid}/datastores/workspaceartifactstore") or {"properties": {}}
+        if (store["properties"].get("credentials") or {}).get("credentialsType", "None") == "None":
+            # Assumed, since all recordings of jobs are of workspaces with keys: azure-ai-ml follows a job's log by its
+            # default output, which it can open with a key only.
+            draft["properties"]["outputs"].pop("default", None)
         if trial := draft["properties"].get("trial"):
             named = re.fullmatch(r"azureml:([^:/]+):([^:/]+)", str(trial.get("environmentId")))
             if named:

@@ -273,7 +273,10 @@ class Workspaces:
             nulls = dict.fromkeys(("currentNodeCount", "targetNodeCount", "nodeStateCounts", "allocationState"))
             creating |= {"tags": resource["tags"] or None}
             creating["properties"] |= {"provisioningWarnings": None}
-            creating["properties"]["properties"] = inner | {key: None for key in nulls if key in inner}
+            shown = inner | {key: None for key in nulls if key in inner}
+            if "vmSize" in shown:  # in this answer only
+                shown["vmSize"] = str(shown["vmSize"]).upper()
+            creating["properties"]["properties"] = shown
         headers = self.store.start("Creating" if "/schedules/" in request.path else "InProgress", "Succeeded")
         return Response(201, creating, headers | self.store.location(request))
 
