@@ -226,7 +226,7 @@ def test_every_mistake_of_a_batch_deployment(faults, tmp_path):
     ]
     text = text.replace("modelBatch", "pipelineComponentBatch").partition("type: model")[0]
     (found,) = faults(deployment=f"{text}type: pipeline\ncomponent: azureml:nothing@latest\n")
-    assert found.startswith('deployment.yml:5: component: component "nothing" is not in this workspace')
+    assert found.startswith('deployment.yml:5: component: component "nothing" was not found in this workspace')
 
 
 def test_what_is_no_spec_is_left_alone(faults, tmp_path):
