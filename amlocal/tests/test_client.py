@@ -26,7 +26,7 @@ def test_data_gets_versions_that_count_as_numbers(client, tmp_path):
     assert [item["name"] for item in client.data.describe_all()] == ["digits"]
     assert client.data.get("digits", label="latest").version == "11"
     assert (Path(client.data.get("digits", "9").path) / "a.txt").read_text() == "1"
-    with pytest.raises(ResourceNotFoundError, match="has no version 12; there is 11, 10, 9"):
+    with pytest.raises(ResourceNotFoundError, match="version 12 was not found; there is 11, 10, 9"):
         client.data.get("digits", "12")
 
 
@@ -65,7 +65,7 @@ def test_compute_is_kept_and_replaced(client):
         )
         assert made.result().max_instances == most
     assert client.compute.get("cpu-cluster").max_instances == 2
-    with pytest.raises(ResourceNotFoundError, match='compute "gone" is not in this workspace'):
+    with pytest.raises(ResourceNotFoundError, match='compute "gone" was not found in this workspace'):
         client.compute.get("gone")
 
 
@@ -115,7 +115,7 @@ def test_models_from_a_path_and_from_a_job(client, spec, run, tmp_path):
     with pytest.raises(UserError, match='version "a b" is not a word or a number'):
         client.models.create_or_update(Model(name="never", version="a b", path=uri))
     assert [item["name"] for item in client.models.describe_all()] == ["m"], "a refused model leaves no name behind"
-    with pytest.raises(ResourceNotFoundError, match='model "none" is not registered'):
+    with pytest.raises(ResourceNotFoundError, match='model "none" was not found'):
         client.models.get("none")
 
 
@@ -146,9 +146,9 @@ def test_jobs_built_in_python(client, finish):
     ("uri", "message"),
     [
         ("./gone", "no such file or folder"),
-        ("azureml:gone:1", 'data "gone" is not in this workspace'),
+        ("azureml:gone:1", 'data "gone" was not found in this workspace'),
         ("azureml://datastores/workspaceblobstore/paths/../../../mlflow.db", "leads out of"),
-        ("azureml://jobs/gone/outputs/x", 'job "gone" is not in this workspace'),
+        ("azureml://jobs/gone/outputs/x", 'job "gone" was not found in this workspace'),
         ("azureml://nonsense", "not understood"),
         ("https://example.com/folder/", "a uri_folder over https cannot be listed"),
     ],
@@ -166,7 +166,7 @@ def test_downloading_what_is_not_there(client, spec, run, tmp_path):
 
 def test_a_job_that_is_not_there_is_not_found(client, tmp_path):
     for ask in (client.jobs.get, client.jobs.stream, client.jobs.download):
-        with pytest.raises(ResourceNotFoundError, match='job "nope" is not in this workspace'):
+        with pytest.raises(ResourceNotFoundError, match='job "nope" was not found in this workspace'):
             ask("nope")
 
 

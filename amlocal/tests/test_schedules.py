@@ -59,7 +59,17 @@ def started(client, monkeypatch):
 
 
 def job(text="hello"):
-    return command(command=f"echo {text}", environment=Environment(name="e", image="a"), experiment_name="by-the-clock")
+    return pipeline_of(command(command=f"echo {text}", environment=Environment(name="e", image="a")))
+
+
+def pipeline_of(said):
+    """A pipeline of one step: azure-ai-ml schedules nothing else."""
+
+    @dsl.pipeline(experiment_name="by-the-clock")
+    def steps():
+        step = said()  # noqa: F841 (its name)
+
+    return steps()
 
 
 def hourly(name="hourly", **more):
@@ -200,7 +210,7 @@ def test_deleting_is_for_disabled_ones(schedules):
     schedules.begin_disable(name="hourly").result()
     assert schedules.begin_delete(name="hourly").result() is None
     for ask in (schedules.get, schedules.begin_delete, schedules.begin_enable, schedules.trigger):
-        with pytest.raises(ResourceNotFoundError, match='schedule "hourly" is not in this workspace'):
+        with pytest.raises(ResourceNotFoundError, match='schedule "hourly" was not found in this workspace'):
             ask("hourly")
 
 
@@ -262,7 +272,7 @@ def test_a_job_of_the_workspace_by_its_name(schedules, client, clock, started):
     schedules.begin_create_or_update(JobSchedule(name="again", trigger=trigger, create_job="azureml:before")).result()
     clock.goes(hours=1)
     assert names(schedules.run()) == ["again-20260101T130000Z"]
-    assert started[0][1].steps[""].command == "echo kept"
+    assert started[0][1].steps["step"].command == "echo kept"
 
 
 @pytest.mark.parametrize(
@@ -283,7 +293,18 @@ def test_a_job_that_is_not_sound_is_refused_when_the_schedule_is_made(schedules)
     unsound = command(command="cat ${{inputs.data}}", inputs={"data": Input(type="uri_file", path="./gone.txt")})
     trigger = CronTrigger(expression="0 * * * *")
     with pytest.raises(UserError, match="no such file"):
-        schedules.begin_create_or_update(JobSchedule(name="wrong", trigger=trigger, create_job=unsound))
+        schedules.begin_create_or_update(JobSchedule(name="wrong", trigger=trigger, create_job=pipeline_of(unsound)))
+
+
+def test_a_schedule_creates_pipelines_only_as_azure_ai_mls(schedules, monkeypatch):
+    step = command(command="true", environment=Environment(name="e", image="a"))
+    schedule = JobSchedule(name="alone", trigger=CronTrigger(expression="0 * * * *"), create_job=step)
+    with pytest.raises(UserError, match="Azure schedules pipelines, not a job of type command"):
+        schedules.begin_create_or_update(schedule)
+    monkeypatch.setenv("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED", "true")
+    schedules.begin_create_or_update(schedule)
+    shown = schedules.describe("alone")["create_job"]
+    assert (shown["type"], shown["status"], shown["queue_settings"]) == ("command", "NotStarted", {"job_tier": "null"})
 
 
 def test_it_really_runs(schedules, clock, client, finish):
@@ -292,5 +313,6 @@ def test_it_really_runs(schedules, clock, client, finish):
     [name] = names(schedules.run())
     record = finish(name)
     assert (record.status, record.display_name, record.experiment_name) == ("Completed", name, "by-the-clock")
-    assert "hello" in (client.jobs.store.folder(name) / "user_logs" / "std_log.txt").read_text()
+    [step] = client.jobs.describe_all(parent_job_name=name)
+    assert "hello" in (client.jobs.store.folder(step["name"]) / "user_logs" / "std_log.txt").read_text()
     assert read_json(client.jobs.store.folder(name) / "job.json")["creation_context"]["created_by"]

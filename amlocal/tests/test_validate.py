@@ -121,7 +121,7 @@ def test_an_environment_counts_as_defined_when_a_file_defines_it(looked):
     report = looked(environment=ENVIRONMENT.replace("=>", ">="), job=job.replace("mine", "mien"))
     assert report.errors == []
     (note,) = report.notes
-    assert note.startswith('job.yml:2: environment: environment "mien" is not in this workspace')
+    assert note.startswith('job.yml:2: environment: environment "mien" was not found in this workspace')
     assert note.endswith('did you mean "mine"?')
 
 
@@ -135,7 +135,7 @@ def test_data_counts_as_defined_when_a_file_defines_it(looked, tmp_path):
     report = looked(data=data, job=job.replace(":2", ":3"))
     assert report.errors == []
     (note,) = report.notes
-    assert 'data "digits" has no version 3; there is 2' in note
+    assert 'data "digits": version 3 was not found; there is 2' in note
 
 
 COMPONENT = """\
@@ -226,7 +226,7 @@ def test_every_mistake_of_a_batch_deployment(faults, tmp_path):
     ]
     text = text.replace("modelBatch", "pipelineComponentBatch").partition("type: model")[0]
     (found,) = faults(deployment=f"{text}type: pipeline\ncomponent: azureml:nothing@latest\n")
-    assert found.startswith('deployment.yml:5: component: component "nothing" is not in this workspace')
+    assert found.startswith('deployment.yml:5: component: component "nothing" was not found in this workspace')
 
 
 def test_what_is_no_spec_is_left_alone(faults, tmp_path):
@@ -314,7 +314,7 @@ def test_what_only_azure_can_know_is_a_note(looked):
     job = PIPELINE.replace("azureml:cluster", "azureml:clutter")
     report = looked(job=job.replace("rate: 0.5", "data: {type: uri_folder, path: 'azureml:gone:1'}"))
     assert report.errors == []
-    assert any('jobs.one.inputs.data: data "gone" is not in this workspace' in line for line in report.notes)
+    assert any('jobs.one.inputs.data: data "gone" was not found in this workspace' in line for line in report.notes)
     assert any('compute "clutter" is neither' in line and 'did you mean "cluster"' in line for line in report.notes)
 
 
@@ -322,7 +322,7 @@ def test_what_only_azure_can_know_is_a_note(looked):
     ("jobs", "component", "note"),
     [
         ("component: ./c.yml", "environment: azureml:nosuch:3", 'environment: environment "nosuch" is not in'),
-        ("component: azureml:gone:1", "", 'jobs.a.component: component "gone" is not in this workspace'),
+        ("component: azureml:gone:1", "", 'jobs.a.component: component "gone" was not found in this workspace'),
         (
             "component: ./c.yml, inputs: {m: 1}",
             "inputs: {n: {type: integer, default: 1}}",

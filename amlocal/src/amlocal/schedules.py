@@ -83,7 +83,7 @@ class Schedules:
             return _read(self._path(name))
         except FileNotFoundError:
             raise NotFound(
-                f'schedule "{name}" is not in this workspace ({self.workspace.root}); see `aml schedule list`'
+                f'schedule "{name}" was not found in this workspace ({self.workspace.root}); see `aml schedule list`'
             ) from None
 
     def put(self, schedule: Schedule, now: datetime) -> Schedule:

@@ -77,7 +77,7 @@ def test_a_version_keeps_what_it_was_given(client: LocalMLClient, letters: Path,
     first = client.data.create_or_update(Data(name="x", version="1", path=str(letters)))
     (letters / "a.txt").write_text("changed\n")
     assert (Path(first.path) / "a.txt").read_text() == "alpha\n"
-    with pytest.raises(UserError, match="version 1, exists with another content; give a higher version"):
+    with pytest.raises(UserError, match='field "path" is immutable, try specifying a new version'):
         client.data.create_or_update(Data(name="x", version="1", path=str(letters)))
     second = client.data.create_or_update(Data(name="x", path=str(letters)))
     assert (Path(second.path) / "a.txt").read_text() == "changed\n"
@@ -156,7 +156,7 @@ def test_what_is_to_lie_in_a_datastore_may_come_later(client: LocalMLClient, tmp
     client.data.create_or_update(Data(name="x", version="1", path=uri, type="uri_file"))
     with pytest.raises(NotFound, match="no such file or folder"):
         uris.resolve(client.workspace, "azureml:x:1", tmp_path, "uri_file")
-    with pytest.raises(NotFound, match='datastore "gone" is not in this workspace'):
+    with pytest.raises(NotFound, match='datastore "gone" was not found in this workspace'):
         client.data.create_or_update(Data(name="y", path="azureml://datastores/gone/paths/x"))
 
 
@@ -202,9 +202,12 @@ def test_the_whole_of_a_datastore(client: LocalMLClient, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("azureml://datastores/gone/paths/x", 'datastore "gone" is not in this workspace; see `aml datastore create'),
+        (
+            "azureml://datastores/gone/paths/x",
+            'datastore "gone" was not found in this workspace; see `aml datastore create',
+        ),
         ("azureml://registries/azureml/models/x/versions/1", "registries exist in Azure only"),
-        ("azureml:x:1:2", 'data "x" is not in this workspace'),
+        ("azureml:x:1:2", 'data "x" was not found in this workspace'),
         ("azureml:x@stable", 'label "stable" is not known; only "latest" is'),
         ("runs:/nothing/model", "not to be had from MLflow"),
     ],
@@ -241,7 +244,7 @@ def test_versions_asked_for_and_versions_that_mlflow_counts(client: LocalMLClien
     assert sorted(one["version"] for one in client.models.describe_all("m")) == ["2", "2024-01", "5", "7", "8"]
     assert client.models.get("m", label="latest").version == "5"
     assert uris.resolve(client.workspace, "azureml:m:2024-01", letters, "custom_model").is_dir()
-    with pytest.raises(ResourceNotFoundError, match="has no version 1; there is"):
+    with pytest.raises(ResourceNotFoundError, match="version 1 was not found; there is"):
         client.models.get("m", "1")
     assert client.models.create_or_update(Model(name="m", path=str(letters))).version == "9"
 

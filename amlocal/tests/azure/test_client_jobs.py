@@ -78,7 +78,7 @@ def test_a_command_job_is_streamed_to_its_end(
     submit: Callable[[str], Any], ml_client: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = submit(COMMAND)
-    assert job.status == "Queued"
+    assert job.status == "Starting"
     ml_client.jobs.stream(job.name)
     said = capsys.readouterr().out
     assert f"RunId: {job.name}" in said

@@ -202,7 +202,7 @@ def test_a_killed_runner_is_a_failed_job(deploy, client, numbers):
         ({"inputs": {"a": Input(path="."), "b": Input(path=".")}}, "takes one input; 2 are given: a, b"),
         ({"inputs": {"a": Input(type="mltable", path=".")}}, "inputs.a: a mltable"),
         ({"input": Input(path="nope")}, "inputs.UriFolder: nope: no such file or folder"),
-        ({"input": Input(path="azureml:nope:1")}, 'data "nope" is not in this workspace'),
+        ({"input": Input(path="azureml:nope:1")}, 'data "nope" was not found in this workspace'),
         ({"input": Input(path="."), "params_override": [{"mini_batch_size": 0}]}, "mini_batch_size: 0 is below 1"),
         ({"input": Input(path="."), "params_override": [{"nonsense": 0}]}, "nonsense: Unknown field"),
         ({"input": Input(path="."), "job_name": "a/b"}, 'job name "a/b"'),
@@ -228,7 +228,7 @@ def test_which_deployment_is_invoked(deploy, client, numbers):
         client.batch_endpoints.invoke(endpoint_name="tens", input=data)
     with pytest.raises(ResourceNotFoundError, match='has no deployment "second"; it has first'):
         client.batch_endpoints.invoke(endpoint_name="tens", deployment_name="second", input=data)
-    with pytest.raises(ResourceNotFoundError, match='batch endpoint "nines" is not in this workspace'):
+    with pytest.raises(ResourceNotFoundError, match='batch endpoint "nines" was not found in this workspace'):
         client.batch_endpoints.invoke(endpoint_name="nines", input=data)
 
 

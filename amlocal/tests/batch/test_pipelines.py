@@ -107,5 +107,5 @@ def test_a_registered_component_or_a_job_will_do(put, invoke, client, run, spec,
     [child] = client.jobs.list(parent_job_name=again.name)
     assert "everybody" in client.jobs.store.log(client.jobs.store.read(child.name)).read_text()
 
-    with pytest.raises(Exception, match='deployment pipe: job_definition: job "nope" is not in this workspace'):
+    with pytest.raises(Exception, match='deployment pipe: job_definition: job "nope" was not found in this workspace'):
         put(job_definition="azureml:nope")

@@ -39,7 +39,7 @@ class FakeOperations:
         for entity in self.entities:
             if entity["name"] == name:
                 return entity
-        raise NotFound(f'job "{name}" is not in this workspace; see `aml job list`')
+        raise NotFound(f'job "{name}" was not found in this workspace; see `aml job list`')
 
     def describe_all(self, **filters: Any) -> list[dict[str, Any]]:
         self.calls.append(("list", filters))
@@ -349,7 +349,13 @@ def test_validate_in_azure_tells_every_error_and_fails(aml: Aml, monkeypatch: py
 def test_a_users_mistake_is_one_line(aml: Aml) -> None:
     code, out, err = aml("job", "show", "-n", "nosuch")
     assert (code, out) == (1, "")
-    assert err == 'ERROR: job "nosuch" is not in this workspace; see `aml job list`\n'
+    assert err == 'ERROR: job "nosuch" was not found in this workspace; see `aml job list`\n'
+
+
+def test_with_json_what_is_missing_has_azures_code(aml: Aml) -> None:
+    assert aml("job", "show", "-n", "nosuch", "-o", "json")[2].startswith(
+        'ERROR: (UserError) job "nosuch" was not found'
+    )
 
 
 def test_debug_shows_the_traceback(aml: Aml) -> None:

@@ -285,7 +285,7 @@ def test_a_job_is_changed_archived_and_restored(aml: Aml, job: Callable[..., str
     aml.ok("job restore -n first")
     assert aml.ok(f"{names} --all-results true").split() == ["second", "first"]
     for verb in ("archive", "restore", "update --set tags.a=b", "show-services", "show", "cancel", "download"):
-        assert 'job "nothing" is not in this workspace' in aml.refused(f"job {verb} -n nothing")
+        assert 'job "nothing" was not found in this workspace' in aml.refused(f"job {verb} -n nothing")
 
 
 def test_what_runs_cannot_be_archived(aml: Aml, client: LocalMLClient, job: Callable[..., str]) -> None:
@@ -358,7 +358,7 @@ def test_a_datastore_is_a_folder(aml: Aml, client: LocalMLClient, tmp_path: Path
     (client.workspace.datastore("mine") / "kept.txt").write_text("kept")
     aml.ok("datastore delete -n mine")
     assert (client.workspace.datastore("mine") / "kept.txt").exists(), "as the files of an account stay"
-    assert 'datastore "mine" is not in this workspace' in aml.refused("datastore show -n mine")
+    assert 'datastore "mine" was not found in this workspace' in aml.refused("datastore show -n mine")
     assert "belongs to the workspace" in aml.refused("datastore delete -n workspaceblobstore")
 
 
@@ -409,7 +409,7 @@ def test_compute_through_its_life(aml: Aml, client: LocalMLClient) -> None:
     assert aml.json("compute list-sizes -l westeurope -t AmlCompute")[0]["v_cp_us"] >= 1
     aml.ok("compute delete -n vm --yes")
     for verb in ("show", "stop", "list-nodes", "delete --yes", "update --set tags.a=b"):
-        assert 'compute "vm" is not in this workspace' in aml.refused(f"compute {verb} -n vm")
+        assert 'compute "vm" was not found in this workspace' in aml.refused(f"compute {verb} -n vm")
 
 
 def test_the_workspace_is_described(aml: Aml) -> None:
@@ -421,7 +421,7 @@ def test_the_workspace_is_described(aml: Aml) -> None:
     assert aml.json("workspace list --filtered-kinds default")[0] == told
     assert aml.ok("workspace sync-keys -n ours") == ""
     assert "location cannot be changed" in aml.refused("workspace update -n ours --set location=x")
-    assert "is not the one of this folder" in aml.refused("workspace sync-keys -n theirs")
+    assert "was not found; the one of this folder" in aml.refused("workspace sync-keys -n theirs")
 
 
 # Output
@@ -537,10 +537,12 @@ def test_update_writes_nothing_that_no_schema_allows(aml: Aml, command_job: str,
             {
                 "name": "s",
                 "trigger": {"type": "cron", "expression": "0 1 * * *"},
-                "create_job": {"type": "command", "job": f"./{command_job}"},
+                "create_job": "./pipeline.yml",
             }
         )
     )
+    step = {"type": "command", "command": "echo", "environment": {"image": "a"}}
+    (tmp_path / "pipeline.yml").write_text(yaml.safe_dump({"type": "pipeline", "jobs": {"one": step}}))
     aml.ok("schedule create -f schedule.yml")
     for noun, changes in {
         "compute update -n c": ("tags=5", "min_instances=abc", "colour=red"),

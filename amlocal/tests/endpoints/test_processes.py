@@ -408,7 +408,7 @@ def test_what_cannot_be_deployed_is_refused_before_anything_runs(bench: Bench) -
         ({"environment": None}, "environment: required with a scoring script"),
         ({"environment": "azureml:nothing:1"}, "nothing"),
         ({"name": "b"}, 'deployment name "b": use 3 to 32'),
-        ({"endpoint_name": "letters"}, 'online endpoint "letters" is not in this workspace'),
+        ({"endpoint_name": "letters"}, 'online endpoint "letters" was not found in this workspace'),
         ({"request_settings": {"request_timeout_ms": 200_000}}, "200000 is not between 1 and 180000"),
     ):
         with pytest.raises(UserError, match=re.escape(said)):
@@ -564,7 +564,7 @@ mlflow.pyfunc.save_model(sys.argv[1], python_model=Sums(), signature=signature, 
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, capture_output=True, cwd=bench.folder)
     bench.endpoint()
     bench.client.models.create_or_update(entity("model", {"name": "sums", "path": str(folder), "type": "mlflow_model"}))
-    with pytest.raises(UserError, match='deployment blue: model: model "sums" has no version 7'):
+    with pytest.raises(UserError, match='deployment blue: model: model "sums": version 7 was not found'):
         bench.deploy(code_configuration=None, environment=None, model="azureml:sums:7")
     collected = {"collections": {name: {"enabled": "True"} for name in ("model_inputs", "model_outputs")}}
     model = "azureml:sums@latest"
@@ -626,7 +626,7 @@ def test_the_command_line(
     assert aml("online-endpoint show -n digits --query traffic") == {"blue": 100}
     assert json.loads(aml("online-endpoint invoke -n digits -r request.json"))["version"] == 1
     said = refused("online-endpoint invoke -n digits -r request.json -d red")
-    assert said == 'ERROR: endpoint "digits" has no deployment "red"; it has blue'
+    assert said == 'ERROR: endpoint "digits": deployment "red" was not found; it has blue'
     assert aml("online-endpoint get-credentials -n digits") == bench.store.keys("digits")
     assert "must be 100" in refused("online-endpoint update -n digits --traffic blue=90")
     tagged = aml("online-endpoint update -n digits --set tags.team=vision traffic.blue=0")

@@ -264,8 +264,8 @@ def test_what_is_no_requirement_is_named_before_anything_runs(workspace, conda_f
 
 def test_an_environment_that_nobody_registered_is_named(workspace):
     told = str(environments.problem({"reference": "gone:1"}, workspace))
-    assert told.startswith('environment "gone" is not in this workspace')
-    with pytest.raises(UserError, match="is not in this workspace"):
+    assert told.startswith('environment "gone" was not found in this workspace')
+    with pytest.raises(UserError, match="was not found in this workspace"):
         Job(workspace).prepare({"reference": "gone:1"})
 
 

@@ -106,7 +106,7 @@ def test_what_is_said(client: LocalMLClient) -> None:
     assert said == "Model operations: create_or_update takes azure-ai-ml's Model, not a Data"
     assert outcome(client.models.create_or_update, Model(name="m")).startswith('model "m": path: required')
     assert outcome(client.data.create_or_update, Data(name="d")).startswith('data "d": path: required')
-    assert outcome(client.models.get, "m", version=7).startswith('model "m" is not registered'), "a version may be one"
+    assert outcome(client.models.get, "m", version=7).startswith('model "m" was not found'), "a version may be one"
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class World:
         """Every way to say which asset is meant, and the asset itself."""
         entity = self.entities[name]
         yield "entity", entity
-        yield "id", entity.id
+        yield "id", entity._to_dict()["id"]  # as it is printed: files have `azureml:` before some, with azure-ai-ml
         kind = {Data: "data", Model: "models", Environment: "environments"}.get(type(entity), "components")
         for form, text in VERSIONED.items():
             yield form, text.format(name=entity.name, version=entity.version, kind=kind)

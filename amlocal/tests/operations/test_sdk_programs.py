@@ -1,11 +1,12 @@
 """LocalMLClient where a program has MLClient: the same arguments, attributes and methods; jobs built in Python."""
 
 import inspect
+import io
 import re
 from pathlib import Path
 
 import pytest
-from azure.ai.ml import Input, MLClient, Output, command, dsl, load_component, operations
+from azure.ai.ml import Input, MLClient, Output, command, dsl, load_component, load_job, operations
 from azure.ai.ml.entities import (
     AmlCompute,
     CronTrigger,
@@ -125,7 +126,8 @@ def test_it_finds_the_operations_by_the_entity(client, tmp_path):
     assert client.create_or_update(Model(name="m", path=str(tmp_path / "f.txt"))).version == "1"
     assert client.begin_create_or_update(AmlCompute(name="cpu", size="x")).result().name == "cpu"
     trigger = CronTrigger(expression="0 3 * * *")
-    schedule = JobSchedule(name="s", trigger=trigger, create_job=command(command="echo", environment=HERE))
+    job = load_job(io.StringIO("type: pipeline\njobs: {a: {type: command, command: echo, environment: {image: a}}}\n"))
+    schedule = JobSchedule(name="s", trigger=trigger, create_job=job)
     assert client.begin_create_or_update(schedule).result().is_enabled
 
 

@@ -30,6 +30,7 @@ from amlocal.core.names import (
     now,
     refuse_changes,
     texts,
+    user_name,
     version_key,
 )
 from amlocal.core.workspace import Workspace
@@ -37,7 +38,8 @@ from amlocal.core.workspace import Workspace
 # Tags that are ours, not the user's.
 VERSION, TYPE, FILE, CONTENT = "azureml.version", "azureml.type", "azureml.file", "azureml.content"
 STAGE, PROPERTIES, ARCHIVED_TAG = "azureml.stage", "azureml.properties", "azureml.archived"
-OURS = (VERSION, TYPE, FILE, CONTENT, STAGE, PROPERTIES, ARCHIVED_TAG)
+FLAVORS = "azureml.flavors"
+OURS = (VERSION, TYPE, FILE, CONTENT, STAGE, PROPERTIES, ARCHIVED_TAG, FLAVORS)
 
 MUTABLE = ("description", "properties", "stage", "tags")
 
@@ -86,6 +88,8 @@ def create(
         kept = place / (source.name if called in (None, "..") else str(called)) if source.is_dir() else place
         _put(source, place, kept)
         tags = {VERSION: version, TYPE: kind, CONTENT: content, **texts(spec.get("tags")), **_own_tags(spec)}
+        if flavors := spec.get("flavors") or (flavors_of(source) if kind == "mlflow_model" else None):
+            tags[FLAVORS] = json.dumps(flavors, default=str)
         if not source.is_dir():
             tags[FILE] = source.name
         if not taken:
@@ -94,6 +98,18 @@ def create(
             name, kept.as_uri(), run_id=run_id, tags=tags, description=spec.get("description")
         )
     return describe(workspace, Registered(made, version, False))
+
+
+def flavors_of(folder: Path) -> dict[str, Any]:
+    """The flavors that the MLmodel file of a model's folder lists, as azure-ai-ml sends them."""
+    import yaml
+
+    try:
+        told = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    flavors = told.get("flavors") if isinstance(told, Mapping) else None
+    return dict(flavors) if isinstance(flavors, Mapping) else {}
 
 
 def _make_whole(item: Any, source: Path) -> None:
@@ -202,15 +218,22 @@ def describe(workspace: Workspace, found: Registered) -> dict[str, Any]:
     tags = dict(item.tags or {})
     own = {key: tags.pop(key, None) for key in OURS}
     return {
-        "creation_context": {"created_at": _time(item.creation_timestamp), "created_by_type": "User"},
+        "creation_context": {
+            "created_at": _time(item.creation_timestamp),
+            "created_by": (user := user_name()),
+            "created_by_type": "User",
+            "last_modified_at": _time(item.last_updated_timestamp or item.creation_timestamp),
+            "last_modified_by": user,
+            "last_modified_by_type": "User",
+        },
         "description": item.description or None,
-        "flavors": {},
-        "id": f"azureml:{item.name}:{found.version}",
+        "flavors": json.loads(own[FLAVORS] or "{}"),
+        "id": f"azureml:{workspace.id_of('models', item.name, 'versions', found.version)}",
         "job_name": _job_name(workspace, item.run_id),
         "name": item.name,
         "path": _shown(item.source, own[FILE]),
         "properties": json.loads(own[PROPERTIES] or "{}"),
-        "stage": own[STAGE] or "Development",
+        "stage": "Archived" if found.archived else own[STAGE] or "Development",
         "tags": tags,
         "type": own[TYPE] or "mlflow_model",
         "version": found.version,
@@ -228,7 +251,7 @@ def get(workspace: Workspace, name: str, version: str | None = None, label: str 
     """One version, archived or not; with neither version nor label the latest that is not. Raises NotFound."""
     found = every(workspace, name)
     if not found:
-        raise Absent(f'model "{name}" is not registered in this workspace; see `aml model list`')
+        raise Absent(f'model "{name}" was not found in this workspace; see `aml model list`')
     if version is None:
         if label not in (None, "latest"):
             raise NotFound(f'model "{name}": label "{label}" is not known; only "latest" is')
@@ -240,7 +263,7 @@ def get(workspace: Workspace, name: str, version: str | None = None, label: str 
         if one.version == str(version):
             return one
     there = ", ".join(one.version for one in found)
-    raise Absent(f'model "{name}" has no version {version}; there is {there}')
+    raise Absent(f'model "{name}": version {version} was not found; there is {there}')
 
 
 def versions(workspace: Workspace, name: str, view: View = ACTIVE) -> list[Registered]:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,7 +80,7 @@ class Assets:
         name = checked_name(self.kind, spec.get("name"))
         with self.workspace.lock(self.kind):
             if self.versioned:
-                version = str(spec.get("version") or next_version(path.stem for path in self._files(name)))
+                version = str(spec.get("version") or self._next_version(name))
                 spec = {**spec, "version": checked_version(self.kind, name, version)}
             else:
                 version = self.kind
@@ -97,16 +98,26 @@ class Assets:
             write_json(path, spec)
             return spec
 
+    def _next_version(self, name: str) -> str:
+        """The version of one that asks for none. The second of a component is the moment, as Azure makes it up."""
+        taken = [path.stem for path in self._files(name)]
+        if self.kind == "component" and taken:
+            moment = datetime.now(UTC)
+            return f"{moment:%Y-%m-%d-%H-%M-%S}-{moment.microsecond:06}0"
+        return next_version(iter(taken))
+
     def _brought_up_to_date(self, kept: dict[str, Any], spec: dict[str, Any], whole: bool) -> dict[str, Any]:
-        changing = (*MUTABLE[self.kind], "creation_context")
+        changing = (*MUTABLE[self.kind], "creation_context", "$schema")
 
         def content(of: dict[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in of.items() if key not in changing and value is not None}
 
-        if content(kept) != content(spec):
+        before, after = content(kept), content(spec)
+        if before != after:
+            field = min(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
             raise UserError(
-                f'{self.kind} "{kept["name"]}", version {kept["version"]}, exists with another content;'
-                " give a higher version"
+                f'{self.kind} "{kept["name"]}", version {kept["version"]}, exists with another content: '
+                f'field "{field}" is immutable, try specifying a new version'
             )
         changed = {key: spec.get(key) for key in MUTABLE[self.kind] if spec.get(key) or (whole and key != "properties")}
         return {**kept, **changed}
@@ -134,7 +145,7 @@ class Assets:
             remedy = f"see `aml {self.kind} create -f FILE" + (f"; aml {self.kind} list`" if self.versioned else "`")
             if near := nearest(name, (folder.name for folder in self.folder.glob("*") if folder.name != name)):
                 remedy = f'did you mean "{near}"?'
-            raise Absent(f'{self.kind} "{name}" is not in this workspace ({self.workspace.root}); {remedy}')
+            raise Absent(f'{self.kind} "{name}" was not found in this workspace ({self.workspace.root}); {remedy}')
         if version is None:
             active = next(self.versions(name), None) if self.versioned else versions[0]
             if active is None:
@@ -146,7 +157,7 @@ class Assets:
             if spec.get("version") == str(version):
                 return spec
         there = ", ".join(str(spec.get("version")) for spec in versions)
-        raise Absent(f'{self.kind} "{name}" has no version {version}; there is {there}')
+        raise Absent(f'{self.kind} "{name}": version {version} was not found; there is {there}')
 
     def delete(self, name: str) -> None:
         """Forget every version of `name`. Raises NotFound."""

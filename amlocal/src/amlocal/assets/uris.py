@@ -21,6 +21,11 @@ _SCOPE = r"(?:(?:subscriptions|locations|resource[gG]roups)/.+/workspaces/[^/]+/
 _PLACE = rf"azureml://{_SCOPE}?"
 _DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
 JOB_OUTPUT = re.compile(_PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/(?:paths(?:/(?P<path>.*))?)?)?")
+# A job's default output: what its run has logged, where Azure keeps it.
+ARTIFACTS = re.compile(
+    _PLACE + r"datastores/workspaceartifactstore/(?:paths/)?ExperimentRun/dcid\.(?P<job>[^/]+)/*(?P<path>.*)"
+)
+DEFAULT_OUTPUT = "default"
 # As azure-ai-ml's parse_name_version: the version is what stands after the first colon.
 ASSET = re.compile(r"azureml:(?![/])(?P<name>[^:@/]+)(?::(?P<version>[^@/]+)|@(?P<label>[^:@/]+))?")
 ARM = re.compile(
@@ -87,6 +92,12 @@ def named(reference: str) -> Named | None:
     if match := ASSET.fullmatch(reference):
         return Named(match["name"], match["version"], match["label"])
     return None
+
+
+def is_of(reference: str, name: str, version: str) -> bool:
+    """Whether a reference names this version, whatever kind it says."""
+    found = named(reference)
+    return found is not None and (found.name, found.version) == (name, version)
 
 
 def named_as(noun: str, reference: str) -> Named:
@@ -175,6 +186,8 @@ def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Pat
     if uri.startswith(REMOTE):
         return uri
     uri = _EVERYTHING_BELOW.sub("", written(uri, base))
+    if (match := ARTIFACTS.fullmatch(uri)) and (workspace.jobs / match["job"] / "job.json").exists():
+        return _job_output(workspace, uri, match["job"], "artifacts", match["path"])
     if path := DatastorePath.parse(uri):
         place = path.place(workspace)
         if not path.path.strip("/"):
@@ -223,7 +236,7 @@ def datastore(workspace: Workspace, name: str, uri: str) -> Path:
     """The folder that stands for a datastore. Raises NotFound for one that nobody has made."""
     if name in BUILT_IN_DATASTORES or (is_name(name) and (workspace.assets / "datastore" / name).is_dir()):
         return workspace.datastore(name)
-    raise Absent(f'{uri}: datastore "{name}" is not in this workspace; see `aml datastore create -f FILE`')
+    raise Absent(f'{uri}: datastore "{name}" was not found in this workspace; see `aml datastore create -f FILE`')
 
 
 @dataclass(frozen=True)
@@ -262,8 +275,10 @@ def run_id(workspace: Workspace, run: str) -> str:
 def _job_output(workspace: Workspace, uri: str, job: str, output: str, path: str | None) -> Path:
     record = workspace.jobs / job / "job.json"
     if not record.exists():
-        raise Absent(f'{uri}: job "{job}" is not in this workspace; see `aml job list`')
+        raise Absent(f'{uri}: job "{job}" was not found in this workspace; see `aml job list`')
     found = read_record(record, _Job)
+    if output == DEFAULT_OUTPUT and output not in (found.spec.get("outputs") or {}):
+        output = "artifacts"
     if output not in found.outputs:
         raise NotFound(f"{uri}: {found.lacks(job, output)}")
     folder = output_path(workspace, found.outputs[output]["path"])

@@ -8,7 +8,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,10 @@ def bring_model(azure: Any, local: Any, reference: Any, say: Callable[[str], Non
         return reference
     name = named["name"]
     theirs = azure.models.get(name, **{key: named[key] for key in ("label", "version") if named[key]})
-    for ours in local.models.describe_all(name):
+    here: Sequence[dict[str, Any]] = ()
+    with suppress(NotFound):  # a model that no version of has come yet
+        here = local.models.describe_all(name)
+    for ours in here:
         if ours["tags"].get(AZURE_VERSION) == str(theirs.version):
             return f"azureml:{name}:{ours['version']}"
     say(f"Fetching model {name}, version {theirs.version}, from Azure ...")

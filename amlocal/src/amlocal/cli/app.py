@@ -177,9 +177,20 @@ class Aml(CLI):
             return 0  # `aml ... | head` has read all it wanted
         if self.debug:
             traceback.print_exception(ex)
+        data = self.invocation.data if self.invocation else {}
+        code = _code(ex) if data.get("output_asked_for") and data.get("output") == "json" else ""
         for one in getattr(ex, "each", None) or [ex]:
-            print(f"ERROR: {one if isinstance(one, str) else error_line(one)}", file=sys.stderr)
+            print(f"ERROR: {code}{one if isinstance(one, str) else error_line(one)}", file=sys.stderr)
         return 1
+
+
+def _code(error: BaseException) -> str:
+    """Azure's code for what is missing here, which scripts that read JSON look for: `(UserError) `, else nothing."""
+    from amlocal.core.errors import NotFound
+
+    if not isinstance(error, NotFound) and not isinstance(error.__cause__, NotFound):
+        return ""
+    return "(ResourceNotFound) " if str(error).startswith("workspace ") else "(UserError) "
 
 
 def error_line(error: BaseException) -> str:
@@ -191,11 +202,26 @@ def error_line(error: BaseException) -> str:
         why = str(error).partition("sqlite3.DatabaseError) ")[2].partition("\n")[0]
         workspace = Workspace.find()
         return damaged_database(sqlite_file(workspace.tracking_uri) or workspace.database, why)
+    if refused := _refused_by_azure(error):
+        return refused
     message = getattr(error, "message", None)
     text = _in_one_line(message if isinstance(message, str) and message else str(error))
     if _meant_for_users(error) and text:
         return text
     return f"{type(error).__name__}: {text} (this is a fault in aml itself: --debug shows where)"
+
+
+def _refused_by_azure(error: BaseException) -> str | None:
+    """What the service says in an answer that refuses: its code, its message, and those of the details; no more.
+
+    An answer without a body, as of a compute that is not there, names what was asked for. None for any other error.
+    """
+    from amlocal.azure.answer import refusal
+
+    response = getattr(error, "response", None)
+    if response is None or getattr(error, "status_code", None) is None:
+        return None
+    return refusal(response)
 
 
 def _in_one_line(message: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from knack.cli import CLI
 
 STATES = {"logging_level", "provisioning_state", "provisioning_status", "state", "status"}
-MEMBER = re.compile(r"[A-Z]\w+\.([A-Z_]+)")
+OWN_WORDS = ("tags", "properties", "environment_variables", "command", "description", "display_name")
+MEMBER = re.compile(r"[A-Z]\w+\.[A-Z][A-Z0-9_]*")
 
 
 def described(operations: Any, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
@@ -45,17 +46,45 @@ def created(operations: Any, entity: Any, version: str | None = None) -> dict[st
 
 
 def plain(entity: Any) -> dict[str, Any]:
-    """The dictionary that azure-ai-ml makes of its own entity, and `az ml` prints.
-
-    azure-ai-ml 1.35 writes some of Azure's states as Python's `JobStatus.COMPLETED`; scripts compare with `Completed`.
-    """
+    """The dictionary that azure-ai-ml makes of its own entity, and `az ml` prints, in Azure's spelling."""
     if hasattr(entity, "_to_job"):  # a command or sweep job comes as a pipeline's step, which has no status
         entity = entity._to_job()
-    told = json.loads(json.dumps(entity._to_dict(), default=str))  # from OrderedDict and the like
-    for key in STATES & told.keys():
-        if member := MEMBER.fullmatch(str(told[key])):
-            told[key] = "".join(word.capitalize() for word in member[1].split("_"))
+    return dict(
+        as_azure_spells(json.loads(json.dumps(entity._to_dict(), default=str)))
+    )  # from OrderedDict and the like
+
+
+def as_azure_spells(value: Any) -> Any:
+    """azure-ai-ml writes some of Azure's words as Python's `JobStatus.NOT_STARTED`; scripts compare with `NotStarted`.
+
+    What a user wrote, in tags and the like, stays as it is.
+    """
+    if isinstance(value, dict):
+        return {
+            key: inner if key in OWN_WORDS else _state(inner) if key in STATES else as_azure_spells(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [as_azure_spells(inner) for inner in value]
+    return _word(value) if isinstance(value, str) and MEMBER.fullmatch(value) else value
+
+
+def _state(value: Any) -> Any:
+    """A state, of whatever enumeration."""
+    told = as_azure_spells(value)
+    if isinstance(told, str) and (found := re.fullmatch(r"[A-Z]\w+\.([A-Z_]+)", told)):
+        return "".join(word.capitalize() for word in found[1].split("_"))
     return told
+
+
+def _word(text: str) -> str:
+    """The value of a member of one of azure-ai-ml's enumerations; any other text as it is."""
+    from azure.ai.ml._restclient.arm_ml_service import models
+
+    kind, _, member = text.partition(".")
+    found = getattr(models, kind, None)
+    members = getattr(found, "__members__", {})
+    return str(members[member].value) if member in members else text
 
 
 def finished(operations: Any, poller: Any, no_wait: bool) -> dict[str, Any] | None:

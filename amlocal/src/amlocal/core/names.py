@@ -31,12 +31,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def creation_context() -> dict[str, str]:
+def user_name() -> str:
     try:
-        user = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container may run under an id that has no name
-        user = "unknown"
-    return {"created_at": now(), "created_by": user, "created_by_type": "User"}
+        return "unknown"
+
+
+def creation_context() -> dict[str, str]:
+    return {"created_at": now(), "created_by": user_name(), "created_by_type": "User"}
 
 
 def version_key(version: str) -> tuple[int, int, str]:

@@ -27,6 +27,7 @@ FOLDER = ".amlocal"
 OVERLAY = "python"  # in a job's folder: the prefix that it may install into
 DEFAULT_DATASTORE = "workspaceblobstore"
 NOBODY = "00000000-0000-0000-0000-000000000000"  # the id of a subscription, a tenant, a user that is not there
+PROVIDERS = f"/subscriptions/{NOBODY}/resourceGroups/local/providers"
 DATABASE = "mlflow.db"
 AZUREML = "azureml:"  # how MLflow's addresses of workspaces in Azure begin
 LEAST_FREE = 64 * 2**20  # bytes
@@ -71,6 +72,14 @@ class Workspace:
             if isinstance(name, str) and name:
                 return name
         return self.root.parent.name or "local"
+
+    def id_of(self, *parts: str) -> str:
+        """The ARM id of what `parts` name ("jobs", "my-job"); programs take the subscription and the group out of it.
+
+        In it the workspace has a name that a workspace in Azure can have, whatever its folder is called.
+        """
+        name = re.sub(r"[^\w-]+", "-", self.name, flags=re.ASCII)
+        return "/".join([f"{PROVIDERS}/Microsoft.MachineLearningServices/workspaces/{name}", *parts])
 
     @property
     def jobs(self) -> Path:

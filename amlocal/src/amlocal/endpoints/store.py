@@ -181,7 +181,7 @@ class EndpointStore:
         except (FileNotFoundError, NotADirectoryError):
             kind = self.kind or ONLINE
             raise NotFound(
-                f'{kind} endpoint "{name}" is not in this workspace ({self.workspace.root});'
+                f'{kind} endpoint "{name}" was not found in this workspace ({self.workspace.root});'
                 f" see `aml {kind}-endpoint list`"
             ) from None
         endpoint.spec = {"description": None, **{key: {} for key in TABLES}, **endpoint.spec}
@@ -195,7 +195,7 @@ class EndpointStore:
         deployments = self.get(endpoint_name).deployments
         if name not in deployments:
             there = ", ".join(deployments) or "none"
-            raise NotFound(f'endpoint "{endpoint_name}" has no deployment "{name}"; it has {there}')
+            raise NotFound(f'endpoint "{endpoint_name}": deployment "{name}" was not found; it has {there}')
         return deployments[name]
 
     def all(self, broken: Callable[[str, str], None] | None = None) -> Iterator[Endpoint]:

@@ -98,7 +98,7 @@ class JobStore:
             raise FileNotFoundError(name)  # nothing is called that; it may lead elsewhere
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(
-                f'job "{name}" is not in this workspace ({self.workspace.root}); see `aml job list`'
+                f'job "{name}" was not found in this workspace ({self.workspace.root}); see `aml job list`'
             ) from None
 
     def edit(self, name: str, **changes: Any) -> JobRecord:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,25 @@ def get_ready(workspace: Workspace) -> Runner:
 def prepare_job(job: Any, workspace: Workspace) -> tuple[JobRecord, Plan]:
     """A job checked and its code kept: all that `start` needs, today or when a schedule says so. Raises UserError."""
     checked = checked_plan(job, workspace, strict=False)
-    for notice in checked.notices:
+    for notice in (*checked.notices, *_refused_there(job)):
         logging.getLogger(__name__).warning("WARNING: %s", notice)
     workspace.create()
     workspace.require_space()
     frozen = _freeze(checked, workspace)
     return _record(job, frozen), frozen
+
+
+def _refused_there(job: Any) -> Iterator[str]:
+    """What Azure's newest interface (2025-01-01-preview) refuses, though its documentation shows it."""
+    if job.type != "command":
+        return
+    for name, output in (job.outputs or {}).items():
+        data = getattr(output, "_data", output)
+        if getattr(data, "version", None) is not None:
+            yield (
+                f"outputs.{name}.version: Azure refuses a version of a command job's output (400, Could not find member"
+                " 'assetVersion'); leave it out there, and it gets the next one"
+            )
 
 
 def start(record: JobRecord, frozen: Plan, workspace: Workspace, runner: Runner | None = None) -> JobRecord:
@@ -100,13 +114,17 @@ def _record(job: Any, frozen: Plan) -> JobRecord:
 def _spec(job: Any, frozen: Plan) -> dict[str, Any]:
     """The job as `show` prints it: azure-ai-ml's own dictionary, with the paths that it leaves relative made whole."""
     spec: dict[str, Any] = (job._to_job() if hasattr(job, "_to_job") else job)._to_dict()
+    outputs = spec.get("outputs") or {}
+    for name in [name for name, each in outputs.items() if isinstance(each, dict)]:
+        if uris.ARTIFACTS.fullmatch(str(outputs[name].get("path"))):
+            del outputs[name]  # the default output of another job, as `get` gave it
     if job.type == "pipeline":
         _complete_nodes(spec, frozen)
     else:
         NODE_KINDS[job.type].complete(spec, frozen.steps[""], as_job=True)
     for name, value in (spec.get("inputs") or {}).items():
         binding = frozen.inputs.get(name)
-        if isinstance(value, dict) and binding and binding.path:
+        if isinstance(value, dict) and binding and binding.path and not str(value.get("path")).startswith("azureml://"):
             value["path"] = binding.path
     return spec
 

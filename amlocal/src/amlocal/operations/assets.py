@@ -10,10 +10,11 @@ from amlocal.assets.store import Assets, Kind
 from amlocal.core.errors import UserError
 from amlocal.core.names import ACTIVE, view_of
 from amlocal.core.workspace import Workspace
-from amlocal.operations.common import Operations, entity, not_missing
+from amlocal.operations import service
+from amlocal.operations.common import Operations, created, entity, not_missing
 
 # What azure-ai-ml's dictionary of an entity says beside what its author wrote.
-SERVICE = ("$schema", "creation_context", "id")
+SERVICE = ("creation_context", "id")
 
 
 class AssetOperations(Operations, ABC):
@@ -29,7 +30,10 @@ class AssetOperations(Operations, ABC):
         """A version, as its author gives it. Local files are copied into the workspace, as Azure uploads them."""
         spec = {key: value for key, value in item._to_dict().items() if key not in SERVICE}
         kept = self._with_files_kept(spec, item, Path(item.base_path or "."))
-        same = item.id is not None and uris.named(item.id) == uris.Named(item.name, str(item.version))
+        same = item.id is not None and uris.is_of(item.id, item.name, str(item.version))
+        if same and (before := self._on_record(item)):  # as `get` gave it, with what the service adds
+            now = self._shown(before)
+            kept = service.unshown(before, now, kept | {key: now[key] for key in SERVICE if key in now})
         return self._entity(self.assets.create(kept, whole=same))
 
     def _on_record(self, item: Any) -> dict[str, Any]:
@@ -48,7 +52,7 @@ class AssetOperations(Operations, ABC):
 
     def list(self, name: str | None = None, *, list_view_type: Any = ACTIVE, **_: Any) -> Iterator[Any]:
         for spec in self.describe_all(name, list_view_type):
-            yield self._entity(spec)
+            yield self._entity(spec) if name else service.container_entity(self.kind, spec)
 
     def archive(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> None:
         """Hide a version, or without one everything of that name, from `list`."""
@@ -60,28 +64,37 @@ class AssetOperations(Operations, ABC):
             self.assets.archive(name, version, label, archived=False)
 
     def describe(self, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
-        return with_id(self.assets.get(name, version, label))
+        return self._shown(self.assets.get(name, version, label))
 
     def describe_all(self, name: str | None = None, list_view_type: Any = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
-        """The latest version of everything, or every version of `name`; the latest first."""
+        """Every name with its latest version, the oldest first; or every version of `name`, the latest first."""
         view = view_of(list_view_type)
-        return [with_id(spec) for spec in (self.assets.versions(name, view) if name else self.assets.latest(view))]
+        if name:
+            return [self._shown(spec) for spec in self.assets.versions(name, view)]
+        every = (list(self.assets.versions(each["name"], view)) for each in self.assets.latest(view))
+        found = [
+            service.container(self.workspace, self.kind, self._shown(versions[0]), self._shown(versions[-1]))
+            for versions in every
+        ]
+        return sorted(found, key=lambda each: each["creation_context"]["created_at"])
 
     def revise(
         self, name: str, wanted: Mapping[str, Any], version: str | None = None, label: str | None = None
     ) -> dict[str, Any]:
         """Make a version read as `wanted`: description, tags and the like. Returns it as `describe` does."""
-        told = {key: value for key, value in wanted.items() if key != "id"}
-        return with_id(self.assets.revise(name, told, version, label))
+        kept = self.assets.get(name, version, label)
+        told = service.unshown(kept, self._shown(kept), wanted)
+        return self._shown(self.assets.revise(name, told, kept["version"]))
+
+    def _shown(self, spec: dict[str, Any]) -> dict[str, Any]:
+        return service.versioned(self.workspace, self.kind, spec)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        made = entity(self.kind, spec)
-        made._id = with_id(spec)["id"]
-        if spec.get("properties"):  # which no file may have
-            made.properties = dict(spec["properties"])
+        shown = self._shown(spec)
+        made = entity(self.kind, {key: value for key, value in shown.items() if key != "properties"})
+        made._id = shown["id"].removeprefix("azureml:")
+        if shown.get("properties"):  # which no file may have
+            made.properties = dict(shown["properties"])
+        if "creation_context" in shown:
+            made._creation_context = created(shown["creation_context"])
         return made
-
-
-def with_id(spec: dict[str, Any]) -> dict[str, Any]:
-    """A spec with the asset's id, as Azure shows it."""
-    return {**spec, "id": f"azureml:{spec['name']}:{spec['version']}"}

@@ -1,7 +1,7 @@
 """What the operations share: pollers, MLClient's exceptions, entities made of kept specs."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
 from inspect import Parameter, signature
@@ -170,6 +170,18 @@ def entity(kind: str, spec: dict[str, Any]) -> Any:
 
     plain = {key: value for key, value in spec.items() if key not in ("creation_context", "id") and value is not None}
     return revive(kind, plain)
+
+
+def created(context: Mapping[str, str]) -> Any:
+    """azure-ai-ml's account of who has made something, and when; and who has changed it last."""
+    from datetime import datetime
+
+    from azure.ai.ml.entities import SystemData
+
+    told: dict[str, Any] = dict(context)
+    for moment in {"created_at", "last_modified_at"} & told.keys():
+        told[moment] = datetime.fromisoformat(told[moment])
+    return SystemData(**told)
 
 
 def checked(kind: str, name: str, spec: dict[str, Any]) -> Any:

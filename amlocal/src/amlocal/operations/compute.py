@@ -9,6 +9,7 @@ from amlocal.assets.store import Assets
 from amlocal.core.errors import UserError
 from amlocal.core.names import texts
 from amlocal.core.workspace import Workspace
+from amlocal.operations import service
 from amlocal.operations.common import PRINCIPAL, Operations, Poller, checked, entity, not_missing, principal
 
 SERVICE = ("$schema", "created_on", "creation_context", "id")  # not its author's
@@ -42,7 +43,7 @@ def _as_a_file(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_principal(spec: dict[str, Any]) -> dict[str, Any]:
-    """A spec as it is shown: the identity that a system assigns has a principal, which scripts give roles to."""
+    """A spec whose identity, where a system assigns it, has a principal, which scripts give roles to."""
     identity = spec.get("identity")
     if not isinstance(identity, Mapping) or "system_assigned" not in str(identity.get("type")):
         return spec
@@ -103,22 +104,26 @@ class ComputeOperations(Operations):
                 yield self._entity(spec)
 
     def describe(self, name: str) -> dict[str, Any]:
-        return with_principal(self.assets.get(name))
+        return self._shown(self.assets.get(name))
 
     def describe_all(self, **_: Any) -> Sequence[dict[str, Any]]:
-        return [with_principal(spec) for spec in self.assets.latest()]
+        return [self._shown(spec) for spec in self.assets.latest()]
+
+    def _shown(self, spec: dict[str, Any]) -> dict[str, Any]:
+        return service.compute(self.workspace, with_principal(spec))
 
     def revise(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Make a compute target read as `wanted`. Raises UserError for what makes it another one."""
-        now = self.assets.get(name)
-        for key in ("name", "type", "size", "location", "provisioning_state", "state"):
+        kept = self.assets.get(name)
+        now = self._shown(kept)
+        for key in ("name", "type", "size", "location", "provisioning_state", "state", "id", "created_on"):
             if wanted.get(key) != now.get(key):
                 raise UserError(f'compute "{name}": {key} cannot be changed; delete it and create another')
-        spec = without_principal(wanted)
+        spec = without_principal(service.unshown(kept, now, wanted))
         if isinstance(spec.get("tags"), Mapping):
             spec["tags"] = texts(spec["tags"])
         checked("compute", name, _as_a_file(spec))
-        return self.assets.create(without_secrets(spec))
+        return self._shown(self.assets.create(without_secrets(spec)))
 
     def nodes(self, name: str) -> Sequence[dict[str, Any]]:
         """The one node of every compute target: this machine."""
@@ -188,7 +193,8 @@ class ComputeOperations(Operations):
         made = entity("compute", _as_a_file(spec))
         if _password_is_gone(spec):
             made.ssh_settings.admin_password = None
-        made._id = f"azureml:{spec['name']}"
+        shown = self._shown(spec)
+        made._id, made._created_on = shown["id"], shown.get("created_on")
         made._provisioning_state = spec.get("provisioning_state")
         if "state" in spec:
             made._state = spec["state"]

@@ -7,6 +7,7 @@ from amlocal.assets.containers import ACCOUNT, BUILT_IN, make_datastore
 from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
 from amlocal.core.errors import UserError
 from amlocal.core.workspace import DEFAULT_DATASTORE, Workspace
+from amlocal.operations import service
 from amlocal.operations.common import Operations, checked, entity, not_missing
 
 FILE_SHARES = ("workspacefilestore", "workspaceworkingdirectory")
@@ -50,19 +51,22 @@ class DatastoreOperations(Operations):
     def describe(self, name: str) -> dict[str, Any]:
         if name in BUILT_IN_DATASTORES:
             return self._built_in(name)
-        return self.assets.get(name)
+        return service.datastore(self.workspace, self.assets.get(name))
 
     def describe_all(self, **_: Any) -> Sequence[dict[str, Any]]:
-        return [*map(self._built_in, BUILT_IN_DATASTORES), *self.assets.latest()]
+        own = (service.datastore(self.workspace, spec) for spec in self.assets.latest())
+        return [*map(self._built_in, BUILT_IN_DATASTORES), *own]
 
     def revise(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Make a datastore read as `wanted`."""
         self._refuse_built_in(name, "changed")
-        if wanted.get("name") != name or wanted.get("type") != self.assets.get(name).get("type"):
+        kept = self.assets.get(name)
+        if wanted.get("name") != name or wanted.get("type") != kept.get("type"):
             raise UserError(f'datastore "{name}": name and type cannot be changed; create another')
-        spec = {key: value for key, value in wanted.items() if key not in NEVER_KEPT}
+        now = service.datastore(self.workspace, kept)
+        spec = {key: value for key, value in service.unshown(kept, now, wanted).items() if key not in NEVER_KEPT}
         checked("datastore", name, spec)
-        return self.assets.create(spec)
+        return service.datastore(self.workspace, self.assets.create(spec))
 
     def _refuse_built_in(self, name: str, verb: str) -> None:
         if name in BUILT_IN_DATASTORES:
@@ -70,18 +74,18 @@ class DatastoreOperations(Operations):
 
     def _built_in(self, name: str) -> dict[str, Any]:
         share = name in FILE_SHARES
-        return {
+        spec: dict[str, Any] = {
             "account_name": ACCOUNT,
             ("file_share_name" if share else "container_name"): BUILT_IN[name],
             "endpoint": "core.windows.net",
-            "id": f"azureml:{name}",
             "name": name,
             "protocol": "https",
             "tags": {},
             "type": "azure_file" if share else "azure_blob",
         }
+        return service.datastore(self.workspace, spec)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        made = entity("datastore", spec)
-        made._id = f"azureml:{spec['name']}"
+        made = entity("datastore", {key: value for key, value in spec.items() if key != "credentials"})
+        made._id = service.datastore(self.workspace, spec)["id"]
         return made

@@ -16,7 +16,8 @@ from amlocal.core.names import ACTIVE, in_view, refuse_changes, texts, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobRecord, JobStore
 from amlocal.jobs.stream import RUN_SECONDS
-from amlocal.operations.common import Operations, Poller, entity, not_missing
+from amlocal.operations import service
+from amlocal.operations.common import Operations, Poller, created, entity, not_missing
 
 READY_SECONDS = 5.0  # of which it takes a tenth, unless the workspace is new
 MLFLOW_ADDRESS = "http://127.0.0.1:5000"
@@ -235,6 +236,8 @@ class JobOperations(Operations):
             record = self.store.get(name)
         if not record.final:
             raise UserError(f'job "{name}" is {record.status}; its outputs can be downloaded when it has ended')
+        if output_name == uris.DEFAULT_OUTPUT and output_name not in (record.spec.get("outputs") or {}):
+            output_name = "artifacts"
         if output_name and output_name not in record.outputs:
             raise NotFound(f'job "{name}" has no output "{output_name}"; it has {", ".join(record.outputs) or "none"}')
         target = Path(download_path)
@@ -269,14 +272,12 @@ class JobOperations(Operations):
 
     def _describe(self, record: JobRecord) -> dict[str, Any]:
         return {
-            **record.spec,
+            **service.job(self.workspace, record.name, record.spec),
             "creation_context": record.creation_context,
             "description": record.description,
             "display_name": record.display_name,
             "error": record.error,
             "experiment_name": record.experiment_name,
-            "id": f"azureml:{record.name}",
-            "name": record.name,
             "outputs": self._outputs(record),
             "parent_job_name": record.parent,
             "properties": {
@@ -297,7 +298,7 @@ class JobOperations(Operations):
         }
 
     def _outputs(self, record: JobRecord) -> dict[str, Any]:
-        declared = record.spec.get("outputs") or {}
+        declared = service.job(self.workspace, record.name, record.spec).get("outputs") or {}
         kinds = {name: value if isinstance(value, dict) else {} for name, value in declared.items()}
         written = {name: output for name, output in record.outputs.items() if name != "artifacts"}
         return {**kinds, **written}
@@ -308,12 +309,16 @@ class JobOperations(Operations):
         if record.parent:
             job = self._child(record)
         else:
-            job = entity("job", {**record.spec, "name": record.name, "display_name": record.display_name})
+            filled = service.submitted(record.spec, None)
+            filled.pop("parameters", None)  # which no file may have
+            if record.type in ("command", "sweep"):
+                filled["outputs"] |= {"default": service.default_output(record.name)}
+            job = entity("job", {**record.spec, **filled, "name": record.name, "display_name": record.display_name})
             # A command job's entity is a node of a pipeline, too, and lowers the name that it is given.
             setattr(job, "_name" if hasattr(job, "_name") else "name", record.name)
             job.description, job.tags = record.description, dict(record.tags)
         job._status = record.status
-        job._id = f"azureml:{record.name}"
+        job._id = self.workspace.id_of("jobs", record.name)
         job.experiment_name = record.experiment_name
         job.properties = self._describe(record)["properties"]
         ours: dict[str, Any] = self._services(record)
@@ -373,18 +378,6 @@ def _page() -> Any:
             return getattr(self, key)
 
     return Page
-
-
-def created(context: Mapping[str, str]) -> Any:
-    """azure-ai-ml's account of who has made something, and when."""
-    from datetime import datetime
-
-    from azure.ai.ml.entities import SystemData
-
-    at = datetime.fromisoformat(context["created_at"])
-    return SystemData(
-        created_at=at, created_by=context.get("created_by"), created_by_type=context.get("created_by_type")
-    )
 
 
 def _publish(workspace: Workspace, record: JobRecord, gone: set[str]) -> None:

@@ -10,7 +10,8 @@ from amlocal.core.files import copy_into, disk_errors
 from amlocal.core.names import ACTIVE, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobStore
-from amlocal.operations.common import Operations, not_missing, told_at_path
+from amlocal.operations import service
+from amlocal.operations.common import Operations, created, not_missing, told_at_path
 
 
 class ModelOperations(Operations):
@@ -35,8 +36,9 @@ class ModelOperations(Operations):
             "description": model.description,
             "stage": getattr(model, "stage", None),
             "properties": dict(model.properties or {}),
+            "flavors": model.flavors,
         }
-        if model.id and uris.named(model.id) == uris.Named(model.name, str(model.version)):
+        if model.id and uris.is_of(model.id, model.name, str(model.version)):
             now = self.describe(model.name, model.version)
             changed = {key: spec[key] for key in models.MUTABLE if spec[key] is not None}
             return self._entity(self.revise(model.name, {**now, **changed}, model.version))
@@ -56,8 +58,12 @@ class ModelOperations(Operations):
     def list(
         self, name: str | None = None, stage: str | None = None, *, list_view_type: Any = ACTIVE, **_: Any
     ) -> Iterator[Any]:
-        for spec in self.describe_all(name, list_view_type):
-            if stage is None or spec["stage"] == stage:
+        with not_missing():
+            found = self.describe_all(name, list_view_type)
+        for spec in found:
+            if not name:
+                yield service.container_entity("model", spec)
+            elif stage is None or spec["stage"] == stage:
                 yield self._entity(spec)
 
     def archive(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> None:
@@ -79,16 +85,22 @@ class ModelOperations(Operations):
         return models.describe(self.workspace, models.get(self.workspace, name, version, label))
 
     def describe_all(self, name: str | None = None, list_view_type: Any = ACTIVE, **_: Any) -> Sequence[dict[str, Any]]:
-        """The latest version of every model, or every version of `name`; the latest first."""
+        """Every model with its latest version, the oldest first; or every version of `name`, the latest first.
+
+        Raises NotFound for a name that no model has, as Azure does.
+        """
         from amlocal.assets import models
 
         view = view_of(list_view_type)
         if name:
-            found = models.versions(self.workspace, name, view)
-        else:
-            every = (models.versions(self.workspace, each, view) for each in models.names(self.workspace))
-            found = [versions[0] for versions in every if versions]
-        return [models.describe(self.workspace, item) for item in found]
+            if not models.every(self.workspace, name):
+                models.get(self.workspace, name)  # raises
+            return [models.describe(self.workspace, item) for item in models.versions(self.workspace, name, view)]
+        every = (models.versions(self.workspace, each, view) for each in models.names(self.workspace))
+        ends = [(versions[0], versions[-1]) for versions in every if versions]
+        described = [[models.describe(self.workspace, item) for item in each] for each in ends]
+        found = [service.container(self.workspace, "model", latest, first) for latest, first in described]
+        return sorted(found, key=lambda each: each["creation_context"]["created_at"])
 
     def revise(
         self, name: str, wanted: Mapping[str, Any], version: str | None = None, label: str | None = None
@@ -130,6 +142,9 @@ class ModelOperations(Operations):
             tags=spec["tags"],
             stage=spec["stage"],
             properties=spec["properties"],
+            flavors=spec["flavors"],
         )
-        model._id, model._path = spec["id"], spec["path"]  # azure-ai-ml makes a local path of what has no host
+        model._creation_context = created(spec["creation_context"])
+        model._id = spec["id"].removeprefix("azureml:")
+        model._path = spec["path"]  # azure-ai-ml makes a local path of what has no host
         return model

@@ -21,12 +21,14 @@ from amlocal.endpoints.health import (
 )
 from amlocal.endpoints.logs import tail
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, ServingPlan
+from amlocal.operations import service
 from amlocal.operations.common import Operations, Poller, entity, missing
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
 ANSWER_SECONDS = 30.0  # a gateway that has not answered so long after its deployment's time was up never will
 MOST_DEPLOYMENTS = 20
 TOO_MANY_DEATHS = 2
+NOT_IN_FILES = ("health", "id", "provisioning_state")
 
 
 class OnlineDeploymentOperations(Operations):
@@ -121,9 +123,12 @@ class OnlineDeploymentOperations(Operations):
             deployment = self.store.deployment(name, endpoint_name)
         except NotFound as error:
             raise missing(error) from error
-        made = entity("online-deployment", deployment.spec)
-        made._provisioning_state = deployment.state
-        made._id = f"azureml:{endpoint_name}:{name}"
+        return self._entity(self.store.get(endpoint_name), name, deployment)
+
+    def _entity(self, endpoint: Endpoint, name: str, deployment: Deployment) -> Any:
+        shown = self._describe(endpoint, name, deployment)
+        made = entity("online-deployment", {key: value for key, value in shown.items() if key not in NOT_IN_FILES})
+        made._provisioning_state, made._id = shown["provisioning_state"], shown["id"]
         return made
 
     def list(self, endpoint_name: str, *, local: bool = False) -> Iterator[Any]:
@@ -139,7 +144,10 @@ class OnlineDeploymentOperations(Operations):
         return [self._describe(endpoint, name, deployment) for name, deployment in endpoint.deployments.items()]
 
     def begin_delete(self, name: str, endpoint_name: str, *, local: bool | None = False) -> Poller:
-        """End and remove a deployment. Raises UserError while it has traffic, as on Azure."""
+        """End and remove a deployment; one that is not there is no error. Raises UserError while it has traffic.
+
+        Both as on Azure, which answers 204, and 400.
+        """
 
         def apply(endpoint: Endpoint) -> None:
             for kind in ("traffic", "mirror_traffic"):
@@ -157,8 +165,8 @@ class OnlineDeploymentOperations(Operations):
                 plans = self.store.deployment(name, endpoint_name).plans
                 self.store.change(endpoint_name, apply)
                 self._remove(endpoint_name, name, plans)
-        except NotFound as error:
-            raise missing(error) from error
+        except NotFound:
+            return Poller(None)
         return Poller(None)
 
     def _remove(self, endpoint: str, name: str, plans: Sequence[ServingPlan]) -> None:
@@ -194,11 +202,8 @@ class OnlineDeploymentOperations(Operations):
 
     def _describe(self, endpoint: Endpoint, name: str, deployment: Deployment) -> dict[str, Any]:
         return {
-            **deployment.spec,
-            "endpoint_name": endpoint.name,
+            **service.online_deployment(self.workspace, endpoint.name, name, deployment.spec),
             "health": deployment_health(self.store, endpoint, name, deployment),
-            "id": f"azureml:{endpoint.name}:{name}",
-            "name": name,
             "provisioning_state": deployment.state,
         }
 

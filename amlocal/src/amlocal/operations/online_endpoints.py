@@ -115,11 +115,14 @@ class OnlineEndpointOperations(Operations):
         return [self._describe(endpoint) for endpoint in self.store.all()]
 
     def begin_delete(self, name: str | None = None, *, local: bool = False) -> Poller:
-        """End and remove an endpoint with its deployments and keys; what it collected stays."""
+        """End and remove an endpoint with its deployments and keys; what it collected stays.
+
+        One that is not there is no error, as on Azure, which answers 204.
+        """
         try:
             endpoint = self.store.get(str(name))
-        except NotFound as error:
-            raise missing(error) from error
+        except NotFound:
+            return Poller(None)
         remove_endpoint(self.store, endpoint)
         return Poller(None)
 
@@ -206,7 +209,7 @@ class OnlineEndpointOperations(Operations):
             "creation_context": endpoint.creation_context,
             "description": spec["description"],
             "health": endpoint_health(self.store, endpoint),
-            "id": f"azureml:{endpoint.name}",
+            "id": self.workspace.id_of("onlineEndpoints", endpoint.name),
             "identity": {"type": "system_assigned", **principal("endpoint", endpoint.name)},
             "kind": "Managed",
             "location": "local",
@@ -215,14 +218,14 @@ class OnlineEndpointOperations(Operations):
             "openapi_uri": f"{endpoint.address}/swagger.json",
             "properties": spec["properties"],
             "provisioning_state": "Succeeded",
-            "public_network_access": "disabled",
+            "public_network_access": spec.get("public_network_access") or "enabled",
             "scoring_uri": f"{endpoint.address}/score",
             "tags": spec["tags"],
             "traffic": traffic,
         }
 
     def _entity(self, endpoint: Endpoint) -> Any:
-        from azure.ai.ml.entities import ManagedOnlineEndpoint
+        from azure.ai.ml.entities import IdentityConfiguration, ManagedOnlineEndpoint
 
         told = self._describe(endpoint)
         wanted = (
@@ -238,6 +241,7 @@ class OnlineEndpointOperations(Operations):
         )
         more = ("scoring_uri", "openapi_uri", "provisioning_state", "public_network_access")
         made = ManagedOnlineEndpoint(**{key: told[key] for key in (*wanted, *more)})
+        made.identity = IdentityConfiguration(**told["identity"])
         made._id = told["id"]
         return made
 
@@ -257,9 +261,15 @@ def _spec(entity: Any, traffic: dict[str, int], mirror: dict[str, int]) -> dict[
         "description": entity.description,
         "tags": dict(entity.tags or {}),
         "properties": properties,
+        "public_network_access": _word(entity.public_network_access or "enabled"),
         "traffic": traffic,
         "mirror_traffic": mirror,
     }
+
+
+def _word(value: Any) -> str:
+    """A text, or a member of one of azure-ai-ml's enumerations, in small letters as az prints it."""
+    return str(getattr(value, "value", value)).lower()
 
 
 def _auth_mode(entity: Any) -> str:

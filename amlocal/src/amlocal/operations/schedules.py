@@ -11,6 +11,7 @@ from amlocal.core.files import read_json
 from amlocal.core.names import creation_context, refuse_changes, texts
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobRecord, JobStore
+from amlocal.operations import service
 from amlocal.operations.common import Operations, Poller, checked, entity, not_missing
 from amlocal.schedules import Outcome, Schedule, Schedules
 
@@ -36,27 +37,28 @@ class ScheduleOperations(Operations):
 
     def begin_create_or_update(self, schedule: Any, **_: Any) -> Poller:
         """Check a schedule and its job, and keep both as they are now for `aml schedule run`. Raises UserError."""
+        _refuse_other_jobs(schedule)
+        self.store.put(self._made(schedule), self.now())
+        return Poller(self.get(schedule.name))
+
+    def _made(self, schedule: Any) -> Schedule:
         told = schedule._to_dict()
         is_job = schedule.type == "job"
         if not is_job and "create_monitor" not in told:
             raise UserError(f'schedule "{schedule.name}": it neither creates a job nor a monitor; only these are kept')
-        self.store.put(
-            Schedule(
-                name=schedule.name,
-                trigger=told["trigger"],
-                creation_context={**creation_context(), "created_at": self.now().isoformat()},
-                looked="",
-                job=self._job(schedule) if is_job else None,
-                monitor=None if is_job else self._monitor(schedule, told),
-                is_enabled=schedule.is_enabled is not False,
-                display_name=schedule.display_name,
-                description=schedule.description,
-                tags=texts(schedule.tags),
-                properties=texts(schedule.properties),
-            ),
-            self.now(),
+        return Schedule(
+            name=schedule.name,
+            trigger=told["trigger"],
+            creation_context={**creation_context(), "created_at": self.now().isoformat()},
+            looked="",
+            job=self._job(schedule) if is_job else None,
+            monitor=None if is_job else self._monitor(schedule, told),
+            is_enabled=schedule.is_enabled is not False,
+            display_name=schedule.display_name,
+            description=schedule.description,
+            tags=texts(schedule.tags),
+            properties=texts(schedule.properties),
         )
-        return Poller(self.get(schedule.name))
 
     def get(self, name: str, **_: Any) -> Any:
         with not_missing():
@@ -168,7 +170,7 @@ class ScheduleOperations(Operations):
             "creation_context": schedule.creation_context,
             "description": schedule.description,
             "display_name": schedule.display_name,
-            "id": f"azureml:{schedule.name}",
+            "id": self.workspace.id_of("schedules", schedule.name),
             "is_enabled": schedule.is_enabled,
             "name": schedule.name,
             "next_run": following.isoformat() if following else None,
@@ -177,10 +179,12 @@ class ScheduleOperations(Operations):
             "tags": schedule.tags,
             "trigger": schedule.trigger,
         }
-        action = (
-            {"create_job": schedule.job["record"]["spec"]} if schedule.job else {"create_monitor": schedule.monitor}
-        )
-        return told | action
+        if schedule.job is None:
+            return told | {"create_monitor": schedule.monitor}
+        record = schedule.job["record"]
+        spec = {**record["spec"], **service.submitted(record["spec"], None)}
+        told["create_job"] = spec | {"experiment_name": record["experiment_name"], "status": "NotStarted"}
+        return told
 
     def _entity(self, schedule: Schedule) -> Any:
         spec = {
@@ -195,9 +199,25 @@ class ScheduleOperations(Operations):
             job._kept_as = (schedule.name, job._to_dict())
             made.create_job = job
         made._is_enabled = schedule.is_enabled
-        made._id = f"azureml:{schedule.name}"
+        made._id = self.workspace.id_of("schedules", schedule.name)
         made._provisioning_state = "Succeeded"
         return made
+
+
+def _refuse_other_jobs(schedule: Any) -> None:
+    """As azure-ai-ml, whose schedules create pipelines, and other jobs for those with its private features only."""
+    job = getattr(schedule, "create_job", None)
+    kind = getattr(job, "type", "pipeline")
+    if schedule.type != "job" or isinstance(job, str) or kind == "pipeline":
+        return
+    from azure.ai.ml._utils.utils import is_private_preview_enabled
+
+    if kind == "command" and is_private_preview_enabled():
+        return
+    raise UserError(
+        f'schedule "{schedule.name}": create_job: Azure schedules pipelines, not a job of type {kind};'
+        " make it the step of a pipeline"
+    )
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -214,7 +234,7 @@ def _kept(record: JobRecord, plan: dict[str, Any]) -> dict[str, Any]:
         type=record.type,
         display_name="",
         experiment_name=record.experiment_name,
-        spec={key: value for key, value in record.spec.items() if key not in ("name", "display_name")},
+        spec={key: value for key, value in record.spec.items() if key != "name"},
         creation_context=record.creation_context,
         description=record.description,
         tags=record.tags,

@@ -7,13 +7,10 @@ from typing import Any
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.names import refuse_changes, texts
-from amlocal.core.workspace import NOBODY, Workspace
+from amlocal.core.workspace import PROVIDERS, Workspace
 from amlocal.down import down
 from amlocal.operations.common import Operations, Poller
 
-PROVIDERS = f"/subscriptions/{NOBODY}/resourceGroups/local/providers"
-# Programs take the subscription and the group out of it.
-WORKSPACE_ID = f"{PROVIDERS}/Microsoft.MachineLearningServices/workspaces/{{}}"
 # What a workspace in Azure stands on. Scripts give roles on them; `az resource list` under `aml exec` has them, too.
 BESIDE = {
     "application_insights": f"{PROVIDERS}/microsoft.insights/components/local",
@@ -40,18 +37,19 @@ class WorkspaceOperations(Operations):
     def describe(self, name: str | None = None) -> dict[str, Any]:
         """Raises NotFound for the name of another one."""
         if name and name != self.workspace.name:
-            raise NotFound(f'workspace "{name}" is not the one of this folder, which is "{self.workspace.name}"')
+            raise NotFound(f'workspace "{name}" was not found; the one of this folder is "{self.workspace.name}"')
         kept = self._kept()
         return {
-            "description": kept.get("description"),
+            "description": kept.get("description") or "",
             "display_name": kept.get("display_name") or self.workspace.name,
             "enable_data_isolation": False,
             "hbi_workspace": False,
-            "id": WORKSPACE_ID.format(self.workspace.name),
+            "id": self.workspace.id_of(),
             "location": "local",
             "mlflow_tracking_uri": self.workspace.shown_uri,
             "name": self.workspace.name,
             "path": str(self.workspace.root),
+            "public_network_access": "Enabled",
             "resource_group": "local",
             "tags": kept.get("tags") or {},
             **BESIDE,
@@ -71,6 +69,7 @@ class WorkspaceOperations(Operations):
             location="local",
             resource_group="local",
             mlflow_tracking_uri=self.workspace.tracking_uri,
+            public_network_access=told["public_network_access"],
             storage_account=BESIDE["storage_account"],
             key_vault=BESIDE["key_vault"],
             application_insights=BESIDE["application_insights"],

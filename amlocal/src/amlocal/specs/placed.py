@@ -147,6 +147,8 @@ class Placed:
 
     def path(self, name: str, uri: str, kind: str) -> str:
         """Where an input lies: a path on this disk, or an address that is fetched when the step runs."""
+        if not str(uri):  # azure-ai-ml's own words
+            raise self.error(f"inputs.{name}", "Input path can't be empty for jobs.")
         try:
             # only a parallel step reads an MLTable itself; for others, as on Azure, it is a folder
             path = uris.locate(self.workspace, str(uri), self.base, "uri_folder" if kind == "mltable" else kind)

@@ -142,7 +142,7 @@ def test_the_forms_of_an_input(aml, tmp_path, monkeypatch, client):
         ("--input in --output-path ./here", "--output-path ./here: not understood"),
         ("--inputs [1]", "--inputs: '\\[1\\]' is no mapping"),
         ("--inputs {a:{nonsense:1}}", "inputs.a.nonsense.*unknown field"),
-        ("--input azureml:nothing@latest", 'data "nothing" is not in this workspace'),
+        ("--input azureml:nothing@latest", 'data "nothing" was not found in this workspace'),
         ("--file nothing.yml", "nothing.yml"),
         ("--set inputs=3", "--set inputs: write inputs.NAME.path"),
     ],

@@ -103,7 +103,7 @@ def test_az_ml_is_aml(run):
     assert (json.loads(ran.stdout), ran.returncode) == ([], 0)
     ran = run("az", "ml", "job", "show", "--name", "nope")
     assert ran.returncode == 1
-    assert 'job "nope" is not in this workspace' in ran.stderr
+    assert 'job "nope" was not found in this workspace' in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_a_schedule_lives(aml, file):
     assert aml("delete", "--name", "nightly", "--yes")[:2] == (0, "")
     code, _, err = aml("show", "-n", "nightly")
     assert code == 1
-    assert 'schedule "nightly" is not in this workspace' in err
+    assert 'schedule "nightly" was not found in this workspace' in err
 
 
 def test_run_starts_what_is_due_and_says_so(aml, file, client, finish):
@@ -116,7 +116,9 @@ def test_trigger_gives_the_job(aml, file, client, finish):
 
 
 def test_what_cannot_start_fails_run_and_is_tried_again(aml, file, client, tmp_path):
-    (tmp_path / "job.yml").write_text("type: command\ncommand: echo hello\nenvironment: {image: a}\n")
+    (tmp_path / "job.yml").write_text(
+        "type: pipeline\njobs: {one: {type: command, command: echo hello, environment: {image: a}}}\n"
+    )
     (tmp_path / "other.yml").write_text(
         textwrap.dedent(
             """
@@ -144,7 +146,7 @@ def test_what_cannot_start_fails_run_and_is_tried_again(aml, file, client, tmp_p
     [
         (("update", "-n", "nightly", "--set", "name=other"), 'schedule "nightly": name cannot be changed'),
         (("update", "-n", "nightly", "--set", "trigger.time_zone=Mars"), 'trigger.time_zone: "Mars" is no name'),
-        (("trigger", "-n", "other"), 'schedule "other" is not in this workspace'),
+        (("trigger", "-n", "other"), 'schedule "other" was not found in this workspace'),
         (("run", "--target", "azure"), "is about the workspace of this folder"),
     ],
 )

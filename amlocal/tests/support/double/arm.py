@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .web import Refusal, Request, Response, Unknown
+from .web import Refusal, Request, Response, Unknown, ml_refusal
 
 if TYPE_CHECKING:
     from . import Double
@@ -52,11 +52,20 @@ class Id:
         return self.path.rsplit("/", 2)[0]
 
 
+class Empty(Refusal):
+    """A refusal without a word."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status, "", "")
+        self.response = Response(status)
+
+
 class Operation:
     """Work that a client polls for: `steps` are the answers to its polls, the last one for ever."""
 
-    def __init__(self, name: str, steps: Iterable[Any]) -> None:
-        self.name, self.steps, self.polls = name, list(steps), 0
+    def __init__(self, id: str, steps: Iterable[Any]) -> None:
+        self.id, self.name, self.steps, self.polls = id, id.rpartition("/")[2], list(steps), 0
+        self.started = now()
 
     def poll(self) -> Response:
         step = self.steps[min(self.polls, len(self.steps) - 1)]
@@ -69,7 +78,10 @@ class Operation:
             return Response(step.status, step.body, {**step.headers, **SOON})
         if isinstance(step, str):
             step = {"status": step}
-        return Response(200, {"id": self.name, "name": self.name, "startTime": now()} | step, SOON)
+        over = step["status"] in ("Succeeded", "Failed", "Canceled")
+        times = {"startTime": self.started, "endTime": now() if over else "0001-01-01T00:00:00+00:00"}
+        percent = {"percentComplete": 100.0 if over else 0.0}
+        return Response(200, {"id": self.id, "name": self.name} | times | percent | step, SOON)
 
 
 class Store:
@@ -109,7 +121,7 @@ class Store:
             "id": place.path,
             "name": place.name,
             "type": place.type,
-            "systemData": created | {"lastModifiedAt": now(), "lastModifiedBy": "double"},
+            "systemData": created | {"lastModifiedAt": now(), "lastModifiedBy": "double", "lastModifiedByType": "User"},
         }
         resource.setdefault("properties", {})
         self.resources[place.path.lower()] = resource
@@ -137,12 +149,17 @@ class Store:
         """Begin an operation that says how it stands; returns the headers by which a client finds it."""
         return {"Azure-AsyncOperation": self.begin(steps or ["Succeeded"])} | SOON
 
+    def start_both(self, *steps: Any) -> dict[str, str]:
+        """The headers of an operation that says how it stands, and of where its result will be."""
+        return self.start(*steps) | {"Location": self.begin([Response(202), Response(200)])}
+
     def start_location(self) -> dict[str, str]:
         """The same of an operation that is over when it is no longer only accepted (202)."""
         return {"Location": self.begin([Response(202), Response(200)])} | SOON
 
     def begin(self, steps: Iterable[Any]) -> str:
-        operation = Operation(f"operation-{next(self._numbers)}", steps)
+        place = f"/subscriptions/{self.double.subscription}/providers/{ML}/locations/{self.double.location}"
+        operation = Operation(f"{place}/mfeOperationsStatus/operation-{next(self._numbers)}", steps)
         self.operations[operation.name] = operation
         return f"{self.double.url}/operations/{operation.name}?api-version=1"
 
@@ -165,10 +182,28 @@ class Store:
     def find(self, request: Request) -> Resource:
         found = self.get(request.path)
         if found is None:
-            place = Id(request.path)
-            message = f"The Resource '{place.type}/{place.name}' under '{place.scope}' was not found."
-            raise Refusal(404, "ResourceNotFound", message)
+            raise self.not_found(request)
         return found
+
+    @staticmethod
+    def not_found(request: Request) -> Exception:
+        """ARM itself misses a workspace, the service what is in one; of a compute it says nothing at all."""
+        place = Id(request.path)
+        if not place.type.lower().startswith(f"{ML}/workspaces/".lower()):
+            group = place.scope.rpartition("/")[2]
+            message = (
+                f"The Resource '{place.type}/{place.name}' under resource group '{group}' was not found. For more"
+                " details please go to https://aka.ms/ARMResourceNotFoundFix"
+            )
+            return Refusal(404, "ResourceNotFound", message)
+        noun = place.type.split("/")[2]
+        if noun == "computes":
+            return Empty(404)
+        kind = {"data": "data", "onlineEndpoints": "onlineEndpoint"}.get(noun, noun.removesuffix("s"))
+        named = place.names[1] if len(place.names) > 1 else place.name
+        version = f" (version: {place.name})" if place.type.endswith("/versions") else ""
+        title = f"{kind[0].upper()}{kind[1:]}NotFound"
+        return ml_refusal(404, f"Not found {kind} {named}{version}.", "NotFound", title)
 
     def answer_get(self, request: Request) -> Any:
         place = Id(request.path)
@@ -185,9 +220,8 @@ class Store:
         """One page of a list, with the address of the next."""
         skip = int(request.query.get("$skip", 0))
         size = min(int(request.query.get("$top") or request.query.get("count") or PAGE), PAGE)
-        wanted = int(request.query.get("$top") or len(found))
         answer: dict[str, Any] = {"value": found[skip : skip + size]}
-        if skip + size < min(len(found), wanted):
+        if skip + size < len(found):
             kept = "&".join(f"{name}={value}" for name, value in request.query.items() if name != "$skip")
             answer["nextLink"] = f"{request.base}{request.path}?{kept}&$skip={skip + size}"
         return answer
@@ -217,7 +251,11 @@ class Store:
             answer = hook(request, resource)
             if answer is not None:
                 return answer
-        return Response(200 if existed else 201, resource)
+        return Response(200 if existed else 201, resource, self.location(request))
+
+    def location(self, request: Request) -> dict[str, str]:
+        """Where what was put is."""
+        return {"Location": f"{self.double.url}{request.path}?api-version={request.query.get('api-version', '1')}"}
 
     def answer_patch(self, request: Request) -> Response:
         resource = self.find(request)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from . import defaults
 from .arm import ML, Id, Resource, merge, now
 from .certificate import SERVICES
 from .identity import CLIENT_ID, OBJECT_ID, token
@@ -103,7 +104,15 @@ class Endpoints:
         properties["properties"] = (properties.get("properties") or {}) | {
             "createdAt": created,
             "lastModifiedAt": now(),
+            "azureml.onlineendpointid": Id(request.path).path.lower(),
+            "AzureAsyncOperationUri": f"{self.double.url}/operations/{name}",
         }
+        for missing in ("description", "compute"):
+            properties.setdefault(missing, None)
+        draft["kind"] = draft.get("kind") or "Managed"
+        draft["tags"] = draft.get("tags") or {}
+        identity = draft.get("identity") or {"type": "SystemAssigned"}
+        draft["identity"] = {"principalId": OBJECT_ID, "tenantId": OBJECT_ID} | identity
         self.keys.setdefault(name, {"primaryKey": f"{name}-primary", "secondaryKey": f"{name}-secondary"})
 
     def check_traffic(self, request: Request, properties: dict[str, Any]) -> None:
@@ -150,9 +159,8 @@ class Endpoints:
         size = properties.get("instanceType") or "Standard_F4s_v2"
         self.refuse_at_once(request, size, sku.get("capacity") or 1)
         properties |= {"instanceType": size, "provisioningState": "Succeeded"}
-        properties["scaleSettings"] = properties.get("scaleSettings") or {"scaleType": "Default"}
-        for name in ("properties", "environmentVariables"):
-            properties[name] = properties.get(name) or {}
+        draft["properties"] = properties = defaults.filled(properties, defaults.DEPLOYMENT)
+        draft["kind"] = draft.get("kind") or "Managed"
         for collection in ((properties.get("dataCollector") or {}).get("collections") or {}).values():
             collection["dataCollectionMode"] = collection["dataCollectionMode"].capitalize()
 
@@ -214,7 +222,7 @@ class Endpoints:
 
     def begin(self, request: Request, resource: Resource) -> Response:
         """Accepted; what comes of it is seen by polling. A deployment that fails stays, as Failed."""
-        steps: list[Any] = ["InProgress", "Succeeded"]
+        steps: list[Any] = ["Updating", "Succeeded"]
         size = resource["properties"].get("instanceType", "") if resource["type"] == DEPLOYMENT else None
         if size is not None:
             if self.struck("cut", size):
@@ -222,8 +230,9 @@ class Endpoints:
             if error := self.late_error(resource, size):
                 steps = ["InProgress", {"status": "Failed", "error": error}]
                 resource["properties"]["provisioningState"] = "Failed"
-        running = resource | {"properties": resource["properties"] | {"provisioningState": "Creating"}}
-        return Response(201, running, self.double.store.start(*steps))
+        addresses = {} if resource["type"] == DEPLOYMENT else {"scoringUri": None, "swaggerUri": None}
+        running = resource | {"properties": resource["properties"] | {"provisioningState": "Creating"} | addresses}
+        return Response(201, running, self.double.store.start(*steps) | self.double.store.location(request))
 
     def late_error(self, resource: Resource, size: str) -> dict[str, Any] | None:
         if self.struck("quota-async", size):
@@ -254,7 +263,7 @@ class Endpoints:
         else:
             self.keys.pop(resource["name"], None)
         self.double.store.delete(resource["id"])
-        return Response(202, None, self.double.store.start_location())
+        return Response(202, "null", self.double.store.start_both("Succeeded") | {"Content-Type": "application/json"})
 
     def get_logs(self, request: Request, **_: str) -> Any:
         lines = self.logs.splitlines()[-int(request.body.get("tail") or 500) :]

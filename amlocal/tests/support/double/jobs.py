@@ -5,11 +5,13 @@ for a clock; what it leaves behind (log, outputs, error) is what a test says it 
 """
 
 import copy
+import re
 from typing import TYPE_CHECKING, Any
 
+from . import defaults
 from .arm import ML, Id, Resource, now
 from .certificate import SERVICES
-from .web import Refusal, Request, Response
+from .web import Refusal, Request, Response, ml_refusal
 from .workspace import CONTAINER, guid
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ class Jobs:
 
     def find(self, name: str) -> Job:
         if name not in self.jobs:
-            raise Refusal(404, "UserError", f"Run {name} was not found")
+            raise ml_refusal(404, f"Run {name} was not found", "NotFound", "JobNotFound")
         return self.jobs[name]
 
     # -- ARM ---------------------------------------------------------------------------------------------------------
@@ -127,27 +129,53 @@ class Jobs:
         compute = properties.get("computeId") or ""
         if "/computes/" in compute and self.double.store.get(compute) is None:
             # The client itself looks for the clusters of a pipeline, not for that of a command. (The words: assumed.)
-            raise Refusal(400, "UserError", f"Not found compute with name {Id(compute).name}")
-        properties.setdefault("experimentName", "Default")
+            raise ml_refusal(400, f"Not found compute with name {Id(compute).name}")
+        if request.query.get("api-version", "2025") >= "2025":  # older ones still took it
+            self.refuse_output_versions(properties)
+        for node in (properties.get("jobs") or {}).values():
+            self.refuse_absent_component(str(node.get("componentId") or ""))
         properties["displayName"] = properties.get("displayName") or name
-        for empty in ("tags", "properties", "services"):
-            properties[empty] = properties.get(empty) or {}
-        properties["isArchived"] = bool(properties.get("isArchived"))
         wsid = "/".join(request.path.split("/")[:9])
-        properties["services"] |= {
-            "Tracking": {
-                "jobServiceType": "Tracking",
-                "endpoint": f"azureml://127.0.0.1:{self.double.port}/mlflow/v1.0{wsid}?",
-            },
+        tracking = {
+            "jobServiceType": "Tracking",
+            "endpoint": f"azureml://127.0.0.1:{self.double.port}/mlflow/v1.0{wsid}?",
+        }
+        properties["services"] = (properties.get("services") or {}) | {
+            **({} if properties["jobType"] == "Sweep" else {"Tracking": tracking}),
             "Studio": {"jobServiceType": "Studio", "endpoint": f"https://ml.azure.com/runs/{name}?wsid={wsid}"},
         }
-        properties["outputs"] = properties.get("outputs") or {}
-        properties["outputs"]["artifacts"] = {
-            "jobOutputType": "uri_folder",
-            "mode": "ReadWriteMount",
-            "uri": f"azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.{name}/",
-        }
+        draft["properties"] = defaults.job(properties, name)
+        store = self.double.store.get(f"{wsid}/datastores/workspaceartifactstore") or {"properties": {}}
+        if (store["properties"].get("credentials") or {}).get("credentialsType", "None") == "None":
+            # Assumed, since all recordings of jobs are of workspaces with keys: azure-ai-ml follows a job's log by its
+            # default output, which it can open with a key only.
+            draft["properties"]["outputs"].pop("default", None)
+        if trial := draft["properties"].get("trial"):
+            named = re.fullmatch(r"azureml:([^:/]+):([^:/]+)", str(trial.get("environmentId")))
+            if named:
+                trial["environmentId"] = f"{wsid}/environments/{named[1]}/versions/{named[2]}"
         return None
+
+    @staticmethod
+    def refuse_output_versions(properties: Resource) -> None:
+        """A command's output may be given a name, not a version."""
+        detail = {
+            "code": "RequestInvalid",
+            "message": "Could not find member 'assetVersion' on object of type 'UriFolderJobOutput'. Path "
+            "'assetVersion', line 1, position 604.",
+            "details": [],
+            "additionalInfo": [],
+        }
+        outputs = (properties.get("outputs") or {}).values()
+        found = [detail for one in outputs if one and one.get("assetVersion") is not None]
+        if properties.get("jobType") == "Command" and found:
+            raise ml_refusal(400, "Request is invalid and/or missing fields.", "RequestInvalid", details=found)
+
+    def refuse_absent_component(self, id: str) -> None:
+        place = Id(id)
+        if place.type.lower() == f"{ML}/workspaces/components/versions".lower() and self.double.store.get(id) is None:
+            said = f"Not found component {place.names[-2]} (version: {place.name})."
+            raise ml_refusal(404, f"key: {id}, Message: {said}", code="NotFound")
 
     def begin(self, request: Request, resource: Resource) -> Response:
         job = self.jobs[resource["name"]] = Job(resource, list(self.script))
@@ -171,7 +199,10 @@ class Jobs:
             }
             job.children.append(Job(child, [], job))
             self.jobs[name] = job.children[-1]
-        return Response(201, self.view(job))
+        first = {"Command": "Starting", "Sweep": "Running"}.get(resource["properties"]["jobType"], "NotStarted")
+        view = self.view(job)
+        view["properties"] |= {"status": first}
+        return Response(201, view, self.double.store.location(request))
 
     def view(self, job: Job) -> Resource:
         return job.resource | {"properties": job.properties | {"status": job.status}}

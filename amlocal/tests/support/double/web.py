@@ -85,6 +85,27 @@ class Refusal(Exception):
         self.response = Response(status, {"error": {"code": code, "message": message} | more}, headers or {})
 
 
+def ml_refusal(
+    status: int, message: str, *inner: str, code: str = "UserError", details: list[Any] | None = None
+) -> Refusal:
+    """As the machine learning service refuses: `code` is general, what it is about is the innermost of `inner`."""
+    nested: Any = None
+    for each in reversed(inner):
+        nested = {"code": each, "innerError": nested}
+    more: list[dict[str, Any]] = [
+        {"type": "ComponentName", "info": {"value": "managementfrontend"}},
+        {"type": "Correlation", "info": {"value": {"operation": "9518a5120e841c6a", "request": "2632b07b9427daef"}}},
+        {"type": "Environment", "info": {"value": "westeurope"}},
+        {"type": "Location", "info": {"value": "westeurope"}},
+        {"type": "Time", "info": {"value": "2026-03-27T04:05:02.5035826+00:00"}},
+    ]
+    if nested:
+        more.append({"type": "InnerError", "info": {"value": nested}})
+    if details:
+        more.append({"type": "MessageFormat", "info": {"value": message}})
+    return Refusal(status, code, message, details=details or [], additionalInfo=more)
+
+
 class Cut(Exception):
     """Raised by a handler to close the connection without an answer."""
 

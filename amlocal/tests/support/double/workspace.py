@@ -1,13 +1,15 @@
 """Workspaces and what every workspace has: data stores, computes, versioned assets, schedules."""
 
 import copy
+import datetime
 import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from . import defaults
 from .arm import ML, Id, Resource, now
 from .certificate import SERVICES
-from .web import Refusal, Request, Response
+from .web import Refusal, Request, Response, ml_refusal
 
 if TYPE_CHECKING:
     from . import Double
@@ -16,6 +18,13 @@ ASSETS = ("codes", "components", "data", "environments", "models")
 # Where an asset's content lies. Once given, it cannot be changed.
 CONTENT = {"codes": "codeUri", "data": "dataUri", "models": "modelUri"}
 CONTAINER = "azureml-blobstore-digits"
+SHARES = ("workspacefilestore", "workspaceworkingdirectory")
+DATASTORES = {
+    "workspaceblobstore": CONTAINER,
+    "workspacefilestore": "azureml-filestore-digits",
+    "workspaceartifactstore": "azureml",
+    "workspaceworkingdirectory": "code-digits",
+}
 NAMESPACE = uuid.UUID("00000000-0000-0000-0000-00000000d16e")
 
 
@@ -40,6 +49,7 @@ class Workspaces:
         self.store.hook(self.store.before_put, kind)(self.complete)
         self.store.hook(self.store.after_put, kind)(self.furnish)
         self.store.hook(self.store.before_delete, kind)(self.remove)
+        self.store.hook(self.store.before_put, f"{kind}/datastores")(self.complete_datastore)
         self.store.hook(self.store.before_put, f"{kind}/computes")(self.complete_compute)
         self.store.hook(self.store.after_put, f"{kind}/computes")(self.begin)
         self.store.hook(self.store.before_delete, f"{kind}/computes")(self.end)
@@ -54,6 +64,9 @@ class Workspaces:
         double.route("POST", place + "/datastores/{name}/listSecrets")(self.secrets)
         double.route("GET", place + "/{kind}/{name}/versions")(self.list_versions)
         double.route("POST", place + "/computes/{name}/listNodes")(self.list_nodes)
+        for verb in ("start", "stop", "restart"):
+            double.route("POST", place + "/computes/{name}/" + verb)(self.change_state)
+        double.route("POST", place + "/schedules/{name}/trigger")(self.trigger)
         self.idle_nodes = 0  # of every cluster
         double.route("POST", place + "/codes/{name}/versions/{version}/startPendingUpload")(self.start_upload)
 
@@ -83,11 +96,12 @@ class Workspaces:
         draft.setdefault("location", double.location)
         draft.setdefault("tags", {})
         draft.setdefault("kind", "Default")
+        draft.setdefault("etag", None)
         draft.setdefault("sku", {"name": "Basic", "tier": "Basic"})
         identity = draft.setdefault("identity", {"type": "SystemAssigned"})
         identity |= {"principalId": guid(place.path + "/identity"), "tenantId": guid("tenant")}
         properties = draft["properties"]
-        defaults = {
+        given = {
             "friendlyName": place.name,
             "description": "",
             "storageAccount": f"{scope}/providers/Microsoft.Storage/storageAccounts/{account}",
@@ -98,10 +112,19 @@ class Workspaces:
             "systemDatastoresAuthMode": "identity",
             "v1LegacyMode": False,
         }
-        for name, value in defaults.items():
+        for name, value in given.items():
             if properties.get(name) is None:
                 properties[name] = value
+        draft["properties"] = properties = defaults.filled(properties, defaults.WORKSPACE)
         properties |= {
+            "containerRegistry": properties.get("containerRegistry"),
+            "notebookInfo": {
+                "resourceId": guid(place.path + "/notebooks").replace("-", ""),
+                "fqdn": f"ml-{place.name}-{double.location}.notebooks.azure.net",
+                "isPrivateLinkEnabled": False,
+                "notebookPreparationError": None,
+            },
+            "sdkTelemetryAppInsightsKey": guid(place.path + "/telemetry"),
             "workspaceId": guid(place.path),
             "tenantId": guid("tenant"),
             "provisioningState": "Succeeded",
@@ -118,25 +141,28 @@ class Workspaces:
         """The four data stores that come with a workspace, two of them blob containers."""
         account = Id(workspace["properties"]["storageAccount"]).name
         keyless = str(workspace["properties"]["systemDatastoresAuthMode"]).lower() == "identity"
-        for name, container in (("workspaceblobstore", CONTAINER), ("workspaceartifactstore", "azureml")):
-            self.double.blobs.create(account, container)
+        for name, container in DATASTORES.items():
+            share = name in SHARES
+            if not share:
+                self.double.blobs.create(account, container)
             path = f"{workspace['id']}/datastores/{name}"
             if self.store.get(path):
                 continue
-            properties = {
-                "datastoreType": "AzureBlob",
+            properties = defaults.DATASTORE | {
+                "datastoreType": "AzureFile" if share else "AzureBlob",
                 "accountName": account,
-                "containerName": container,
+                ("fileShareName" if share else "containerName"): container,
                 "endpoint": f"{SERVICES['blob'].removeprefix('blob.')}:{self.double.port}",
                 "protocol": "https",
                 "credentials": {"credentialsType": "None" if keyless else "AccountKey"},
                 "serviceDataAccessAuthIdentity": "None",
                 "isDefault": name == "workspaceblobstore",
-                "resourceGroup": workspace["id"].split("/")[4],
-                "subscriptionId": self.double.subscription,
-                "tags": {},
-                "properties": {},
+                "resourceGroup": None,
+                "subscriptionId": None,
             }
+            if properties["isDefault"]:
+                properties["resourceGroup"] = workspace["id"].split("/")[4]
+                properties["subscriptionId"] = self.double.subscription
             self.store.put(path, {"properties": properties})
 
     def remove(self, request: Request, workspace: Resource) -> Response:
@@ -181,10 +207,34 @@ class Workspaces:
     def secrets(self, request: Request, name: str, **_: str) -> Any:
         datastore = self.store.get(request.path.rpartition("/")[0])
         if datastore is None:
-            raise Refusal(404, "UserError", f"Not found datastore {name}.")
-        if datastore["properties"]["credentials"]["credentialsType"] == "None":
-            raise Refusal(400, "UserError", f"Datastore {name} has no secrets: it is accessed by identity.")
+            raise ml_refusal(404, f"Not found datastore {name}.", "NotFound", "DatastoreNotFound")
+        if (datastore["properties"].get("credentials") or {}).get("credentialsType", "None") == "None":
+            raise ml_refusal(400, "No secrets for credentials of type None.")
         return {"secretsType": "Sas", "sasToken": "sv=2024&sr=c&sp=racwdl&sig=double"}
+
+    def complete_datastore(self, request: Request, draft: Resource) -> None:
+        """What somebody knows of a datastore is kept, its secrets are not shown."""
+        properties = defaults.filled(draft["properties"], defaults.DATASTORE)
+        credentials = properties.get("credentials") or {}
+        properties["credentials"] = {"credentialsType": credentials.get("credentialsType", "None")}
+        properties.setdefault("serviceDataAccessAuthIdentity", "None")
+        properties |= {"subscriptionId": None, "resourceGroup": None}
+        draft["properties"] = properties
+
+    def change_state(self, request: Request, name: str, **_: str) -> Response:
+        """Start, stop or restart a compute instance."""
+        path, _slash, verb = request.path.rpartition("/")
+        compute = self.store.get(path)
+        if compute is None:
+            return Response(404)
+        inner = compute["properties"].get("properties") or {}
+        compute["properties"]["properties"] = inner | {"state": "Stopped" if verb == "stop" else "Running"}
+        return Response(202, None, self.store.start_both("InProgress", "Succeeded"))
+
+    def trigger(self, request: Request, name: str, **_: str) -> Any:
+        if self.store.get(request.path.rpartition("/")[0]) is None:
+            raise ml_refusal(404, f"Not found schedule {name}.", "NotFound", "ScheduleNotFound")
+        return {"jobName": f"{name}-{guid(name + now())}", "scheduleActionType": "CreateJob"}
 
     def list_nodes(self, request: Request, **_: str) -> Any:
         return {"nodes": [{"nodeId": f"tvmps_{number}", "nodeState": "idle"} for number in range(self.idle_nodes)]}
@@ -193,39 +243,22 @@ class Workspaces:
 
     def complete_compute(self, request: Request, draft: Resource) -> None:
         draft.setdefault("location", self.double.location)
-        properties = draft["properties"]
-        properties |= {
-            "provisioningState": "Succeeded",
-            "computeLocation": draft["location"],
-            "isAttachedCompute": False,
-            "createdOn": now(),
-            "modifiedOn": now(),
-            "provisioningErrors": None,
-            "resourceId": None,
-        }
-        if properties.get("computeType") == "AmlCompute":
-            inner = properties.setdefault("properties", {})
-            inner |= {
-                "allocationState": "Steady",
-                "allocationStateTransitionTime": now(),
-                "currentNodeCount": 0,
-                "targetNodeCount": 0,
-                "errors": None,
-                "nodeStateCounts": dict.fromkeys(
-                    (
-                        "idleNodeCount",
-                        "runningNodeCount",
-                        "preparingNodeCount",
-                        "unusableNodeCount",
-                        "leavingNodeCount",
-                    ),
-                    0,
-                ),
-            }
+        draft["tags"] = draft.get("tags") or {}
+        if (draft.get("identity") or {}).get("type") == "SystemAssigned":
+            draft["identity"] = {"principalId": guid(request.path), "tenantId": guid("tenant")} | draft["identity"]
+        draft["properties"] = defaults.compute(draft["properties"])
+        draft["properties"] |= {"provisioningState": "Succeeded", "computeLocation": draft["location"]}
 
     def complete_schedule(self, request: Request, draft: Resource) -> None:
-        draft["properties"] |= {"provisioningState": "Succeeded"}
-        draft["properties"].setdefault("isEnabled", True)
+        properties = defaults.filled(draft["properties"], {"description": None, "tags": {}, "properties": {}})
+        properties |= {"provisioningState": "Succeeded"}
+        properties.setdefault("isEnabled", True)
+        properties["trigger"] = defaults.filled(properties.get("trigger"), {"endTime": None, "startTime": None})
+        action = properties.get("action") or {}
+        if isinstance(action.get("jobDefinition"), dict):
+            job = defaults.job(action["jobDefinition"], None) | {"status": "NotStarted"}
+            properties["action"] = action | {"jobDefinition": job | {"services": None}}
+        draft["properties"] = properties
 
     def list_schedules(self, request: Request, **_: str) -> Any:
         wanted = request.query.get("listViewType", "EnabledOnly").lower().replace("_", "")
@@ -235,7 +268,17 @@ class Workspaces:
         return self.store.page(request, found)
 
     def begin(self, request: Request, resource: Resource) -> Response:
-        return Response(201, resource, self.store.start("InProgress", "Succeeded"))
+        creating = resource | {"properties": resource["properties"] | {"provisioningState": "Creating"}}
+        if "/computes/" in request.path and (inner := resource["properties"].get("properties")):
+            nulls = dict.fromkeys(("currentNodeCount", "targetNodeCount", "nodeStateCounts", "allocationState"))
+            creating |= {"tags": resource["tags"] or None}
+            creating["properties"] |= {"provisioningWarnings": None}
+            shown = inner | {key: None for key in nulls if key in inner}
+            if "vmSize" in shown:  # in this answer only
+                shown["vmSize"] = str(shown["vmSize"]).upper()
+            creating["properties"]["properties"] = shown
+        headers = self.store.start("Creating" if "/schedules/" in request.path else "InProgress", "Succeeded")
+        return Response(201, creating, headers | self.store.location(request))
 
     def end(self, request: Request, resource: Resource) -> Response:
         self.store.delete(resource["id"])
@@ -252,18 +295,21 @@ class Workspaces:
         if kind in CONTENT:
             properties[CONTENT[kind]] = self.long_uri(place, properties.get(CONTENT[kind]))
             if before and properties[CONTENT[kind]] != before["properties"][CONTENT[kind]]:
-                raise Refusal(400, "UserError", "Asset paths cannot be updated.")
-        properties["provisioningState"] = "Succeeded"
-        for name, value in (("tags", {}), ("properties", {}), ("isArchived", False), ("isAnonymous", False)):
-            if properties.get(name) is None:
-                properties[name] = value
-        if kind == "models":
-            properties.setdefault("flavors", {})
-            properties["flavors"] = properties["flavors"] or {}
-        if kind == "environments":
-            properties.setdefault("environmentType", "UserCreated")
-            properties.setdefault("osType", "Linux")
+                raise ml_refusal(400, "Asset paths cannot be updated.")
+        if kind == "components" and before:
+            self.refuse_other_code(place, before["properties"], properties)
+        draft["properties"] = defaults.version(kind, properties, place)
         return None
+
+    @staticmethod
+    def refuse_other_code(place: Id, before: Resource, after: Resource) -> None:
+        code = [(one.get("componentSpec") or {}).get("code") for one in (before, after)]
+        if code[0] != code[1]:
+            name = place.names[-2]
+            message = (
+                f'Failed to update component {name} since field "code" is immutable, try specifying a new version.'
+            )
+            raise ml_refusal(400, message, "BadArgument", "ArgumentInvalid", "UpdateComponentFailed")
 
     @staticmethod
     def long_uri(place: Id, uri: str | None) -> str | None:
@@ -282,18 +328,37 @@ class Workspaces:
         numbers = [int(name) for name in known if name.isdigit()]
         before = self.store.get(container)
         properties = (
-            copy.deepcopy(before["properties"]) if before else {"tags": {}, "properties": {}, "isArchived": False}
+            copy.deepcopy(before["properties"])
+            if before
+            else {"description": None, "tags": None, "properties": None, "isArchived": False}
         )
         if "dataType" in version["properties"]:
             properties["dataType"] = version["properties"]["dataType"]
         properties |= {"latestVersion": version["name"], "nextVersion": str(max(numbers, default=0) + 1)}
+        if "/components/" in version["id"]:  # whose versions the service does not count
+            moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d-%H-%M-%S-%f") + "0"
+            properties |= {
+                "description": "",
+                "latestVersion": None,
+                "nextVersion": moment,
+                "tags": {},
+                "properties": {},
+            }
+            properties["provisioningState"] = "Succeeded"
         if not version["properties"]["isAnonymous"] or before:
             self.store.put(container, {"properties": properties})
 
     def list_versions(self, request: Request, kind: str, name: str, **_: str) -> Any:
         found = self.store.collection(request.path)
         if not found and self.store.get(request.path.rpartition("/")[0]) is None and kind != "codes":
-            raise Refusal(404, "UserError", f"Not found {kind} container with name {name}.")
+            title = f"{kind.capitalize().removesuffix('s')}"
+            detail = {
+                "code": f"{title}NotFound",
+                "message": f"{title} container with name: {name} not found.",
+                "details": [],
+                "additionalInfo": [],
+            }
+            raise ml_refusal(404, "The specified resource was not found.", details=[detail])
         if wanted := request.query.get("hash"):
             # The client has just made up this name: what it asks is whether the same code is there under any.
             found = self.store.of_type(f"{ML}/workspaces/codes/versions", "/".join(request.path.split("/")[:9]) + "/")
@@ -316,5 +381,5 @@ class Workspaces:
                 "credential": {"credentialType": "SAS", "sasUri": url + "?sv=2024&sr=c&sp=racwl&sig=double"},
             },
             "pendingUploadId": guid("upload" + name + version),
-            "pendingUploadType": "TemporaryBlobReference",
+            "pendingUploadType": "None",
         }

@@ -1,0 +1,226 @@
+"""What the service adds to what an author wrote: ids, defaults, states.
+
+Each function takes a resource as it is kept and returns it as it is shown. `describe` and `describe_all` give that,
+`get` and `list` azure-ai-ml's entity with the same values (a test holds the two equal), so that a key which Azure
+answers with is added here and nowhere else. What each kind has was taken from recorded answers of Azure's:
+docs/parity.md.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amlocal.core.workspace import Workspace
+
+COLLECTIONS = {"component": "components", "data": "data", "environment": "environments", "model": "models"}
+# azure-ai-ml writes `azureml:` in front of the ids of these.
+PREFIXED = ("component", "environment", "model")
+RUNS_A_COMMAND = ("command",)
+LOCATION = "local"
+
+RESOURCES = {"instance_count": 1, "properties": {}, "shm_size": "2g"}
+QUEUE = {"job_tier": "null"}
+PROBE = {
+    "failure_threshold": 30,
+    "initial_delay": 10,
+    "period": 10,
+    "success_threshold": 1,
+    "timeout": 2,
+}
+REQUESTS = {"max_concurrent_requests_per_instance": 1, "max_queue_wait_ms": 500, "request_timeout_ms": 5000}
+
+
+def arm_id(workspace: Workspace, kind: str, name: str, version: str) -> str:
+    """The id of a version, without `azureml:`."""
+    return workspace.id_of(COLLECTIONS[kind], name, "versions", version)
+
+
+def versioned(workspace: Workspace, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A version of data, of an environment or of a component."""
+    id = arm_id(workspace, kind, spec["name"], spec["version"])
+    shown = {**spec, "id": f"azureml:{id}" if kind in PREFIXED else id}
+    if "creation_context" in spec:
+        shown["creation_context"] = with_last_change(spec["creation_context"])
+    if kind == "data":
+        shown.setdefault("properties", {})
+    if kind == "environment":
+        shown["os_type"] = spec.get("os_type") or "linux"
+    if kind == "component" and spec.get("type") in RUNS_A_COMMAND:
+        shown["resources"] = {"instance_count": 1, **(spec.get("resources") or {})}
+        if spec.get("inputs"):
+            shown["inputs"] = {
+                name: {**each, "optional": bool(each.get("optional"))} for name, each in spec["inputs"].items()
+            }
+    if kind != "component":  # whose tags are in its spec, or nowhere
+        shown["tags"] = spec.get("tags") or {}
+    return shown
+
+
+def container(workspace: Workspace, kind: str, latest: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+    """A name with its versions, as `list` gives it when it is not asked for one name: no version, no path.
+
+    latest, first: its versions that were created last and first, as they are shown.
+    """
+    context = {key: value for key, value in first["creation_context"].items() if key.startswith("created_")}
+    changed = latest["creation_context"]
+    context["last_modified_at"] = changed.get("last_modified_at") or changed["created_at"]
+    shown: dict[str, Any] = {"creation_context": context, "latest_version": latest["version"], "name": latest["name"]}
+    shown["tags"] = {}
+    id = workspace.id_of(COLLECTIONS[kind], latest["name"])
+    if kind == "data":
+        return shown | {"properties": {}, "type": latest.get("type")}
+    return shown | {"id": f"azureml:{id}"} | ({"properties": {}, "type": "custom_model"} if kind == "model" else {})
+
+
+def container_entity(kind: str, shown: Mapping[str, Any]) -> Any:
+    """azure-ai-ml's entity of that, by its own deserialiser."""
+    from azure.ai.ml import entities
+    from azure.ai.ml._restclient.arm_ml_service import models
+
+    context = shown["creation_context"]
+    rest = {
+        "id": str(shown.get("id", "")).removeprefix("azureml:"),
+        "name": shown["name"],
+        "properties": {
+            "latestVersion": shown["latest_version"],
+            "tags": shown["tags"],
+            "properties": shown.get("properties") or {},
+            "isArchived": False,
+            "dataType": shown.get("type"),
+        },
+        "systemData": {
+            "createdAt": context["created_at"],
+            "createdBy": context.get("created_by"),
+            "createdByType": context.get("created_by_type"),
+            "lastModifiedAt": context["last_modified_at"],
+        },
+    }
+    noun = kind.capitalize()
+    container = getattr(models, f"{noun}Container")._deserialize(rest, [])
+    return getattr(entities, noun)._from_container_rest_object(container)
+
+
+def with_last_change(context: Mapping[str, str]) -> dict[str, str]:
+    """Who created something, and who changed it last: the same, unless it is on record."""
+    changed = {
+        f"last_modified_{what}": context[f"created_{what}"]
+        for what in ("at", "by", "by_type")
+        if f"created_{what}" in context
+    }
+    return {**changed, **context}
+
+
+def unshown(kept: Mapping[str, Any], now: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """`kept` with what makes `wanted` differ from `now`, which is how it is shown: what `update` asks to change."""
+    changed = dict(kept)
+    for key in now.keys() | wanted.keys():
+        if key not in wanted:
+            changed.pop(key, None)
+        elif wanted[key] != now.get(key):
+            changed[key] = wanted[key]
+    return changed
+
+
+def compute(workspace: Workspace, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A compute target."""
+    shown = {**spec, "id": workspace.id_of("computes", spec["name"]), "tags": spec.get("tags")}
+    context = spec.get("creation_context") or {}
+    if context.get("created_at"):
+        shown["created_on"] = context["created_at"]
+    if isinstance(spec.get("ssh_settings"), Mapping) and str(spec.get("type")).lower() == "computeinstance":
+        asked = {key: value for key, value in spec["ssh_settings"].items() if value is not None}
+        shown["ssh_settings"] = {"admin_username": "azureuser", **asked}
+    return shown
+
+
+def datastore(workspace: Workspace, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A datastore, whose credentials nobody is told."""
+    return {
+        **spec,
+        "credentials": {},
+        "id": workspace.id_of("datastores", spec["name"]),
+        "tags": spec.get("tags") or {},
+    }
+
+
+def online_deployment(workspace: Workspace, endpoint: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A deployment of an online endpoint."""
+    shown = {
+        "app_insights_enabled": False,
+        "egress_public_network_access": "enabled",
+        "environment_variables": {},
+        "instance_count": 1,
+        "instance_type": "Standard_F4s_v2",
+        "properties": {},
+        "scale_settings": {"type": "default"},
+        "tags": {},
+        "type": "managed",
+        **{key: value for key, value in spec.items() if value is not None},
+        "endpoint_name": endpoint,
+        "id": workspace.id_of("onlineEndpoints", endpoint, "deployments", name),
+        "name": name,
+    }
+    shown["request_settings"] = {**REQUESTS, **(spec.get("request_settings") or {})}
+    for probe in ("liveness_probe", "readiness_probe"):
+        shown[probe] = {**PROBE, **(spec.get(probe) or {})}
+    return shown
+
+
+def job(workspace: Workspace, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's spec with the settings that a command or a sweep has even where its author gave none."""
+    shown = {**spec, "id": f"azureml:{workspace.id_of('jobs', name)}", "name": name}
+    return {**shown, **submitted(spec, name)}
+
+
+def submitted(spec: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+    """What the service fills into a job; name: None for one that a schedule is to create."""
+    if spec.get("type") not in ("command", "sweep"):
+        return {}
+    filled: dict[str, Any] = {
+        "inputs": with_modes(spec.get("inputs")),
+        "queue_settings": {**QUEUE, **(spec.get("queue_settings") or {})},
+        "resources": _resources(spec.get("resources")),
+    }
+    if spec["type"] == "command":
+        filled |= {"environment_variables": spec.get("environment_variables") or {}, "parameters": {}}
+    elif isinstance(spec.get("trial"), Mapping):
+        trial = spec["trial"]
+        filled["trial"] = {
+            **trial,
+            "environment_variables": trial.get("environment_variables") or {},
+            "queue_settings": {**QUEUE, **(trial.get("queue_settings") or {})},
+            "resources": _resources(trial.get("resources")),
+        }
+        sampling = spec.get("sampling_algorithm")
+        sampling = dict(sampling) if isinstance(sampling, Mapping) else {"type": sampling or "random"}
+        if sampling.get("type") == "random":
+            sampling = {"rule": "random", **{key: value for key, value in sampling.items() if value is not None}}
+        filled["sampling_algorithm"] = sampling
+    outputs = {name: _with_mode(each, "rw_mount") for name, each in (spec.get("outputs") or {}).items()}
+    if name:
+        outputs["default"] = default_output(name)
+    filled["outputs"] = outputs
+    return filled
+
+
+def default_output(job: str) -> dict[str, Any]:
+    """The output that every command and sweep has in Azure: what its run logs."""
+    path = f"azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{job}"
+    return {"mode": "rw_mount", "path": path, "type": "uri_folder"}
+
+
+def with_modes(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A job's inputs, each with the mode in which its files come."""
+    return {name: _with_mode(each, "ro_mount") for name, each in (inputs or {}).items()}
+
+
+def _with_mode(given: Any, mode: str) -> Any:
+    if not isinstance(given, Mapping) or ("path" not in given and mode == "ro_mount"):
+        return given
+    kind = given.get("type") or "uri_folder"
+    default = "eval_mount" if kind == "mltable" and mode == "ro_mount" else mode
+    return {**given, "mode": given.get("mode") or default, "type": kind}
+
+
+def _resources(given: Any) -> dict[str, Any]:
+    asked = {key: value for key, value in given.items() if value is not None} if isinstance(given, Mapping) else {}
+    return {**RESOURCES, **asked}

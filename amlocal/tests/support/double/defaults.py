@@ -1,0 +1,249 @@
+"""What Azure fills into a resource that was put, as its recorded answers show: defaults, nulls, its own spellings."""
+
+import copy
+import json
+import re
+from typing import Any
+
+from .arm import now
+
+RESOURCES = {
+    "instanceCount": 1,
+    "maxInstanceCount": None,
+    "instanceType": None,
+    "locations": None,
+    "properties": None,
+    "shmSize": "2g",
+    "dockerArgs": None,
+    "dockerArgsList": None,
+}
+SERVICE = {"port": None, "status": None, "errorMessage": None, "properties": None, "nodes": None}
+INPUT = {"description": None, "mode": "ReadOnlyMount", "pathOnCompute": None}
+OUTPUT = {
+    "description": None,
+    "uri": None,
+    "assetName": None,
+    "assetVersion": None,
+    "mode": "ReadWriteMount",
+    "pathOnCompute": None,
+    "autoDeleteSetting": None,
+    "jobOutputType": "uri_folder",
+}
+JOB: dict[str, Any] = {
+    "description": None,
+    "tags": {},
+    "properties": {},
+    "parentJobName": None,
+    "displayName": None,
+    "experimentName": "Default",
+    "services": {},
+    "computeId": None,
+    "isArchived": False,
+    "identity": None,
+    "componentId": None,
+    "notificationSetting": None,
+    "secretsConfiguration": None,
+    "inputs": {},
+    "outputs": {},
+}
+QUEUE = {"jobTier": "Null", "priority": None}
+OF_JOB: dict[str, dict[str, Any]] = {
+    "Command": {
+        "resources": RESOURCES,
+        "codeId": None,
+        "distribution": None,
+        "autologgerSettings": None,
+        "limits": None,
+        "environmentVariables": {},
+        "parameters": {},
+        "queueSettings": QUEUE,
+    },
+    "Sweep": {
+        "earlyTermination": None,
+        "queueSettings": QUEUE,
+        "resources": RESOURCES,
+        "componentConfiguration": None,
+        "samplingAlgorithm": {"seed": None, "logbase": None, "rule": None},
+        "limits": {"trialTimeout": None},
+        "trial": {"codeId": None, "distribution": None, "environmentVariables": {}, "resources": RESOURCES},
+    },
+    "Pipeline": {"settings": {}, "jobs": {}, "sourceJobId": None},
+}
+VERSION: dict[str, Any] = {
+    "description": None,
+    "tags": {},
+    "properties": {},
+    "isArchived": False,
+    "isAnonymous": False,
+    "autoDeleteSetting": None,
+    "provisioningState": "Succeeded",
+}
+OF_VERSION: dict[str, dict[str, Any]] = {
+    "models": {"flavors": {}, "jobName": None, "stage": "Development", "intellectualProperty": None},
+    "environments": {
+        "environmentType": "UserCreated",
+        "osType": "Linux",
+        "autoRebuild": "Disabled",
+        "stage": "Development",
+        "intellectualProperty": None,
+    },
+    "components": {"stage": "Development"},
+    "data": {"intellectualProperty": None, "stage": None},
+    "codes": {},
+}
+COMPUTE: dict[str, Any] = {
+    "description": None,
+    "disableLocalAuth": False,
+    "resourceId": None,
+    "provisioningErrors": None,
+    "provisioningWarnings": {},
+    "isAttachedCompute": False,
+}
+NODES = ("idle", "running", "preparing", "unusable", "leaving", "preempted")
+CLUSTER: dict[str, Any] = {
+    "vmPriority": "Dedicated",
+    "scaleSettings": {"maxNodeCount": 1, "minNodeCount": 0, "nodeIdleTimeBeforeScaleDown": "PT2M"},
+    "subnet": None,
+    "currentNodeCount": 0,
+    "targetNodeCount": 0,
+    "nodeStateCounts": {f"{state}NodeCount": 0 for state in NODES},
+    "allocationState": "Steady",
+    "errors": None,
+    "remoteLoginPortPublicAccess": "NotSpecified",
+    "osType": "Linux",
+    "virtualMachineImage": None,
+    "isolatedNetwork": False,
+    "enableNodePublicIp": True,
+    "enableBatchPrivateLink": False,
+}
+DATASTORE: dict[str, Any] = {"description": None, "tags": None, "properties": None, "isDefault": False}
+WORKSPACE: dict[str, Any] = {
+    "description": "",
+    "imageBuildCompute": None,
+    "managedNetwork": {
+        "changeableIsolationModes": ["AllowInternetOutbound", "AllowOnlyApprovedOutbound"],
+        "isolationMode": "Disabled",
+        "enableNetworkMonitor": False,
+        "enableFirewallLog": False,
+    },
+    "allowRoleAssignmentOnRG": True,
+    "softDeleteEnabled": False,
+    "linkedModelInventoryArmId": None,
+    "ipAllowlist": [],
+    "networkAcls": {"defaultAction": "Allow", "bypass": "", "ipRules": [], "resourceAccessRules": []},
+    "serverlessComputeSettings": None,
+    "EnableSoftwareBillOfMaterials": False,
+    "enableServiceSideCMKEncryption": False,
+}
+PROBE = {"initialDelay": "PT10S", "period": "PT10S", "timeout": "PT2S", "successThreshold": 1, "failureThreshold": 30}
+DEPLOYMENT: dict[str, Any] = {
+    "description": None,
+    "properties": {},
+    "environmentVariables": {},
+    "endpointComputeType": "Managed",
+    "appInsightsEnabled": False,
+    "scaleSettings": {"scaleType": "Default"},
+    "requestSettings": {
+        "maxQueueWait": "PT0.5S",
+        "requestTimeout": "PT5S",
+        "maxConcurrentRequestsPerInstance": 1,
+    },
+    "livenessProbe": PROBE,
+    "readinessProbe": PROBE,
+    "egressPublicNetworkAccess": "Enabled",
+    "modelMountPath": None,
+    "dataCollector": None,
+}
+
+
+def filled(given: Any, template: dict[str, Any]) -> dict[str, Any]:
+    """`given` with what it lacks, or has as null, taken from the template, at every depth that the template has."""
+    result = dict(given or {})
+    for name, value in template.items():
+        if result.get(name) is None:
+            result[name] = copy.deepcopy(value)
+        elif isinstance(value, dict) and value and isinstance(result[name], dict):
+            result[name] = filled(result[name], value)
+    return result
+
+
+def job(properties: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """A job's properties as Azure answers them; name: None for one that a schedule is to create."""
+    kind = properties.get("jobType", "")
+    full = filled(filled(properties, JOB), OF_JOB.get(kind, {}))
+    if name is None and not properties.get("parameters"):
+        full["parameters"] = None
+    for place, template in (("inputs", INPUT), ("outputs", OUTPUT), ("services", SERVICE)):
+        literal = {"description": None}
+        full[place] = {
+            key: filled(one, literal if one.get("jobInputType") == "literal" else template) if one else one
+            for key, one in (full[place] or {}).items()
+        }
+    if kind == "Sweep":
+        goal = full["objective"]["goal"]
+        full["objective"] = full["objective"] | {"goal": goal[:1].upper() + goal[1:]}
+        if full["samplingAlgorithm"].get("samplingAlgorithmType") == "Random":
+            full["samplingAlgorithm"] = filled(full["samplingAlgorithm"], {"rule": "Random"})
+    if kind in ("Command", "Sweep") and name:
+        uri = f"azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{name}"
+        full["outputs"]["default"] = filled({"uri": uri}, OUTPUT)
+    return full
+
+
+def version(kind: str, properties: dict[str, Any], place: Any) -> dict[str, Any]:
+    """A version's properties as Azure answers them. place: its `Id`."""
+    full = filled(filled(properties, VERSION), OF_VERSION[kind])
+    full["provisioningState"] = "Succeeded"
+    if full.get("isArchived") and "stage" in full:
+        full["stage"] = "Archived"
+    if kind == "environments":
+        full["condaFile"] = _as_json(full.get("condaFile"))
+        full["properties"] = full["properties"] | {"azureml.labels": "latest"}
+    if kind == "components" and full.get("componentSpec"):
+        full["description"] = None  # it is in the spec
+        full["stage"] = "Logged" if full["isAnonymous"] else full["stage"]
+        full["componentSpec"] = component(full["componentSpec"], place)
+    return full
+
+
+def _as_json(conda: Any) -> Any:
+    """Azure keeps a conda file as JSON, indented, in a text."""
+    if not isinstance(conda, str):
+        return conda
+    import yaml
+
+    return json.dumps(yaml.safe_load(conda), indent=2)
+
+
+def component(spec: dict[str, Any], place: Any) -> dict[str, Any]:
+    """A component's spec as Azure answers it: numbers and truth values are texts, Azure's environments a registry's."""
+    shown = {name: value for name, value in spec.items() if name != "_source"}
+    shown["version"] = shown.get("version") or place.name
+    if shown.get("type") == "command":
+        shown["resources"] = {"instance_count": 1} | (shown.get("resources") or {})
+    for one in (shown.get("inputs") or {}).values():
+        one.setdefault("optional", False)
+    if found := re.fullmatch(r"azureml:(AzureML-[^:/]+):([^:/]+)", str(shown.get("environment")), re.IGNORECASE):
+        shown["environment"] = f"azureml://registries/azureml/environments/{found[1]}/versions/{found[2]}"
+    return dict(_texts(shown))
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _texts(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_texts(inner) for inner in value]
+    return str(value) if isinstance(value, (bool, int, float)) else value
+
+
+def compute(properties: dict[str, Any]) -> dict[str, Any]:
+    """A compute's properties as Azure answers them."""
+    full = filled(properties, COMPUTE)
+    full["createdOn"] = full.get("createdOn") or now()
+    full["modifiedOn"] = now()
+    if full.get("computeType") == "AmlCompute":
+        inner = filled(full.get("properties"), CLUSTER)
+        inner["allocationStateTransitionTime"] = now()
+        inner.pop("userAccountCredentials", None)
+        full["properties"] = inner
+    return full
