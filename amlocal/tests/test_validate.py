@@ -321,7 +321,7 @@ def test_what_only_azure_can_know_is_a_note(looked):
 @pytest.mark.parametrize(
     ("jobs", "component", "note"),
     [
-        ("component: ./c.yml", "environment: azureml:nosuch:3", 'environment: environment "nosuch" is not in'),
+        ("component: ./c.yml", "environment: azureml:nosuch:3", 'environment: environment "nosuch" was not found in'),
         ("component: azureml:gone:1", "", 'jobs.a.component: component "gone" was not found in this workspace'),
         (
             "component: ./c.yml, inputs: {m: 1}",
@@ -379,7 +379,8 @@ def test_data_that_a_job_of_these_files_registers_is_no_note(looked):
     job = PIPELINE.replace("rate: 0.5", "data: {type: uri_folder, path: 'azureml:gone:1'}")
     made = "type: pipeline\noutputs: {o: {type: uri_folder, name: gone}}\n"
     made += "jobs: {a: {component: ./component.yml, inputs: {text: a}, outputs: {out: '${{parent.outputs.o}}'}}}\n"
-    assert not any("gone" in line for line in looked(job=job, made=made).notes)
+    notes = looked(job=job, made=made).notes
+    assert not any("gone" in line for line in notes), notes
 
 
 def test_a_path_that_git_ignores_is_made_later(looked, tmp_path):

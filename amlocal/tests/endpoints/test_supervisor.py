@@ -20,7 +20,7 @@ from amlocal.core.processes import end, find, lives, spawn, write_process
 from amlocal.core.workspace import Workspace
 from amlocal.endpoints import supervisor
 from amlocal.endpoints.health import deployment_health, endpoint_health, failure
-from amlocal.endpoints.plan import _environment
+from amlocal.endpoints.plan import COLLECTOR, SERVER, runs_in
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, ServingPlan
 from amlocal.endpoints.supervisor import ANOTHER_RUNS, Child, Launch, Supervisor, ensure, running
 from amlocal.operations.online_deployments import OnlineDeploymentOperations
@@ -280,13 +280,13 @@ def test_workers_of_one_instance_do_not_raise_the_limit() -> None:
 def test_an_mlflow_models_conda_file_may_lack_dependencies(tmp_path: Path, conda: str, dependencies: list[str]) -> None:
     (tmp_path / "conda.yaml").write_text(conda)
     deployment = SimpleNamespace(name="blue", environment=None)
-    environment = _environment(deployment, tmp_path, tmp_path)
+    environment = runs_in(deployment, tmp_path, tmp_path, [SERVER, COLLECTOR])
     assert environment and environment["conda_file"]["dependencies"][:-1] == dependencies
     needed = ["azureml-inference-server-http", "azureml-ai-monitoring"]
     assert environment["conda_file"]["dependencies"][-1] == {"pip": needed}
     (tmp_path / "conda.yaml").write_text("[: no")
     with pytest.raises(UserError, match=r"deployment blue: model: .*conda.yaml: not a conda file"):
-        _environment(deployment, tmp_path, tmp_path)
+        runs_in(deployment, tmp_path, tmp_path, [SERVER, COLLECTOR])
 
 
 def test_the_record_keeps_what_it_learns(watched: Watched) -> None:

@@ -250,8 +250,6 @@ def _placed(
     vague: Complaint, cause: Exception, kind: str, document: Any, overrides: Sequence[Mapping[str, Any]], schema: Any
 ) -> list[Complaint]:
     """The complaint at the fields that it is about, in the words of the file."""
-    from azure.core.exceptions import AzureError
-    from marshmallow.exceptions import MarshmallowError
 
     def accepted(other: Any) -> bool:
         text = io.StringIO(yaml.safe_dump(other, sort_keys=False))
@@ -262,7 +260,8 @@ def _placed(
             return False
         return True
 
-    if isinstance(cause, AzureError | MarshmallowError):  # it says what is wrong, if not where
+    told = any(cls.__module__.startswith(("azure.", "marshmallow.")) for cls in type(cause).__mro__)
+    if told:  # it says what is wrong, if not where
         field = blamed(accepted, document)
         return [replace(vague, field=tuple(map(str, field)))] if field else [vague]
     near = dict(unknown(schema, document)) if schema is not None else {}

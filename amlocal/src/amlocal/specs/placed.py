@@ -139,7 +139,7 @@ class Placed:
                 kind = value.type
                 if kind == UNSTATED_TYPE and (wanted := declared_type(declared)) in DATA_TYPES:
                     kind = str(wanted)
-                if not path:
+                if path is None:
                     raise self.error(f"inputs.{name}", f"a {kind} without a path; add `path:`")
                 return Binding(kind, path=self.path(name, path, kind))
             return Binding(value.type, literal=None if value.default is None else str(value.default))
