@@ -118,7 +118,7 @@ def validate(
         absent = faults.absent.get(line)
         if absent is None or (absent.path is not None and not ignored_by_git(absent.path)):
             report.errors.append(line)
-        elif not any(f'"{name}" is not' in line for name in made):
+        elif not any(f'"{name}"' in line for name in made):
             report.notes.append(line)
     report.files = len(specs)
     report.notes = list(dict.fromkeys(report.notes))
