@@ -214,7 +214,7 @@ def test_blobs_are_the_same_over_https(uri: str, url: str) -> None:
         ("https://a.b/c/", "mltable", "cannot be listed"),
         ("https://a.b/c/", "uri_file", "not the address of one file"),
         ("https://a.b/*.csv", "uri_file", "not the address of one file"),
-        ("wasbs://acc.blob.core.windows.net/con/x.csv", "uri_file", "use wasbs://CONTAINER@ACCOUNT"),
+        ("wasbs://acc.blob.core.windows.net", "uri_file", "use wasbs://CONTAINER@ACCOUNT"),
         ("adl://acc.azuredatalakestore.net/x.csv", "uri_file", "retired"),
     ],
 )

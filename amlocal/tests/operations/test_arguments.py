@@ -16,7 +16,6 @@ from azure.ai.ml.entities import (
     ManagedOnlineDeployment,
     ManagedOnlineEndpoint,
     Model,
-    PipelineComponentBatchDeployment,
     Registry,
 )
 
@@ -112,8 +111,6 @@ def test_what_is_said(client: LocalMLClient) -> None:
 @pytest.mark.parametrize(
     "entity",
     [
-        BatchEndpoint(name="b"),
-        PipelineComponentBatchDeployment(name="b", endpoint_name="e", component="c"),
         Registry(name="r", location="l", replication_locations=[]),
         Index(name="i", path="."),
     ],

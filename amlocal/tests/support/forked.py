@@ -70,7 +70,9 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _read(self, timeout: float | None) -> int | None:
-        if self.returncode is None and select.select([self._ended], [], [], timeout)[0]:
+        ended = select.poll()  # not select.select, which knows no descriptor above 1,023
+        ended.register(self._ended, select.POLLIN)
+        if self.returncode is None and ended.poll(None if timeout is None else 1000 * timeout):
             self.returncode = int(self._ended.read(16) or b"-9")  # nothing: the process that forked it is gone
         return self.returncode
 

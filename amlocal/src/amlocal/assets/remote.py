@@ -37,7 +37,10 @@ def https_form(uri: str) -> str:
     if parts.scheme in ("wasbs", "wasb", "abfss", "abfs") and parts.username and parts.hostname:
         host = parts.hostname.replace(".dfs.", ".blob.")
         return urlunsplit(("https", host, f"/{parts.username}{parts.path}", parts.query, ""))
-    if parts.scheme in ("wasbs", "wasb") and BLOBS.fullmatch(parts.netloc):  # as Microsoft's examples have it too
+    named = parts.path.strip("/").partition("/")[2]  # what comes after the container
+    if (
+        parts.scheme in ("wasbs", "wasb") and BLOBS.fullmatch(parts.netloc) and named
+    ):  # as Microsoft's examples have it too
         return urlunsplit(("https", parts.netloc, parts.path, parts.query, ""))
     if parts.scheme == "adl":
         raise UserError(

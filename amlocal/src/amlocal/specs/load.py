@@ -260,8 +260,8 @@ def _placed(
             return False
         return True
 
-    told = any(cls.__module__.startswith(("azure.", "marshmallow.")) for cls in type(cause).__mro__)
-    if told:  # it says what is wrong, if not where
+    placeless = any(cls.__module__.startswith(("azure.", "marshmallow.")) for cls in type(cause).__mro__)
+    if placeless:  # it says what is wrong, if not where
         field = blamed(accepted, document)
         return [replace(vague, field=tuple(map(str, field)))] if field else [vague]
     near = dict(unknown(schema, document)) if schema is not None else {}

@@ -395,10 +395,6 @@ short-summary: Show a token, or the keys, for calling the endpoint over HTTP.
 long-summary: >
   An addition to `az ml`; in Azure, `az account get-access-token --resource https://ml.azure.com` gives the token.
 examples:
-  - name: Start a job with curl
-    text: >
-      curl -H "Authorization: Bearer
-      $(aml batch-endpoint get-credentials -n my-batch-endpoint --query accessToken -o tsv)"
-      -H "Content-Type: application/json" -d @request.json
-      $(aml batch-endpoint show -n my-batch-endpoint --query scoring_uri -o tsv)
+  - name: The token alone, for curl's -H "Authorization: Bearer TOKEN"
+    text: aml batch-endpoint get-credentials -n my-batch-endpoint --query accessToken -o tsv
 """
