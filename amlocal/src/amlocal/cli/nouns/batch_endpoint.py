@@ -395,6 +395,6 @@ short-summary: Show a token, or the keys, for calling the endpoint over HTTP.
 long-summary: >
   An addition to `az ml`; in Azure, `az account get-access-token --resource https://ml.azure.com` gives the token.
 examples:
-  - name: The token alone, for curl's -H "Authorization: Bearer TOKEN"
+  - name: The token alone, as curl wants it
     text: aml batch-endpoint get-credentials -n my-batch-endpoint --query accessToken -o tsv
 """
