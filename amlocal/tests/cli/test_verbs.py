@@ -467,7 +467,7 @@ def test_what_is_printed_is_azure_ai_mls_own_dictionary(aml: Aml, client: LocalM
     }
     # What the service adds once it knows of it, and azure-ai-ml then shows.
     added = {"creation_context", "id", "provisioning_state", "location", "job_name", "stage", "flavors", "description"}
-    added |= {"os_type", "tags", "created_on"}
+    added |= {"os_type", "tags", "created_on", "credentials"}
     for kind, entity in made.items():
         wanted = entity._to_dict().keys() - {"$schema", "credentials", "created_on"}
         assert wanted <= told[kind].keys(), kind
