@@ -105,6 +105,9 @@ def test_what_is_said(client: LocalMLClient) -> None:
     assert said == "Model operations: create_or_update takes azure-ai-ml's Model, not a Data"
     assert outcome(client.models.create_or_update, Model(name="m")).startswith('model "m": path: required')
     assert outcome(client.data.create_or_update, Data(name="d")).startswith('data "d": path: required')
+    for place in ("gone.json", Path("gone.json")):
+        told = outcome(client.online_endpoints.invoke, "gone", request_file=place)
+        assert "must be" not in told, "a file may be a text or a path"
     assert outcome(client.models.get, "m", version=7).startswith('model "m" was not found'), "a version may be one"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
 from inspect import Parameter, signature
+from os import PathLike
 from pathlib import Path
 from types import FunctionType, NoneType, UnionType
 from typing import Any, ClassVar, get_args, get_origin
@@ -91,7 +92,8 @@ def _fits(parameter: Parameter, value: Any) -> bool:
     if not all(isinstance(each, type) and each not in (Any, Parameter.empty) for each in types):
         return True
     number = parameter.name == "version" and isinstance(value, int)  # of a version that looks like one
-    return isinstance(value, types) or value is parameter.default or number
+    file = isinstance(value, PathLike) and parameter.name.endswith(("path", "file"))  # as azure-ai-ml takes them
+    return isinstance(value, types) or value is parameter.default or number or file
 
 
 def _words(parameter: Parameter) -> str:
