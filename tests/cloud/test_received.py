@@ -34,6 +34,7 @@ KINDS = {
     "managedOnlineEndpoint": ("load_online_endpoint", "online_endpoints"),
     "managedOnlineDeployment": ("load_online_deployment", "online_deployments"),
     "batchEndpoint": ("load_batch_endpoint", "batch_endpoints"),
+    "modelBatchDeployment": ("load_model_batch_deployment", "batch_deployments"),
     "schedule": ("load_schedule", "schedules"),
     "monitorSchedule": ("load_schedule", "schedules"),
 }
