@@ -22,7 +22,7 @@ HARMLESS = (
     r"https://me:hidden@host/|hunter2",  # what must not be shown
     r'"admin_password": "-"',  # what stands for none
     r'nonce = "0123456789abcdef"|"the-key"',  # of tests
-    r'\brevision\b.{0,4}[0-9a-f]{10}\b',  # of a public repository
+    r"\brevision\b.{0,4}[0-9a-f]{10}\b",  # of a public repository
     r'"clientSecret": "local"|^ACCOUNT_KEY = "bG9jYWw="',  # what asks for one gets the word "local"
     r'"operation": "[0-9a-f]{16}"',  # by which the double calls a request
 )
