@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from amlocal.assets.uploads import holds
+from amlocal.core.documents import read_yaml
 from amlocal.core.durable import make_folder, publish
 from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.files import copy_into, disk_errors, hash_path
@@ -102,11 +103,9 @@ def create(
 
 def flavors_of(folder: Path) -> dict[str, Any]:
     """The flavors that the MLmodel file of a model's folder lists, as azure-ai-ml sends them."""
-    import yaml
-
     try:
-        told = yaml.safe_load((folder / "MLmodel").read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        told = read_yaml(folder / "MLmodel", warn=False)
+    except UserError:
         return {}
     flavors = told.get("flavors") if isinstance(told, Mapping) else None
     return dict(flavors) if isinstance(flavors, Mapping) else {}

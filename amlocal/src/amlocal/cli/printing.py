@@ -13,12 +13,19 @@ OWN_WORDS = ("tags", "properties", "environment_variables", "command", "descript
 MEMBER = re.compile(r"[A-Z]\w+\.[A-Z][A-Z0-9_]*")
 
 
-def described(operations: Any, name: str, version: str | None = None, label: str | None = None) -> dict[str, Any]:
-    """One entity of `operations` (a client's `.jobs`, `.models`, ...) by its name.
+def described(
+    operations: Any,
+    name: str,
+    version: str | None = None,
+    label: str | None = None,
+    endpoint_name: str | None = None,
+) -> dict[str, Any]:
+    """One entity of `operations` (a client's `.jobs`, `.models`, ...) by its name, a deployment by its endpoint's too.
 
     A client that can `describe` does it without importing azure-ai-ml, which takes seconds.
     """
-    by = {key: value for key, value in (("version", version), ("label", label)) if value is not None}
+    every = {"version": version, "label": label, "endpoint_name": endpoint_name}
+    by = {key: value for key, value in every.items() if value is not None}
     if hasattr(operations, "describe"):
         return operations.describe(name, **by)
     return plain(operations.get(name, **by))

@@ -11,7 +11,7 @@ from amlocal.cli import target
 from amlocal.cli.arguments import given, no_wait, shared
 from amlocal.cli.nouns.batch_endpoint import JOB_COLUMNS
 from amlocal.cli.nouns.online_endpoint import changed
-from amlocal.cli.printing import note, plain
+from amlocal.cli.printing import described, described_all, note
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
 from amlocal.core.errors import UserError
@@ -62,7 +62,7 @@ def create(
         endpoint = client.batch_endpoints.get(entity.endpoint_name)
         endpoint.defaults = {"deployment_name": entity.name}
         client.batch_endpoints.begin_create_or_update(endpoint).result()
-    return _described(client.batch_deployments, entity.name, entity.endpoint_name)
+    return described(client.batch_deployments, entity.name, endpoint_name=entity.endpoint_name)
 
 
 def load_deployment(file: str, overrides: list[dict[str, Any]]) -> Any:
@@ -73,14 +73,11 @@ def load_deployment(file: str, overrides: list[dict[str, Any]]) -> Any:
 
 
 def show(name: str, endpoint_name: str) -> dict[str, Any]:
-    return _described(target.client().batch_deployments, name, endpoint_name)
+    return described(target.client().batch_deployments, name, endpoint_name=endpoint_name)
 
 
 def list_all(endpoint_name: str) -> list[dict[str, Any]]:
-    deployments = target.client().batch_deployments
-    if hasattr(deployments, "describe_all"):
-        return list(deployments.describe_all(endpoint_name))
-    return [plain(entity) for entity in deployments.list(endpoint_name)]
+    return described_all(target.client().batch_deployments, endpoint_name=endpoint_name)
 
 
 def update(
@@ -94,9 +91,9 @@ def update(
     changes = changes or Changes()
     if file:
         entity = load_deployment(file, [*changes.overrides(), *given(name=name, endpoint_name=endpoint_name)])
-        _described(deployments, entity.name, entity.endpoint_name)  # it must be there
+        described(deployments, entity.name, endpoint_name=entity.endpoint_name)  # it must be there
     elif name and endpoint_name:
-        now = _described(deployments, name, endpoint_name)
+        now = described(deployments, name, endpoint_name=endpoint_name)
         if "deployment_configuration_type" in (now.get("properties") or {}):
             raise UserError(
                 f"update: deployment {name} runs a pipeline component; give the --file that it is to be made of"
@@ -108,7 +105,7 @@ def update(
     if no_wait:
         return None
     change.result()
-    return _described(deployments, entity.name, entity.endpoint_name)
+    return described(deployments, entity.name, endpoint_name=entity.endpoint_name)
 
 
 def _at_root(changes: Changes) -> Changes:
@@ -128,13 +125,6 @@ def list_jobs(name: str, endpoint_name: str) -> list[dict[str, Any]]:
     if hasattr(deployments, "describe_jobs"):
         return list(deployments.describe_jobs(endpoint_name, name))
     return [job._to_dict() for job in deployments.list_jobs(endpoint_name, name=name)]
-
-
-def _described(deployments: Any, name: str, endpoint_name: str) -> dict[str, Any]:
-    if hasattr(deployments, "describe"):
-        told: dict[str, Any] = deployments.describe(name, endpoint_name)
-        return told
-    return plain(deployments.get(name, endpoint_name))
 
 
 def commands(loader: CLICommandsLoader) -> None:

@@ -233,8 +233,11 @@ def _input(client: Any, path: str, kind: str | None) -> Any:
     """`--input`: a data asset, a datastore's path, an address, or a local file or folder. Raises UserError."""
     from azure.ai.ml import Input
 
-    if kind is None and (asset := re.fullmatch(r"azureml:(?!//)([^:@/]+)(?::([^:@/]+)|@([^:@/]+))?", path)):
-        data = client.data.get(asset[1], version=asset[2], label=asset[3] or (None if asset[2] else "latest"))
+    from amlocal.assets.uris import named
+
+    if kind is None and (asset := named(path)) and asset.kind in (None, "data"):
+        label = asset.label or (None if asset.version else "latest")
+        data = client.data.get(asset.name, version=asset.version, label=label)
         if data.type not in ("uri_folder", "uri_file"):
             raise UserError(f"--input {path}: a {data.type}; a batch endpoint takes a uri_folder or a uri_file")
         return Input(type=data.type, path=data.id)
@@ -250,10 +253,12 @@ def _is_one_file(address: str) -> bool:
 
 def _output_dataset(path: str) -> list[dict[str, Any]]:
     """`--output-path azureml://datastores/STORE/paths/PATH`, as azure-ai-ml's batch jobs have it."""
-    match = re.fullmatch(r"(?:folder:)?azureml://(?:.+/)?datastores/([^/]+)/paths/(.*)", path)
-    if not match:
+    from amlocal.assets.uris import DatastorePath
+
+    place = DatastorePath.parse(path.removeprefix("folder:"))
+    if place is None or "/paths/" not in path:
         raise UserError(f"--output-path {path}: not understood; use azureml://datastores/STORE/paths/PATH")
-    return [{"output_dataset.path": match[2]}, {"output_dataset.datastore_id": f"azureml:{match[1]}"}]
+    return [{"output_dataset.path": place.path}, {"output_dataset.datastore_id": f"azureml:{place.store}"}]
 
 
 def commands(loader: CLICommandsLoader) -> None:

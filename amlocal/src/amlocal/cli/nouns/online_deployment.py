@@ -10,7 +10,7 @@ from knack.help_files import helps
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, positive, prices_file, shared
 from amlocal.cli.nouns.online_endpoint import changed, everything_is_local, refuse_no_wait
-from amlocal.cli.printing import note, plain
+from amlocal.cli.printing import described, described_all, note
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
 from amlocal.core.errors import UserError
@@ -104,7 +104,7 @@ def _create(
 ) -> dict[str, Any] | None:
     deployments = client.online_deployments
     entity = load(KIND, file, overrides)
-    for there in _described_all(deployments, entity.endpoint_name):
+    for there in described_all(deployments, endpoint_name=entity.endpoint_name):
         if there["name"] == entity.name and there["provisioning_state"] != "Failed":
             raise UserError(
                 f"deployment {entity.name} of endpoint {entity.endpoint_name} exists already;"
@@ -119,15 +119,15 @@ def _create(
         endpoint = client.online_endpoints.get(entity.endpoint_name)
         endpoint.traffic = {entity.name: 100}
         client.online_endpoints.begin_create_or_update(endpoint).result()
-    return _described(deployments, entity.name, entity.endpoint_name)
+    return described(deployments, entity.name, endpoint_name=entity.endpoint_name)
 
 
 def show(name: str, endpoint_name: str) -> dict[str, Any]:
-    return _described(target.client().online_deployments, name, endpoint_name)
+    return described(target.client().online_deployments, name, endpoint_name=endpoint_name)
 
 
 def list_all(endpoint_name: str) -> list[dict[str, Any]]:
-    return _described_all(target.client().online_deployments, endpoint_name)
+    return described_all(target.client().online_deployments, endpoint_name=endpoint_name)
 
 
 def update(
@@ -141,16 +141,16 @@ def update(
     changes = changes or Changes()
     if file:
         entity = load(KIND, file, [*changes.overrides(), *given(name=name, endpoint_name=endpoint_name)])
-        _described(deployments, entity.name, entity.endpoint_name)  # it must be there
+        described(deployments, entity.name, endpoint_name=entity.endpoint_name)  # it must be there
     elif name and endpoint_name:
-        entity = changed(KIND, _described(deployments, name, endpoint_name), changes, FIELDS)
+        entity = changed(KIND, described(deployments, name, endpoint_name=endpoint_name), changes, FIELDS)
     else:
         raise UserError("update: name the deployment with --name and --endpoint-name, or give a --file that does")
     change = deployments.begin_create_or_update(entity)
     if no_wait:
         return None
     change.result()
-    return _described(deployments, entity.name, entity.endpoint_name)
+    return described(deployments, entity.name, endpoint_name=entity.endpoint_name)
 
 
 def delete(name: str, endpoint_name: str, no_wait: bool = False) -> None:
@@ -162,18 +162,6 @@ def delete(name: str, endpoint_name: str, no_wait: bool = False) -> None:
 def get_logs(name: str, endpoint_name: str, lines: int = 5000, container: str = "inference-server") -> None:
     more = {"container_type": container} if target.is_azure() else {}  # here there is one log
     print(target.client().online_deployments.get_logs(name, endpoint_name, lines, **more), end="")
-
-
-def _described(deployments: Any, name: str, endpoint_name: str) -> dict[str, Any]:
-    if hasattr(deployments, "describe"):
-        return deployments.describe(name, endpoint_name)
-    return plain(deployments.get(name, endpoint_name))
-
-
-def _described_all(deployments: Any, endpoint_name: str) -> list[dict[str, Any]]:
-    if hasattr(deployments, "describe_all"):
-        return list(deployments.describe_all(endpoint_name))
-    return [plain(entity) for entity in deployments.list(endpoint_name)]
 
 
 def commands(loader: CLICommandsLoader) -> None:
