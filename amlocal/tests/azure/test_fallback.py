@@ -89,7 +89,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(fallback, "bring_model", lambda azure, local, reference, say: reference)
 
     class Deployments:
-        def describe_all(self, endpoint: str) -> list[Any]:
+        def describe_all(self, endpoint_name: str) -> list[Any]:
             return []
 
         def begin_create_or_update(self, entity: Any) -> Any:
@@ -98,7 +98,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         def result(self) -> None: ...
 
-        def describe(self, name: str, endpoint: str) -> dict[str, str]:
+        def describe(self, name: str, endpoint_name: str) -> dict[str, str]:
             return {"name": name}
 
     monkeypatch.setattr(LocalMLClient, "online_deployments", Deployments(), raising=False)

@@ -147,7 +147,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     down(bench.client.workspace)
-    assert bench.processes() == []
+    # A supervisor whose last endpoint is deleted leaves by itself: off the record first, and then out of memory.
+    eventually(lambda: bench.processes() == [], 10)
 
 
 @pytest.fixture
