@@ -111,7 +111,7 @@ def test_a_model(client: LocalMLClient, tmp_path: Path, disk: Disk, monkeypatch:
 
 
 def test_what_a_job_registers(client: LocalMLClient, tmp_path: Path, at_record: Any) -> None:
-    from amlocal.assets.outputs import register_output
+    from amlocal.assets.named_outputs import register_output
 
     made = folder_of(tmp_path / "made")
     seen = at_record("data/d/1.json", lambda: made)

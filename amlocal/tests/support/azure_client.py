@@ -40,7 +40,7 @@ def started(folder: Path) -> Iterator[Double]:
         patch.setattr(LROConfigurations, "SLEEP_TIME", 0.05)
         patch.setattr(RunHistoryConstants, "_WAIT_COMPLETION_POLLING_INTERVAL_MIN", 0)
         patch.setattr(RunHistoryConstants, "_WAIT_COMPLETION_POLLING_INTERVAL_MAX", 1)
-        # The client writes each call's deployment and key into this one dictionary, and sends them with the next call too.
+        # The client writes a call's deployment and key into this one dictionary, and sends them with the next call.
         patch.setattr(EndpointInvokeFields, "DEFAULT_HEADER", dict(EndpointInvokeFields.DEFAULT_HEADER))
         yield double
     assert double.unknown == [], "\n".join(map(str, double.unknown))

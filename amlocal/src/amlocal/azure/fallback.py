@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from amlocal.azure.down import OVER
-from amlocal.azure.refusal import quota_refusal
+from amlocal.azure.quota_refusal import quota_refusal
 from amlocal.core.errors import NotFound, UserError
 
 AZURE_VERSION = "azure_version"

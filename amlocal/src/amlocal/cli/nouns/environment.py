@@ -7,7 +7,7 @@ from knack.commands import CLICommandsLoader
 from knack.help_files import helps
 
 from amlocal.cli.arguments import ignored
-from amlocal.cli.assets import Kind
+from amlocal.cli.asset_verbs import Kind
 from amlocal.cli.printing import described, described_all, view
 
 KIND = Kind(

@@ -1,4 +1,4 @@
-"""`aml model`: register, show, list and download models; the verbs of all versioned assets are in `cli/assets.py`."""
+"""`aml model`: register, show, list and download models; `cli/asset_verbs.py` has the verbs of all versioned assets."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
 from amlocal.cli.arguments import given, ignored, no_registry
-from amlocal.cli.assets import Kind
+from amlocal.cli.asset_verbs import Kind
 from amlocal.cli.printing import note
 from amlocal.cli.updates import Changes, changed
 

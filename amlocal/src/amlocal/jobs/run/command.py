@@ -11,7 +11,7 @@ from typing import Any
 
 from amlocal import environments
 from amlocal.assets import remote, uris
-from amlocal.assets.outputs import register_output
+from amlocal.assets.named_outputs import register_output
 from amlocal.core.errors import UserError
 from amlocal.core.files import disk_errors
 from amlocal.core.mlflow_store import artifact_root

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amlocal.azure.refusal import quota_refusal
+from amlocal.azure.quota_refusal import quota_refusal
 
 SUBSCRIPTION = "0f0f0f0f-1111-2222-3333-444444444444"
 AT_ONCE = (
