@@ -1,5 +1,6 @@
 """What every test relies on, here and in the repository around this project."""
 
+import logging
 import os
 import shutil
 import signal
@@ -30,12 +31,19 @@ def arrange(config: pytest.Config, items: list[pytest.Item], slow: Sequence[str]
 
 @pytest.fixture(autouse=True)
 def _same_environment_afterwards() -> Iterator[None]:
-    """MLflow puts the address of its store into the environment, where processes of a later test would find it."""
+    """What libraries leave in this process, where a later test would find it.
+
+    MLflow puts the address of its store into the environment; Azure's inference server disables every logger that is
+    there when it is imported.
+    """
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "amlocal" and isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.fixture(scope="session", autouse=True)
