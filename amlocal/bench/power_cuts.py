@@ -263,8 +263,8 @@ def cut_one_image(folder: Path, cuts: Cuts, count: int, first: int, kinds: list[
                         time.sleep(QUIET_SECONDS)
                         lines = log.read_text().splitlines()
                         subprocess.run(["cp", "--sparse=never", "--reflink=never", str(image), str(copy)], check=True)
-                with mounted(copy, folder / f"cut{each}", "commit=300"):
-                    cuts.look(folder / f"cut{each}" / ".amlocal", sources, lines)
+                with mounted(copy, folder / f"cut{first + each}", "commit=300"):
+                    cuts.look(folder / f"cut{first + each}" / ".amlocal", sources, lines)
                 copy.unlink()
         finally:
             worker.kill()

@@ -31,7 +31,26 @@ def client(workspace: Workspace) -> Any:
 
     make(workspace)
     with _artifact_root(workspace), _quiet("alembic", "mlflow"):
-        return MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+        opened = MlflowClient(workspace.tracking_uri, workspace.tracking_uri)
+    if database := sqlite_file(workspace.tracking_uri):
+        _leave_replaced(database, opened)
+    return opened
+
+
+_opened: dict[Path, tuple[int, int]] = {}  # which file each database was when this process last asked for it
+
+
+def _leave_replaced(database: Path, opened: Any) -> None:
+    """Close what MLflow holds of a file that is gone: a workspace that is deleted and made again has another.
+
+    MLflow keeps its connections by the file's path, and SQLite refuses to write through one whose file was moved.
+    """
+    file = database.stat()
+    place = (file.st_dev, file.st_ino)
+    if _opened.setdefault(database, place) != place:
+        _opened[database] = place
+        for store in (opened._tracking_client.store, opened._get_registry_client().store):
+            store.engine.dispose()
 
 
 def make(workspace: Workspace) -> None:
