@@ -51,12 +51,15 @@ class BatchStore:
 
     def deployment(self, name: str, endpoint_name: str) -> BatchDeployment:
         """Raises NotFound for the endpoint or the deployment."""
-        self.get(endpoint_name)
+        there = self.names(endpoint_name)
         try:
-            return read_record(self.file(name, endpoint_name), BatchDeployment)
-        except (FileNotFoundError, NotADirectoryError):
-            there = ", ".join(self.names(endpoint_name)) or "none"
-            raise NotFound(f'batch endpoint "{endpoint_name}" has no deployment "{name}"; it has {there}') from None
+            if name in there:  # a request's header may name any file
+                return read_record(self.file(name, endpoint_name), BatchDeployment)
+        except FileNotFoundError:  # deleted since
+            there.remove(name)
+        raise NotFound(
+            f'batch endpoint "{endpoint_name}" has no deployment "{name}"; it has {", ".join(there) or "none"}'
+        )
 
     def deployments(self, endpoint_name: str) -> Iterator[BatchDeployment]:
         for name in self.names(endpoint_name):
