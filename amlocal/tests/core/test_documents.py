@@ -32,6 +32,7 @@ BAD = {
     "two documents": ("a: 1\n---\nb: 2\n", "not valid YAML"),
     "torn": ("tags: {a: [\n", "not valid YAML"),
     "a tab": ("tags:\n\ta: 1\n", "2: not valid YAML: .*; indent with spaces, not with tabs"),
+    "a tab after a colon": ("tags:\n  a:\tb\n", "2: not valid YAML: .*; write a space here, not a tab"),
     "a value in need of quotes": ("a: 1\ntags: @b\n", '2: not valid YAML: .*; put a value that begins with "@" in'),
     "a colon in a value": ("command: echo a: b\n", '1: not valid YAML: .*; put a value that has ": " in it in quot'),
     "an open quotation mark": ('a: "b\nc: d\ne: f\n', "1: not valid YAML: .*that is opened here is not closed"),
@@ -108,6 +109,16 @@ def test_what_is_deep_or_shared_within_reason_is_taken(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("a: &a {b: [1]}\nc: *a\nd: {<<: *a, e: 1}\nf: " + "[" * 90 + "]" * 90)
     found = documents.read_yaml(tmp_path / "a.yml")
     assert found["c"] == {"b": [1]} and found["d"] == {"b": [1], "e": 1}
+
+
+@pytest.mark.parametrize("text", ["{a:{b:1}}", "a: [b:{c}]", "%FOO x\n---\na: 1", "{a: {<<: {b: 1}}}", "\ufeffa: 1"])
+def test_what_azure_ai_ml_reads_is_read_the_same(text: str, tmp_path: Path) -> None:
+    """libyaml refuses some of these, and takes the tab that is refused above."""
+    from azure.ai.ml._utils.utils import load_yaml
+
+    (tmp_path / "a.yml").write_text(text, encoding="utf-8")
+    assert documents.read_yaml(tmp_path / "a.yml") == load_yaml(tmp_path / "a.yml")
+    assert documents.yaml_of(text, "--inputs") == load_yaml(tmp_path / "a.yml")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """YAML and JSON that users write: read here and nowhere else, and refused in one line where it cannot be read.
 
 What no spec needs would take minutes, or all memory: too long a file, too deep a nesting, aliases that multiply. So
-YAML is first gone through event by event, which takes neither, and loaded then.
+YAML is watched event by event while it is read. The reader is PyYAML's own, as azure-ai-ml's is: the faster one by
+libyaml refuses what this one takes (`{a:{b:1}}`), and takes what this one refuses (a tab after a colon).
 """
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,17 @@ def read_yaml(path: Path, warn: bool = True) -> Any:
 
     warn: of a key that stands twice. azure-ai-ml takes the last one silently, as PyYAML does.
     """
-    text = _text(path)
-    for line, key in _look_over(text, str(path)):
-        told = f"{path}:{line}: {key} stands there twice; the last one counts, as on Azure"
-        if warn and told not in _warned:
-            _warned.add(told)
-            logging.getLogger(__name__).warning("WARNING: %s", told)
-    return _loaded(text, str(path), "get_single_data")
+    return _read(_text(path), str(path), "get_single_data", warn)
+
+
+def yaml_of(text: str, where: str) -> Any:
+    """What a YAML text says. where: what it is called in messages. Raises UserError."""
+    return _read(text, where, "get_single_data")
 
 
 def nodes(path: Path) -> Any:
     """PyYAML's nodes of a file, which know their lines; None for an empty one. Raises UserError."""
-    text = _text(path)
-    list(_look_over(text, str(path)))
-    return _loaded(text, str(path), "get_single_node")
+    return _read(_text(path), str(path), "get_single_node", warn=False)
 
 
 def json_of(text: str | bytes, where: str) -> Any:
@@ -68,26 +66,24 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read as text: {error}") from error
 
 
-def _loader() -> Any:
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, by libyaml, where PyYAML was built with that
-
-
-def _loaded(text: str, where: str, what: str) -> Any:
+def _read(text: str, where: str, what: str, warn: bool = True) -> Any:
+    """What a method of PyYAML's safe loader makes of a text."""
     import yaml
 
     try:
-        loader = _loader()(text)
-        try:
-            return getattr(loader, what)()
-        finally:
-            loader.dispose()
+        loader = _loader()(text, where)
+        made = getattr(loader, what)()
     except yaml.YAMLError as error:
         raise _invalid(where, error, text) from error
     # PyYAML's own for what looks like a date or a number and is none: 2025-13-01, !!int ""
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{where}: not valid YAML: {error}") from error
+    for line, key in loader.repeated:
+        told = f"{where}:{line}: {key} stands there twice; the last one counts, as on Azure"
+        if warn and told not in _warned:
+            _warned.add(told)
+            logging.getLogger(__name__).warning("WARNING: %s", told)
+    return made
 
 
 def _invalid(where: str, error: Any, text: str) -> UserError:
@@ -109,6 +105,8 @@ def _hint(problem: str, line: str, column: int) -> str | None:
     """What most often stands behind a problem of PyYAML's, and the remedy."""
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with spaces, not with tabs"
+    if line[column : column + 1] == "\t":
+        return "write a space here, not a tab"
     if "cannot start any token" in problem or "undefined alias" in problem:
         return f'put a value that begins with "{line[column : column + 1]}" in quotation marks'
     if "mapping values are not allowed" in problem:
@@ -128,46 +126,54 @@ class _Open:
     at_key: bool = field(default=True)
 
 
-def _look_over(text: str, where: str) -> Iterator[tuple[int, str]]:
-    """(line, key) of every key that stands in its mapping already. Raises UserError for what must not be loaded."""
+@cache
+def _loader() -> Any:
+    """The class of PyYAML's safe loader, watched. Its methods raise UserError for what must not be loaded."""
     import yaml
 
-    resolver = yaml.SafeLoader("")
-    sizes: dict[str | None, int] = {}  # by anchor
-    opened: list[_Open] = []
-    try:
-        events: Iterator[Any] = yaml.parse(text, _loader())
-        for event in events:
+    class Watched(yaml.SafeLoader):
+        """repeated: (line, key) of every key that stands in its mapping already."""
+
+        def __init__(self, text: str, where: str) -> None:
+            super().__init__(text)
+            self.where = where
+            self.repeated: list[tuple[int, str]] = []
+            self.sizes: dict[str | None, int] = {}  # by anchor
+            self.opened: list[_Open] = []
+
+        def get_event(self) -> Any:
+            event = super().get_event()
             line = event.start_mark.line + 1
             if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-                opened.append(_Open(event.anchor, set() if isinstance(event, yaml.MappingStartEvent) else None))
-                if len(opened) > MOST_DEPTH:
-                    raise UserError(f"{where}:{line}: nested more than {MOST_DEPTH} levels deep")
-                continue
-            if isinstance(event, yaml.AliasEvent):
-                if any(each.anchor == event.anchor for each in opened):
-                    raise UserError(f"{where}:{line}: *{event.anchor} stands inside of what it names")
-                size = sizes.get(event.anchor, 1)
+                self.opened.append(_Open(event.anchor, set() if isinstance(event, yaml.MappingStartEvent) else None))
+                if len(self.opened) > MOST_DEPTH:
+                    raise UserError(f"{self.where}:{line}: nested more than {MOST_DEPTH} levels deep")
+            elif isinstance(event, yaml.AliasEvent):
+                if any(each.anchor == event.anchor for each in self.opened):
+                    raise UserError(f"{self.where}:{line}: *{event.anchor} stands inside of what it names")
+                self.count(self.sizes.get(event.anchor, 1), line)
             elif isinstance(event, yaml.ScalarEvent):
-                size = 1
-                keys = opened[-1].keys if opened else None
-                if keys is not None and opened[-1].at_key and event.value != "<<":
-                    key = (event.tag or resolver.resolve(yaml.ScalarNode, event.value, event.implicit), event.value)
+                keys = self.opened[-1].keys if self.opened else None
+                if keys is not None and self.opened[-1].at_key and event.value != "<<":
+                    key = (event.tag or self.resolve(yaml.ScalarNode, event.value, event.implicit), event.value)
                     if key in keys:
-                        yield line, event.value
+                        self.repeated.append((line, event.value))
                     keys.add(key)
+                self.count(1, line)
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-                closed = opened.pop()
-                size = closed.values
+                closed = self.opened.pop()
                 if closed.anchor:
-                    sizes[closed.anchor] = size
-            else:
-                continue
-            if opened:
-                opened[-1].values += size
-                opened[-1].at_key = not opened[-1].at_key
-                size = opened[-1].values
-            if size > MOST_VALUES:
-                raise UserError(f"{where}:{line}: more than {MOST_VALUES:,} values, its aliases followed")
-    except yaml.YAMLError as error:
-        raise _invalid(where, error, text) from error
+                    self.sizes[closed.anchor] = closed.values
+                self.count(closed.values, line)
+            return event
+
+        def count(self, values: int, line: int) -> None:
+            """Add what has been read to the list or mapping that it stands in."""
+            if self.opened:
+                self.opened[-1].values += values
+                self.opened[-1].at_key = not self.opened[-1].at_key
+                values = self.opened[-1].values
+            if values > MOST_VALUES:
+                raise UserError(f"{self.where}:{line}: more than {MOST_VALUES:,} values, its aliases followed")
+
+    return Watched

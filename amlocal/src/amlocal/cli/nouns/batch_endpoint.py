@@ -177,12 +177,9 @@ def _take(found: dict[str, Any], key: str, value: Any, where: str) -> None:
 
 
 def _mapping(text: str, flag: str) -> dict[str, Any]:
-    import yaml
+    from amlocal.core.documents import yaml_of
 
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{flag}: not JSON: {' '.join(str(error).split())}") from error
+    value = yaml_of(text, flag)
     if not isinstance(value, dict):
         raise UserError(f'{flag}: {text!r} is no mapping, like {{"data": {{"path": "azureml:d:1"}}}}')
     return value
