@@ -120,6 +120,7 @@ def test_good_specs_are_loaded(told, kind):
         ("job", "command: ls", "command: ls\ncode: ./gone", "2: code: no such file or folder: ./gone"),
         ("job", "command: ls", "command: [ls]", "1: command: text is wanted here, not a list"),
         ("job", "command: ls", "command:", "1: command: empty; give it a value"),
+        ("job", "azureml:AzureML-x@latest", "file:gone.yml", "2: environment: no such file or folder: gone.yml"),
         ("job", "environment: azureml:AzureML-x@latest", "environment: mine", "2: environment: .*azureml:NAME:VERSION"),
         ("job", "command: ls", "command: ls\ntags: {a: 2024-01-05}", "2: tags.a: text is wanted here.*quotation marks"),
         ("pipeline", "timeout: 5", "timeot: 5", '8: jobs.a.limits.timeot: unknown field; did you mean "timeout"'),
@@ -229,6 +230,8 @@ def test_what_is_wrong_with_an_environments_file_is_told_in_it(told, tmp_path):
             "9: data_collector.collections: required",
         ),
         ("datastore", "name: d\ntype: {a: b}\n", "2: type: a mapping is not one of azure_blob, azure_file"),
+        ("environment", "name: e\ndocker: {image: i}\n", '2: docker: unknown field; did you mean "image"?'),
+        ("job", "command: ls\ntarget: azureml:c\n", '2: target: unknown field; did you mean "compute"?'),
         ("job", "command: ls\ninputs:\nn: 1\n", '3: n: unknown field; if it belongs to "inputs", indent it'),
     ],
 )

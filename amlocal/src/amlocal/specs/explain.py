@@ -44,6 +44,7 @@ SYNONYMS = {
     "script": "command",
     "run": "command",
     "image": "environment",
+    "docker": "image",
     "cluster": "compute",
     "compute_target": "compute",
     "target": "compute",
@@ -164,9 +165,9 @@ class _Walk:
 
     def _file(self, schema: Any, name: str, place: tuple[str, ...]) -> Iterator[Complaint]:
         path = self.base / name
-        data, problem = _read(path)
+        data, problem = _read(path, name)
         if problem:
-            yield self.at(place, problem if "no such" in problem else f"{name}: {problem}")
+            yield self.at(place, problem)
             return
         yield from _Walk(path, path.parent, self.explain).schema(schema, data, ())
 
@@ -178,8 +179,9 @@ class _Walk:
             if key in fields or schema.unknown != "raise":
                 above = key if data[key] is None else None
                 continue
-            near = nearest(str(key), [name for name in loaded if name not in data]) or nearest(str(key), loaded)
-            near = near or (SYNONYMS.get(str(key)) if SYNONYMS.get(str(key)) in loaded else None)
+            near = SYNONYMS.get(str(key))
+            if near not in loaded:
+                near = nearest(str(key), [name for name in loaded if name not in data]) or nearest(str(key), loaded)
             meant.add(near)
             belongs = f'; if it belongs to "{above}", indent it' if above and not near else instead(near, loaded)
             yield self.at((*place, str(key)), f"unknown field{belongs}")
@@ -366,9 +368,9 @@ class _Walk:
         if value.startswith(("azureml:", "http://", "https://", "git+")):
             return
         path = self.base / name
-        content, problem = _read(path)
+        content, problem = _read(path, name)
         if problem:
-            yield self.at(place, f"no such file or folder: {name}" if "no such" in problem else f"{name}: {problem}")
+            yield self.at(place, problem)
             return
         found = list(self.explain("component", path))
         if found:
@@ -437,17 +439,17 @@ class _Walk:
         return self.at(place, f"no such file or folder: {name}{hint}")
 
 
-def _read(path: Path) -> tuple[Any, str | None]:
-    """(what a YAML file holds, or why it cannot be read)"""
+def _read(path: Path, name: str) -> tuple[Any, str | None]:
+    """(what a YAML file holds, why it cannot be read). name: what the document that refers to it calls it."""
     try:
         if not path.exists():
-            return None, "no such file"
+            return None, f"no such file or folder: {name}"
         if path.is_dir():
-            return None, "a folder; name the YAML file in it"
+            return None, f"{name}: a folder; name the YAML file in it"
         content = documents.read_yaml(path, warn=False)
     except (OSError, UserError) as error:
-        return None, str(error).partition(": ")[2] or str(error)
-    return content, None if isinstance(content, Mapping) else "not a mapping of fields to values"
+        return None, f"{name}: {str(error).partition(': ')[2] or error}"
+    return content, None if isinstance(content, Mapping) else f"{name}: not a mapping of fields to values"
 
 
 def _reads_files(member: Any) -> bool:

@@ -59,7 +59,7 @@ class ParallelNode(Node):
         )
 
     def _check_entry_script(self, script: str, code: str | None) -> None:
-        if code and not Path(code, script).is_file() and not any(self.includes()):
+        if code and not has_script(Path(code), script) and not any(self.includes()):
             raise self.error("task.entry_script", f"no such file in the code folder: {script}")
 
     def _check_table(self, data: Binding | None) -> None:
@@ -68,6 +68,11 @@ class ParallelNode(Node):
                 mltable.check(Path(data.path))
             except UserError as error:
                 raise self.error("input_data", str(error)) from error
+
+
+def has_script(code: Path, entry: str) -> bool:
+    """Whether an entry script, named by its path or as a module (`package.main`), is in the code folder."""
+    return Path(code, entry).is_file() or Path(code, f"{entry.replace('.', '/')}.py").is_file()
 
 
 def parallel_of(node: Node) -> Parallel:

@@ -99,6 +99,18 @@ def test_rows_come_in_the_order_of_the_input_whoever_was_first(job: Job) -> None
     assert "mini batch 1 of 5: 2 items, 2 rows" in ended.log
 
 
+def test_the_script_may_be_named_as_a_module(job: Job) -> None:
+    job.files(1)
+    package = job.code / "scoring"
+    package.mkdir()
+    (package / "answer.py").write_text("def answer(paths):\n    return paths\n")
+    (package / "main.py").write_text("from .answer import answer\ndef run(mini_batch):\n    return answer(['a'])\n")
+    assert job.run("", entry_script="scoring.main").code == 0
+    assert job.lines() == ["a"]
+    missing = job.run("", entry_script="scoring.gone")
+    assert missing.code == 1 and "entry_script: scoring.gone does not exist in the code folder" in missing.log
+
+
 def test_init_is_called_once_in_every_process_with_the_arguments_but_azures_own(job: Job) -> None:
     job.files(6)
     script = """

@@ -390,6 +390,10 @@ def test_a_mistake_in_a_parallel_step(bare_client, parallel, wrong, right, messa
         plan(load("job", parallel(PARALLEL.replace(wrong, right))), bare_client.workspace)
 
 
+def test_a_parallel_steps_script_may_be_named_as_a_module(bare_client, parallel):
+    assert plan(load("job", parallel(PARALLEL.replace("entry.py", "entry"))), bare_client.workspace).steps
+
+
 def test_an_output_with_a_name_becomes_a_data_asset(client, spec, run):
     record = run(
         spec("""

@@ -5,6 +5,7 @@ pandas, for tables). Standard input brings one JSON object a line; the answers, 
 was, and what the script prints goes to the log.
 """
 
+import importlib
 import importlib.util
 import inspect
 import io
@@ -81,14 +82,18 @@ def module_at(path: Path, name: str) -> ModuleType:
     return module
 
 
-def entry_module(script: Path, arguments: list[str]) -> ModuleType:
-    """The entry script, imported as if Azure had: its folder and the job's first on the path, its arguments in argv."""
+def entry_module(entry: str, arguments: list[str]) -> ModuleType:
+    """The entry script, imported as if Azure had: its folder and the job's first on the path, its arguments in argv.
+
+    entry: its path, or the name of a module.
+    """
+    script = Path(entry).absolute()
     sys.argv = [str(script), *arguments]
     # sys.path[0] is this file's folder, whose modules must not stand in for others of their names.
     sys.path[:1] = list(dict.fromkeys([str(script.parent), str(Path.cwd())]))
-    module = module_at(script, script.stem)
+    module = module_at(script, script.stem) if script.is_file() else importlib.import_module(entry)
     if not callable(getattr(module, "run", None)):
-        raise AttributeError(f"{script.name} has no function run(mini_batch), which a parallel job calls")
+        raise AttributeError(f"{entry} has no function run(mini_batch), which a parallel job calls")
     return module
 
 
@@ -123,7 +128,7 @@ def as_text(returned: Any, header: bool) -> tuple[str, int, str]:
 def work(channel: Channel) -> None:
     start = channel.receive()
     try:
-        module = entry_module(Path(start["entry_script"]).absolute(), start["arguments"])
+        module = entry_module(start["entry_script"], start["arguments"])
         init = getattr(module, "init", None)
         if init:
             init()

@@ -21,6 +21,7 @@ from amlocal.core.errors import UserError
 from amlocal.jobs.parallel.config import Config, Rules, split_arguments
 from amlocal.jobs.parallel.mini_batches import MiniBatch, cut
 from amlocal.jobs.parallel.worker import BatchError, ScriptError, Worker, cores
+from amlocal.specs.parallel import has_script
 
 ROWS_FILE = "parallel_run_step.txt"  # what Azure calls it in a folder
 ALL_TOLD = 20  # failed tries that are told with their tracebacks; of the rest the last line
@@ -76,7 +77,7 @@ class Run:
         self._config = config
         self._own, settings = split_arguments(config.arguments)
         self._rules = Rules.of(config, settings)
-        if not Path(config.code, config.entry_script).is_file():
+        if not has_script(Path(config.code), config.entry_script):
             raise UserError(f"entry_script: {config.entry_script} does not exist in the code folder")
         self._cut = cut(Path(config.input["path"]), config.input["type"], config.mini_batch_size, config.partition_keys)
         if not self._cut.batches:
