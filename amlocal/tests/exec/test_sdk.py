@@ -216,6 +216,45 @@ def test_mlflow_logs_to_the_workspace_whatever_azure_address_it_is_given(run, tm
     assert list((tmp_path / ".amlocal" / "artifacts").rglob("said.txt"))
 
 
+def test_mlflow_registers_a_folder_as_on_azure(run, tmp_path):
+    ran = run(
+        """
+        import shutil
+        from pathlib import Path
+        import mlflow
+
+        Path("model").mkdir()
+        Path("model", "MLmodel").write_text("flavors: {python_function: {loader_module: x}}")
+        client = mlflow.MlflowClient()
+        print(client.create_model_version(name="heart", source="file://model").version)
+        print(client.create_model_version("heart", Path("model").resolve().as_uri()).version)
+        shutil.rmtree("model")
+        print(Path(mlflow.artifacts.download_artifacts("models:/heart/1"), "MLmodel").is_file())
+        with mlflow.start_run():
+            mlflow.log_text("x", "mine/MLmodel")
+            source = mlflow.get_artifact_uri("mine")
+        print(client.create_model_version("heart", source).source == source)
+        for source in ("file://model", "file:///nowhere"):
+            try:
+                client.create_model_version("other", source)
+            except ValueError as error:
+                print(error)
+        print([each.name for each in client.search_registered_models()])
+        """
+    )
+    assert ran.returncode == 0, ran.stderr
+    words = "Model source must be a directory containing an mlflow MLmodel, as is produced by an mlflow save_model function"
+    assert ran.stdout.splitlines() == [
+        "1",
+        "2",
+        "True",
+        "True",
+        f"{words}: file://model",
+        f"{words}: file:///nowhere",
+        "['heart']",
+    ]
+
+
 def test_the_users_own_mlflow_server_stays(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
     assert surroundings(dict(os.environ))["MLFLOW_TRACKING_URI"] == "http://tracking:5000"
