@@ -14,7 +14,7 @@ from amlocal.assets import uris
 from amlocal.assets.store import Assets
 from amlocal.batch.plan import settings_of
 from amlocal.core.errors import Absent, Problems, UserError
-from amlocal.core.files import ignored_by_git, relative, write_json
+from amlocal.core.files import relative, write_json
 from amlocal.core.names import creation_context, nearest
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.check import checked_plan
@@ -115,8 +115,7 @@ def validate(
             report.notes += _notes(spec, draft, faults.broken > before)
     made = {name for spec in specs for name in _named_outputs(spec.document)}
     for line in faults.each:
-        absent = faults.absent.get(line)
-        if absent is None or (absent.path is not None and not ignored_by_git(absent.path)):
+        if not faults.is_note(line):
             report.errors.append(line)
         elif not any(f'"{name}"' in line for name in made):
             report.notes.append(line)

@@ -27,6 +27,7 @@ from amlocal.core.errors import UserError
 from amlocal.core.mlflow_store import client as mlflow_client
 from amlocal.endpoints.plan import resolve_model
 from amlocal.jobs.stream import stream
+from amlocal.jobs.check import checked_plan
 from amlocal.specs.load import load
 from amlocal.specs.planner import plan
 from amlocal.validate import validate
@@ -147,7 +148,7 @@ def _environment() -> str:
 def command_input(world: World, kind: str, form: Any) -> None:
     path = form.path if hasattr(form, "id") else form
     job = command(command="ls ${{inputs.x}}", inputs={"x": Input(type=kind, path=path)}, environment=_environment())
-    world.client.jobs.validate(job, raise_on_failure=True)
+    checked_plan(job, world.client.workspace)
 
 
 def pipeline_input(world: World, kind: str, form: Any) -> None:
@@ -157,7 +158,7 @@ def pipeline_input(world: World, kind: str, form: Any) -> None:
     def whole(x):
         step(x=x)
 
-    world.client.jobs.validate(whole(x=_given(kind, form)), raise_on_failure=True)
+    checked_plan(whole(x=_given(kind, form)), world.client.workspace)
 
 
 def node_input(world: World, kind: str, form: Any) -> None:
@@ -167,7 +168,7 @@ def node_input(world: World, kind: str, form: Any) -> None:
     def whole() -> None:
         step(x=_given(kind, form))
 
-    world.client.jobs.validate(whole(), raise_on_failure=True)
+    checked_plan(whole(), world.client.workspace)
 
 
 def _step(kind: str) -> Any:
@@ -183,13 +184,13 @@ def _given(kind: str, form: Any) -> Any:
 def input_of_a_file(world: World, kind: str, form: Any) -> None:
     inputs = {"x": {"type": kind, "path": str(form)}}
     job = {"type": "command", "command": "ls ${{inputs.x}}", "environment": _environment(), "inputs": inputs}
-    world.client.jobs.validate(load_job(world.file(job)), raise_on_failure=True)
+    checked_plan(load_job(world.file(job)), world.client.workspace)
 
 
 def input_of_a_step_in_a_file(world: World, kind: str, form: Any) -> None:
     inputs = {"x": {"type": kind, "path": str(form)}}
     step = {"type": "command", "command": "ls ${{inputs.x}}", "environment": _environment(), "inputs": inputs}
-    world.client.jobs.validate(load_job(world.file({"type": "pipeline", "jobs": {"s": step}})), raise_on_failure=True)
+    checked_plan(load_job(world.file({"type": "pipeline", "jobs": {"s": step}})), world.client.workspace)
 
 
 def new_data(world: World, kind: str, form: Any) -> None:
@@ -286,13 +287,13 @@ def test_components(world: World) -> None:
             else:
                 step = {"type": "command", "component": given, "inputs": inputs}
                 job = load_job(world.file({"type": "pipeline", "jobs": {"s": step}}))
-            world.client.jobs.validate(job, raise_on_failure=True)
+            checked_plan(job, world.client.workspace)
 
 
 def test_the_code_of_a_job_and_of_a_component(world: World) -> None:
     for code in (world.client.jobs.get(world.job).component.code, world.entities["step"].code):
         job = command(command="python run.py", code=code, environment=_environment())
-        world.client.jobs.validate(job, raise_on_failure=True)
+        checked_plan(job, world.client.workspace)
 
 
 @pytest.mark.parametrize("home", ["data", "models", "environments", "components"])
@@ -399,7 +400,7 @@ def test_an_old_input_of_type_path_is_a_file_or_a_folder(world: World) -> None:
     step = load("component", world.file({**component, "command": "ls ${{inputs.x}}", "environment": _environment()}))
     for path in ("folder", "folder/a.csv", "azureml:file:1"):
         job = step(x=Input(path=path, type="uri_file" if path != "folder" else "uri_folder"))
-        world.client.jobs.validate(job, raise_on_failure=True)
+        checked_plan(job, world.client.workspace)
 
 
 class _saying:

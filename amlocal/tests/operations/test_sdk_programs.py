@@ -258,5 +258,17 @@ def test_an_unsound_job_is_refused_with_one_line(client):
     job = command(command="cat ${{inputs.n}}", inputs={"n": Input(type="uri_file", path="./gone")}, environment=HERE)
     with pytest.raises(UserError, match="no such file"):
         client.jobs.create_or_update(job)
-    assert not client.jobs.validate(job).passed
+    result = client.jobs.validate(job)
+    assert not result.passed and "no such file" in result.error_messages["inputs.n"]
+    with pytest.raises(UserError, match="no such file"):
+        client.jobs.validate(job, raise_on_failure=True)
     assert Path(client.workspace.jobs).exists() is False or not list(client.jobs.list())
+
+
+def test_what_azure_may_have_is_a_warning_of_validate(client):
+    """azure-ai-ml's own `validate` asks nobody for it, and passes."""
+    job = command(command="ls", environment="azureml:elsewhere:1")
+    result = client.jobs.validate(job, raise_on_failure=True)
+    assert result.passed and result.error_messages == {}
+    (warning,) = result._to_dict()["warnings"]
+    assert warning["path"] == "environment" and 'environment "elsewhere" was not found' in warning["message"]

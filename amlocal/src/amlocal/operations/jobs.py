@@ -1,6 +1,7 @@
 """`client.jobs`: start, look at, follow, change, cancel and fetch jobs."""
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,21 +21,11 @@ from amlocal.operations import service
 from amlocal.operations.common import Operations, Poller, created, entity, not_missing
 
 READY_SECONDS = 5.0  # of which it takes a tenth, unless the workspace is new
+FIELD = re.compile(r"[^:]+(?::\d+)?: ([\w.-]+): ")  # what a line about a spec begins with: the file, then the field
 MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
 # What of a job may change once it was submitted.
 MUTABLE = ("description", "display_name", "experiment_name", "properties", "tags")
-
-
-class ValidationResult:
-    """Whether a job is sound, and what is wrong with it: {field or file: message}."""
-
-    def __init__(self, error_messages: dict[str, str]) -> None:
-        self.error_messages = error_messages
-
-    @property
-    def passed(self) -> bool:
-        return not self.error_messages
 
 
 class JobOperations(Operations):
@@ -106,22 +97,27 @@ class JobOperations(Operations):
         self.revise(name, {**now, **added})
         return self.get(name)
 
-    def validate(self, job: Any, *, raise_on_failure: bool = False, **_: Any) -> ValidationResult:
-        """Everything that can be known to be wrong before anything runs."""
-        from amlocal.jobs.check import checked_plan
+    def validate(self, job: Any, *, raise_on_failure: bool = False, **_: Any) -> Any:
+        """Everything that can be known to be wrong before anything runs, as azure-ai-ml's ValidationResult.
 
-        try:
+        What Azure may have, though this workspace has not, is among its warnings. Raises Problems if asked to.
+        """
+        from azure.ai.ml.entities._validation import MutableValidationResult
+
+        from amlocal.jobs.check import checked_plan
+        from amlocal.specs.placed import Faults
+
+        faults, result = Faults(), MutableValidationResult()
+        with faults.gathering():
             checked_plan(job, self.workspace)
-        except UserError as error:
-            if raise_on_failure:
-                raise
-            each = error.each if isinstance(error, Problems) else [str(error)]
-            messages: dict[str, str] = {}
-            for text in each:
-                place = ": ".join(text.split(": ")[:2])
-                messages[place] = f"{messages[place]}; {text}" if place in messages else text
-            return ValidationResult(messages)
-        return ValidationResult({})
+        errors = [line for line in faults.each if not faults.is_note(line)]
+        if errors and raise_on_failure:
+            raise Problems(errors)
+        for line in faults.each:
+            field = FIELD.match(line)
+            add = result.append_error if line in errors else result.append_warning
+            add(field[1] if field else "*", line)
+        return result
 
     def get(self, name: str) -> Any:
         with not_missing():

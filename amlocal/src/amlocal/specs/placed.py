@@ -8,6 +8,7 @@ from typing import Any
 from amlocal.assets import uris
 from amlocal.assets.store import Assets
 from amlocal.core.errors import Absent, Problems, UserError
+from amlocal.core.files import ignored_by_git
 from amlocal.core.workspace import Workspace
 from amlocal.specs.expressions import references, whole
 from amlocal.specs.literals import literal_problem, suggestion
@@ -52,6 +53,11 @@ class Faults:
     def broken(self) -> int:
         """How many make a plan impossible, whatever may yet appear."""
         return len(self.each) - len(self.absent)
+
+    def is_note(self, line: str) -> bool:
+        """Whether one of `each` only says that something is not here which Azure may have, or which is made later."""
+        absent = self.absent.get(line)
+        return absent is not None and (absent.path is None or ignored_by_git(absent.path))
 
     def unknown(self, noun: str, name: str, place: "Placed", known: Mapping[str, Any], called: str) -> None:
         """azure-ai-ml leaves out an input or output that the component does not declare, without a word."""
