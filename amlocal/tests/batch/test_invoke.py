@@ -233,6 +233,23 @@ def test_which_deployment_is_invoked(deploy, client, numbers):
         client.batch_endpoints.invoke(endpoint_name="nines", input=data)
 
 
+def test_names_are_found_in_any_case(deploy, invoke, client, numbers):
+    """As Azure finds them: scripts make up names such as `heart-classifier-aB3xZ`, and go on with them."""
+    made = deploy(name="First", endpoint_name="TENS", default=False)
+    assert (made.name, made.endpoint_name) == ("first", "tens")
+    endpoint = client.batch_endpoints.get("Tens")
+    endpoint.defaults.deployment_name = "FIRST"
+    client.batch_endpoints.begin_create_or_update(endpoint).result()
+    assert client.batch_endpoints.get("tEns").defaults.deployment_name == "first"
+    assert client.batch_deployments.get(name="FIRST", endpoint_name="TENS").name == "first"
+    assert [each.name for each in client.batch_deployments.list("TENS")] == ["first"]
+    job = client.batch_endpoints.invoke(endpoint_name="TENS", deployment_name="FIRST", input=Input(path=str(numbers)))
+    assert [each.name for each in client.batch_endpoints.list_jobs("TENS")] == [job.name]
+    client.batch_deployments.begin_delete("FIRST", "TENS")
+    client.batch_endpoints.begin_delete("TENS")
+    assert list(client.batch_endpoints.list()) == []
+
+
 @pytest.fixture
 def mlflow_model(tmp_path):
     """An MLflow model in a folder: it doubles the column `n`."""

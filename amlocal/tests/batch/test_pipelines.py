@@ -1,7 +1,8 @@
 """Pipeline component deployments: of a file, of a registered component, of a job."""
 
 import pytest
-from azure.ai.ml import Input, Output
+from azure.ai.ml import Input, Output, dsl
+from azure.ai.ml.entities import PipelineComponentBatchDeployment
 
 from amlocal.operations.common import entity
 from amlocal.specs import load
@@ -109,3 +110,33 @@ def test_a_registered_component_or_a_job_will_do(put, invoke, client, run, spec,
 
     with pytest.raises(Exception, match='deployment pipe: job_definition: job "nope" was not found in this workspace'):
         put(job_definition="azureml:nope")
+
+
+def test_a_pipeline_of_python_registered_and_deployed(put, invoke, client, tmp_path):
+    """Its outputs are there, a boolean stays one, and its steps are found by their components' names."""
+    component = {
+        "name": "flags",
+        "type": "command",
+        "inputs": {"flag": {"type": "boolean"}, "other": {"type": "boolean", "default": True}},
+        "outputs": {"said": {"type": "uri_folder"}},
+        "environment": {"image": "a"},
+        "command": "echo ${{inputs.flag}} ${{inputs.other}} > ${{outputs.said}}/said.txt",
+    }
+    step = client.components.create_or_update(entity("component", component))
+
+    @dsl.pipeline()
+    def flagging(other: bool):
+        return {"said": step(flag=False, other=other).outputs.said}
+
+    put(component=str(tmp_path / "pipeline.yml"))
+    made = client.components.create_or_update(flagging(other=True).component)
+    deployment = PipelineComponentBatchDeployment(name="pipe", endpoint_name="talk", component=made)
+    client.batch_deployments.begin_create_or_update(deployment).result()
+    record = invoke(inputs={"other": Input(type="boolean", default=False)})
+    assert record.status == "Completed"
+    client.jobs.download(record.name, output_name="said", download_path=tmp_path / "down")
+    assert (tmp_path / "down" / "named-outputs" / "said" / "said.txt").read_text().split() == ["False", "False"]
+    [child] = client.jobs.list(parent_job_name=record.name)
+    assert (child.properties["azureml.moduleName"], child.properties["azureml.pipelinerunid"]) == ("flags", record.name)
+    took = child.creation_context.last_modified_at - child.creation_context.created_at
+    assert took.total_seconds() >= 0

@@ -1,6 +1,7 @@
 """`aml exec -- python`: a program written for azure-ai-ml and azure-identity finds both answered from here."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -154,6 +155,17 @@ def test_the_command_aml_inside_speaks_to_whom_it_is_told(run):
         """
     )
     assert ran.stdout == "azure.ai.ml._ml_client\n", ran.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGPIPE")
+def test_a_pipeline_ends_with_its_last_command(tmp_path):
+    """Python ignores SIGPIPE; what `aml exec` becomes must not, or `cat /dev/urandom | ... | head -n 1` never ends."""
+    script = "sh -c 'kill -s PIPE $$; echo lives on'; exit $?"
+    command = [sys.executable, "-m", "amlocal", "exec", "--", "bash", "-c", script]
+    environment = os.environ | {"AMLOCAL_HOME": str(tmp_path / ".amlocal")}
+    ran = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "lives on" not in ran.stdout
+    assert ran.returncode == 128 + signal.SIGPIPE
 
 
 def test_the_stand_ins_are_there_once():

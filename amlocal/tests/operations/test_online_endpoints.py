@@ -94,3 +94,18 @@ def test_an_endpoint_whose_processes_do_not_start_is_not_left_to_come_to_life_la
     with pytest.raises(UserError, match="did not start"):
         client.online_endpoints.begin_create_or_update(entity("online-endpoint", {"name": "late"}))
     assert list(client.online_endpoints.list()) == []
+
+
+def test_names_are_found_in_any_case(address, client):
+    """As Azure finds them, which keeps them in lower case."""
+    asked = client.online_endpoints.get("Trial")
+    assert asked.name == "trial"
+    asked.traffic = {"Blue": 100}
+    assert client.online_endpoints.begin_create_or_update(asked).result().traffic == {"blue": 100}
+    assert client.online_deployments.get(name="BLUE", endpoint_name="TRIAL").name == "blue"
+    assert [each.name for each in client.online_deployments.list("TRIAL")] == ["blue"]
+    assert client.online_deployments.get_logs("Blue", "Trial", 50) == client.online_deployments.get_logs(
+        "blue", "trial", 50
+    )
+    client.online_endpoints.begin_delete("TRIAL")
+    assert list(client.online_endpoints.list()) == []

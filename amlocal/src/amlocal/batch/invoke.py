@@ -248,6 +248,7 @@ def _pipeline_job(
 ) -> tuple[JobRecord, Plan]:
     from azure.ai.ml import Input
     from azure.ai.ml import Output as AzureOutput
+    from azure.ai.ml.entities import PipelineJob, PipelineJobSettings
 
     from amlocal.specs.load import revive
 
@@ -260,7 +261,8 @@ def _pipeline_job(
         name: given.value if given.type == LITERAL else Input(type=given.type, path=given.value)
         for name, given in request.inputs.items()
     }
-    job = component(**values)._to_job()
+    # not `component(**values)`, which forgets what is false: False, 0 and ""
+    job = PipelineJob(component=component, inputs=values, settings=PipelineJobSettings())
     for name, given in request.outputs.items():
         if given.value:
             job.outputs[name] = AzureOutput(type=given.type, path=given.value)

@@ -25,6 +25,7 @@ from amlocal.exec.azcli.facts import Flag
 from amlocal.exec.azcli.given import Given, UsageError
 from amlocal.exec.azcli.handlers import COMMANDS, TABLES
 from amlocal.exec.azcli.records import known_defaults, told_defaults
+from amlocal.exec.become import become
 from amlocal.exec.paths import PYTHON, STAND_IN, without
 
 INSTALL = "install the Azure CLI from https://aka.ms/installazurecli"
@@ -71,7 +72,7 @@ def hand_on(words: list[str], problem: str, remedy: str) -> int:
     # The Azure CLI is a Python program, which is not to find our MLClient.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(without(PYTHON, os.environ.get("PYTHONPATH", "")))}
     if os.name != "nt":
-        os.execve(program, [program, *words], environment)  # noqa: S606 (no shell is wanted)
+        become(program, [program, *words], environment)
     return subprocess.call([program, *words], env=environment)
 
 

@@ -28,13 +28,13 @@ DURABILITIES = ("os", "fsync")
 
 
 def check_name(kind: str, name: Any) -> str:
-    """Raises UserError unless Azure would take `name` for an endpoint or a deployment."""
+    """The name as Azure keeps it, in lower case. Raises UserError unless an endpoint or a deployment can have it."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UserError(
             f'{kind} name "{name or ""}": use 3 to 32 letters, digits and "-", beginning with a letter'
             ' and not ending with "-"'
         )
-    return name
+    return name.lower()
 
 
 def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan:

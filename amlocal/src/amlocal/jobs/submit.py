@@ -20,6 +20,7 @@ from amlocal.core.processes import spawn
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.check import checked_plan
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
+from amlocal.specs.dictionary import dictionary
 from amlocal.specs.kinds import NODE_KINDS
 from amlocal.specs.plan import Plan
 
@@ -113,7 +114,7 @@ def _record(job: Any, frozen: Plan) -> JobRecord:
 
 def _spec(job: Any, frozen: Plan) -> dict[str, Any]:
     """The job as `show` prints it: azure-ai-ml's own dictionary, with the paths that it leaves relative made whole."""
-    spec: dict[str, Any] = (job._to_job() if hasattr(job, "_to_job") else job)._to_dict()
+    spec: dict[str, Any] = dictionary(job._to_job() if hasattr(job, "_to_job") else job)
     outputs = spec.get("outputs") or {}
     for name in [name for name, each in outputs.items() if isinstance(each, dict)]:
         if uris.ARTIFACTS.fullmatch(str(outputs[name].get("path"))):

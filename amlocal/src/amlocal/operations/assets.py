@@ -12,6 +12,7 @@ from amlocal.core.names import ACTIVE, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.operations import service
 from amlocal.operations.common import Operations, created, entity, not_missing
+from amlocal.specs.dictionary import dictionary
 
 # What azure-ai-ml's dictionary of an entity says beside what its author wrote.
 SERVICE = ("creation_context", "id")
@@ -28,7 +29,7 @@ class AssetOperations(Operations, ABC):
 
     def _register(self, item: Any) -> Any:
         """A version, as its author gives it. Local files are copied into the workspace, as Azure uploads them."""
-        spec = {key: value for key, value in item._to_dict().items() if key not in SERVICE}
+        spec = {key: value for key, value in dictionary(item).items() if key not in SERVICE}
         kept = self._with_files_kept(spec, item, Path(item.base_path or "."))
         same = item.id is not None and uris.is_of(item.id, item.name, str(item.version))
         if same and (before := self._on_record(item)):  # as `get` gave it, with what the service adds

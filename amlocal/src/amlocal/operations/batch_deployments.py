@@ -13,9 +13,11 @@ from amlocal.core.workspace import Workspace
 from amlocal.endpoints.plan import check_name
 from amlocal.endpoints.store import Endpoint
 from amlocal.jobs.record import JobStore
+from amlocal.operations.assets import SERVICE
 from amlocal.operations.batch_endpoints import BatchEndpointOperations
-from amlocal.operations.common import Operations, Poller, missing
+from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, missing
 from amlocal.operations.components import ComponentOperations
+from amlocal.specs.dictionary import dictionary
 from amlocal.specs.placed import component_of
 
 MOST_DEPLOYMENTS = 20
@@ -25,6 +27,7 @@ class BatchDeploymentOperations(Operations):
     """`client.batch_deployments`"""
 
     takes = ("BatchDeployment",)
+    any_case = ENDPOINT_NAMES
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -38,7 +41,8 @@ class BatchDeploymentOperations(Operations):
         """
         name = check_name("deployment", deployment.name)
         try:
-            endpoint = self.store.get(check_name("endpoint", deployment.endpoint_name))
+            deployment.endpoint_name = check_name("endpoint", deployment.endpoint_name)
+            endpoint = self.store.get(deployment.endpoint_name)
         except NotFound as error:
             raise missing(error) from error
         there = self.store.names(endpoint.name)
@@ -73,7 +77,7 @@ class BatchDeploymentOperations(Operations):
             raise UserError(f"{where}: {field}: {error}") from error
         if getattr(component, "type", None) != "pipeline":
             raise UserError(f"{where}: component: {component.name} is no pipeline component")
-        made = {key: value for key, value in component._to_dict().items() if key != "$schema"}
+        made = _written(component)
         keeper = ComponentOperations(self.workspace)
         return PipelinePlan(keeper._with_files_kept(made, component, Path(component.base_path or ".")), settings)
 
@@ -88,8 +92,7 @@ class BatchDeploymentOperations(Operations):
         if isinstance(component, Mapping):
             return dict(component)
         if isinstance(component, str):
-            told = component_of(component, self.workspace)._to_dict()
-            return {key: value for key, value in told.items() if key != "$schema"}
+            return _written(component_of(component, self.workspace))
         inputs = {key: _declared(value) for key, value in (spec.get("inputs") or {}).items()}
         outputs = {key: {"type": each.get("type", "uri_folder")} for key, each in (spec.get("outputs") or {}).items()}
         return {"type": "pipeline", "name": name, "inputs": inputs, "outputs": outputs, "jobs": spec.get("jobs") or {}}
@@ -199,6 +202,11 @@ def _pipeline_spec(deployment: Any, plan: PipelinePlan) -> dict[str, Any]:
         "default_compute": settings.get("default_compute"),
     }
     return {key: value for key, value in common.items() if value is not None}
+
+
+def _written(component: Any) -> dict[str, Any]:
+    """A component as its author wrote it: with the id of a registered one azure-ai-ml takes no outputs from it."""
+    return {key: value for key, value in dictionary(component).items() if key not in ("$schema", *SERVICE)}
 
 
 def _common(deployment: Any) -> dict[str, Any]:

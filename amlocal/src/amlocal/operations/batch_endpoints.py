@@ -15,7 +15,7 @@ from amlocal.endpoints.health import endpoint_health, wait_for_gateway
 from amlocal.endpoints.plan import check_name
 from amlocal.endpoints.store import BATCH, Endpoint
 from amlocal.jobs.record import JobStore
-from amlocal.operations.common import Operations, Poller, missing
+from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, missing
 from amlocal.operations.online_endpoints import move_endpoint, port_of, remove_endpoint, taken
 
 # What documentation calls some of the fields of a job, beside their own names.
@@ -30,6 +30,7 @@ class BatchEndpointOperations(Operations):
     """`client.batch_endpoints`"""
 
     takes = ("BatchEndpoint",)
+    any_case = ENDPOINT_NAMES
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -213,7 +214,7 @@ def _spec(entity: Any) -> dict[str, Any]:
     default = default or getattr(defaults, "deployment_name", None)
     return {
         "auth_mode": str(entity.auth_mode or AAD_TOKEN).lower(),
-        "defaults": {"deployment_name": default or None},
+        "defaults": {"deployment_name": default.lower() if default else None},
         "description": entity.description,
         "properties": {key: value for key, value in texts(entity.properties).items() if (key, value) != ("port", "0")},
         "tags": texts(entity.tags),

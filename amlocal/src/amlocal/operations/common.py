@@ -16,6 +16,7 @@ from amlocal.core.workspace import NOBODY
 # The methods whose first argument is one of azure-ai-ml's entities.
 CHANGES = ("create_or_update", "begin_create_or_update", "begin_create", "begin_update", "validate")
 NAMES = ("name", "endpoint_name")
+ENDPOINT_NAMES = ("name", "endpoint_name", "deployment_name")
 
 
 class Operations:
@@ -23,9 +24,11 @@ class Operations:
     to a method in the place of something else.
 
     takes: the classes of `azure.ai.ml.entities` that the methods in `CHANGES` take.
+    any_case: the arguments that name what Azure finds in any case; azure-ai-ml's entities have them in lower case.
     """
 
     takes: ClassVar[tuple[str, ...]] = ()
+    any_case: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -59,6 +62,10 @@ def _with_arguments_checked(method: FunctionType) -> Any:
                 raise missing(NotFound(f"{called}: {name} is empty; give a name"))
         if method.__name__ in CHANGES and given:
             _refuse_others(self.takes, called, next(iter(given.values())))
+        if self.any_case:
+            lower = {name: value.lower() for name, value in given.items() if name in self.any_case and value}
+            args = tuple(lower.get(name, value) for name, value in zip(list(parameters)[1:], args, strict=False))
+            kwargs = {name: lower.get(name, value) for name, value in kwargs.items()}
         return method(self, *args, **kwargs)
 
     return checked_first

@@ -269,7 +269,7 @@ class JobOperations(Operations):
     def _describe(self, record: JobRecord) -> dict[str, Any]:
         return {
             **service.job(self.workspace, record.name, record.spec),
-            "creation_context": record.creation_context,
+            "creation_context": _context(record),
             "description": record.description,
             "display_name": record.display_name,
             "error": record.error,
@@ -324,7 +324,7 @@ class JobOperations(Operations):
         }
         if not (record.run_id or record.final or record.parent):
             job.services["Studio"] = _page()(lambda: self.web_view(self.store.opened(record.name, RUN_SECONDS)))
-        job._creation_context = created(record.creation_context)
+        job._creation_context = created(_context(record))
         for name, output in record.outputs.items():
             if name in (getattr(job, "outputs", None) or {}):
                 with suppress(Exception):  # not every kind of output of azure-ai-ml's takes a path
@@ -349,6 +349,15 @@ class JobOperations(Operations):
     def _services(self, record: JobRecord) -> dict[str, dict[str, str]]:
         addresses = {"Studio": self.web_view(record), "Tracking": self.workspace.shown_uri}
         return {name: {"endpoint": address, "type": name} for name, address in addresses.items()}
+
+
+def _context(record: JobRecord) -> dict[str, str]:
+    """Who has made a job, and when. The parts of a job come from Azure's run history, which has the last change too."""
+    context = record.creation_context
+    if not record.parent:
+        return context
+    changed = record.ended or record.started or context["created_at"]
+    return context | {"last_modified_at": changed, "last_modified_by": context["created_by"]}
 
 
 @cache

@@ -22,7 +22,7 @@ from amlocal.endpoints.health import (
 from amlocal.endpoints.logs import tail
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, ServingPlan
 from amlocal.operations import service
-from amlocal.operations.common import Operations, Poller, entity, missing
+from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, entity, missing
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
 ANSWER_SECONDS = 30.0  # a gateway that has not answered so long after its deployment's time was up never will
@@ -35,6 +35,7 @@ class OnlineDeploymentOperations(Operations):
     """`client.online_deployments`"""
 
     takes = ("OnlineDeployment",)
+    any_case = ENDPOINT_NAMES
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -51,7 +52,8 @@ class OnlineDeploymentOperations(Operations):
         name = check_name("deployment", deployment.name)
         if deployment.endpoint_name:  # or an endpoint's id
             deployment.endpoint_name = uris.name_in(str(deployment.endpoint_name))
-        endpoint = self.store.get(check_name("endpoint", deployment.endpoint_name))
+        deployment.endpoint_name = check_name("endpoint", deployment.endpoint_name)
+        endpoint = self.store.get(deployment.endpoint_name)
         before = endpoint.deployments.get(name)
         if before is None and len(endpoint.deployments) >= MOST_DEPLOYMENTS:
             raise UserError(

@@ -25,7 +25,7 @@ from amlocal.endpoints.health import (
 from amlocal.endpoints.plan import check_name, check_traffic
 from amlocal.endpoints.proof import NotProven, ProvenConnection
 from amlocal.endpoints.store import Endpoint, EndpointStore
-from amlocal.operations.common import Operations, Poller, missing, principal
+from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, missing, principal
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
 ANSWER_SECONDS = 30.0  # a gateway that has not answered so long after its deployment's time was up never will
@@ -37,6 +37,7 @@ class OnlineEndpointOperations(Operations):
     """`client.online_endpoints`"""
 
     takes = ("OnlineEndpoint",)
+    any_case = ENDPOINT_NAMES
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -278,7 +279,9 @@ def _auth_mode(entity: Any) -> str:
 
 def _shares(traffic: Any) -> dict[str, int]:
     """Traffic without the deployments that get none; whole numbers may come as text from --set."""
-    shares = {name: int(share) if str(share).isdecimal() else share for name, share in (traffic or {}).items()}
+    shares = {
+        str(name).lower(): int(share) if str(share).isdecimal() else share for name, share in (traffic or {}).items()
+    }
     return {name: share for name, share in shares.items() if share != 0}
 
 

@@ -403,12 +403,25 @@ def revive(kind: str, spec: dict[str, Any]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         filed = _filed(spec, Path(folder))
         if filed == spec:
-            return loader(kind)(io.StringIO(yaml.safe_dump(spec, sort_keys=False)))
+            made = loader(kind)(io.StringIO(yaml.safe_dump(spec, sort_keys=False)))
+            _name_components(made, spec)
+            return made
         path = Path(folder, "job.yml")
         path.write_text(yaml.safe_dump(filed, sort_keys=False), encoding="utf-8")
         made = loader(kind)(path)
+    _name_components(made, spec)
     _forget_file(made)
     return made
+
+
+def _name_components(made: Any, spec: dict[str, Any]) -> None:
+    """Call the steps' components as the dictionary does: the loaders call each of them azureml_anonymous."""
+    for name, node in (getattr(made, "jobs", None) or {}).items():
+        told = ((spec.get("jobs") or {}).get(name) or {}).get("component")
+        component = getattr(node, "_component", None)
+        if isinstance(told, dict) and hasattr(component, "_to_dict"):
+            component.name = told.get("name") or component.name
+            _name_components(component, told)
 
 
 def _forget_file(made: Any) -> None:

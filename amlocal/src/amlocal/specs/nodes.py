@@ -161,7 +161,7 @@ class Node(Placed):
             outputs=outputs,
             environment_variables=texts(variables),
             display_name=node.display_name or getattr(component, "display_name", None),
-            component=f"{component.name}:{component.version}" if component.name != ANONYMOUS else None,
+            component=f"{component.name}:{component.version or 1}" if component.name != ANONYMOUS else None,
             deterministic=getattr(component, "is_deterministic", None) is not False,
             timeout=float(self.timeout) if self.timeout else None,
             notices=tuple(notices),

@@ -21,6 +21,7 @@ from amlocal.cli import target
 from amlocal.core.errors import UserError
 from amlocal.core.mlflow_store import artifact_root
 from amlocal.core.workspace import Workspace
+from amlocal.exec.become import become
 from amlocal.exec.paths import PYTHON, STAND_IN, without
 
 
@@ -41,7 +42,7 @@ def run(cmd: CLICommand, words: list[str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name != "nt":
-        os.execve(program, command, environment)  # noqa: S606 (no shell is wanted)
+        become(program, command, environment)
     # Windows has no exec: wait for the command and answer as it does. Ctrl-C reaches both; it is the command's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cmd.cli_ctx.invocation.data["exit_code"] = subprocess.call([program, *command[1:]], env=environment)

@@ -74,7 +74,15 @@ class Context:
             return binding.literal
         return binding.path if "://" in binding.path else Path(binding.path)
 
-    def child(self, parent: JobRecord, name: str, type: str, display_name: str, spec: dict[str, Any]) -> JobRecord:
+    def child(
+        self,
+        parent: JobRecord,
+        name: str,
+        type: str,
+        display_name: str,
+        spec: dict[str, Any],
+        properties: dict[str, str] | None = None,
+    ) -> JobRecord:
         """A new job that is a part of `parent`. name: what it is called there."""
         full = f"{parent.name}_{name}"
         if len(full) > LONGEST:  # for the file system
@@ -91,6 +99,7 @@ class Context:
             creation_context={**parent.creation_context, "created_at": now()},
             parent=parent.name,
             step=name,
+            properties=properties or {},
         )
         self.store.create(made)
         self._records[made.name] = made

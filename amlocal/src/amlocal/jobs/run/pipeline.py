@@ -21,6 +21,22 @@ def run(context: Context, step: Step, record: JobRecord, values: dict[str, Value
     PipelineRun(context).run()
 
 
+def step_properties(component: str | None, pipeline: JobRecord, root: JobRecord) -> dict[str, str]:
+    """What the run history of Azure says of a step; programs find a component's step by `azureml.moduleName`.
+
+    component: its name and version, `name:version`; None without a name.
+    """
+    name, _, version = (component or "azureml_anonymous:1").partition(":")
+    return {
+        "azureml.moduleName": name,
+        "azureml.moduleVersion": version,
+        "azureml.pipeline": pipeline.name,
+        "azureml.pipelinerunid": pipeline.name,
+        "azureml.rootpipelinerunid": root.name,
+        "azureml.runsource": "azureml.StepRun",
+    }
+
+
 class PipelineRun:
     """The pipeline, the pipelines inside it, and their steps; `records` by their names in the plan, "" its own."""
 
@@ -35,7 +51,7 @@ class PipelineRun:
         for name, group in self.plan.groups.items():
             self._create(name, "pipeline", group.display_name)
         for name, step in self.plan.steps.items():
-            self._create(name, step.type, step.display_name)
+            self._create(name, step.type, step.display_name, step.component)
         with ThreadPoolExecutor(max_workers=THREADS) as threads:
             try:
                 self._run_steps(threads)
@@ -44,11 +60,12 @@ class PipelineRun:
                 raise
         self._close()
 
-    def _create(self, name: str, kind: str, display_name: str | None) -> None:
+    def _create(self, name: str, kind: str, display_name: str | None, component: str | None = None) -> None:
         outer, _, own = name.rpartition(".")
         parent = self.records[outer]
         spec = (_dig(parent.spec, "jobs") or _dig(parent.spec, "component", "jobs") or {}).get(own) or {}
-        self.records[name] = self.context.child(parent, own, kind, display_name or own, spec)
+        of_step = step_properties(component, parent, self.records[""]) if name in self.plan.steps else None
+        self.records[name] = self.context.child(parent, own, kind, display_name or own, spec, of_step)
 
     def _run_steps(self, threads: ThreadPoolExecutor) -> None:
         running: dict[Future[None], Step] = {}
