@@ -13,12 +13,13 @@ heavy: the command line uses those.
 from pathlib import Path
 from typing import Any
 
-from amlocal.core.errors import NotEmulated
+from amlocal.core.errors import NotEmulated, NotFound
+from amlocal.core.files import read_json
 from amlocal.core.names import CURATED_REGISTRY
 from amlocal.core.workspace import NOBODY, Workspace
 from amlocal.operations.batch_deployments import BatchDeploymentOperations
 from amlocal.operations.batch_endpoints import BatchEndpointOperations
-from amlocal.operations.common import Poller
+from amlocal.operations.common import Poller, missing
 from amlocal.operations.components import ComponentOperations
 from amlocal.operations.compute import ComputeOperations
 from amlocal.operations.data import DataOperations
@@ -86,8 +87,11 @@ ELSEWHERE = {
 class LocalMLClient:
     """A workspace on this disk.
 
-    credential, subscription_id, resource_group_name, workspace_name and whatever else MLClient takes: accepted, so that
-    a program need not change; the properties give back what they were, and nobody asks who you are.
+    workspace_name: which of the folder's workspaces; where there is one only, any name is taken. Where there are
+    several, a name that none has leaves `client.workspaces`, which can create it; everything else raises
+    ResourceNotFoundError.
+    credential, subscription_id, resource_group_name and whatever else MLClient takes: accepted, so that a program need
+    not change; the properties give back what they were, and nobody asks who you are.
     workspace: the `.amlocal` folder, also as the first argument; default: `AMLOCAL_HOME`, the nearest parent's, or one
     in the current folder.
     """
@@ -113,9 +117,17 @@ class LocalMLClient:
             return
         if isinstance(credential, (str, Path)):
             credential, workspace = None, credential
-        self.workspace = Workspace.at(Path(workspace)) if workspace else Workspace.find()
         self.subscription_id = subscription_id or NOBODY
         self.resource_group_name = resource_group_name or "local"
+        if workspace:
+            self.workspace = Workspace.at(Path(workspace))
+        else:
+            try:
+                self.workspace = Workspace.find(name=workspace_name)
+            except NotFound as error:  # of MLClient, too, the first call fails, and one may create the workspace
+                self.workspaces = WorkspaceOperations(Workspace.here())
+                self.workspace_name, self._missing = workspace_name, error
+                return
         self.workspace_name = workspace_name or self.workspace.name
         self.jobs = JobOperations(self.workspace)
         self.models = ModelOperations(self.workspace)
@@ -140,8 +152,9 @@ class LocalMLClient:
         file_name: str | None = None,
         **kwargs: Any,
     ) -> "LocalMLClient":
-        """The workspace of this folder; no config.json is needed, and one that is there is not read."""
-        return cls(credential, **kwargs)
+        """The workspace of this folder; no config.json is needed, but one that is there may choose."""
+        told = {"workspace_name": configured_name(path, file_name)} if Workspace.here().every()[1:] else {}
+        return cls(credential, **{**told, **kwargs})
 
     def create_or_update(self, entity: Any, **kwargs: Any) -> Any:
         """Create a job, model, data asset, environment, component or datastore; returns it as it now stands."""
@@ -156,6 +169,8 @@ class LocalMLClient:
         return getattr(self, _home(entity, LONG)).begin_create_or_update(entity, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and "_missing" in self.__dict__:
+            raise missing(self._missing)
         if not name.startswith("_") and "workspace" not in self.__dict__:
             raise NotEmulated(
                 f'client.{name}: of the registry "{CURATED_REGISTRY}", only the environments are known here'
@@ -168,6 +183,19 @@ class LocalMLClient:
         if "workspace" not in self.__dict__:
             return f"LocalMLClient(registry_name={CURATED_REGISTRY!r})"
         return f"LocalMLClient(workspace={str(self.workspace.root)!r})"
+
+
+def configured_name(path: Path | str | None, file_name: str | None) -> str | None:
+    """The workspace's name in the nearest config.json, looked for as MLClient.from_config does. None: there is none."""
+    start = Path(path or ".").resolve()
+    files = [start] if start.is_file() else []
+    for folder in (".azureml", "aml_config", "."):
+        files += [each / folder / (file_name or "config.json") for each in (start, *start.parents)]
+    for file in files:
+        if file.is_file():
+            name = read_json(file).get("workspace_name")
+            return str(name) if name else None
+    return None
 
 
 def _home(entity: Any, homes: dict[str, str]) -> str:

@@ -59,7 +59,11 @@ INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 # Flags every `az ml` command has. They name a workspace in Azure, and mean nothing to a folder on this disk.
 PLACE = (
     (("--resource-group", "-g"), "_resource_group", "Name of resource group. Local target: accepted and ignored."),
-    (("--workspace-name", "-w"), "_workspace", "Name of the workspace. Local target: accepted and ignored."),
+    (
+        ("--workspace-name", "-w"),
+        "_workspace",
+        "Name of the workspace. Local: one of this folder's; any if it has one.",
+    ),
     (("--subscription",), "_subscription", "ID of subscription. Local target: accepted and ignored."),
     (("--change-reference",), "_change_reference", argparse.SUPPRESS),
 )
@@ -197,10 +201,9 @@ def error_line(error: BaseException) -> str:
     """One line for the user: the message of an error that was meant for them, else what broke and how to see more."""
     if "sqlite3.DatabaseError" in str(error):  # SQLAlchemy's, also inside one of MLflow's
         from amlocal.core.mlflow_store import damaged_database, sqlite_file
-        from amlocal.core.workspace import Workspace
 
         why = str(error).partition("sqlite3.DatabaseError) ")[2].partition("\n")[0]
-        workspace = Workspace.find()
+        workspace = target.workspace()
         return damaged_database(sqlite_file(workspace.tracking_uri) or workspace.database, why)
     if refused := _refused_by_azure(error):
         return refused

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
@@ -31,8 +32,10 @@ class Check:
     remedy: str | None = None
 
 
-def all_checks(workspace: Workspace) -> list[Check]:
-    return [python(), *packages(), shell(), disk(workspace), writable(workspace), store(workspace)]
+def all_checks(workspace: Workspace, others: Sequence[Workspace] = ()) -> list[Check]:
+    """What is checked of this machine and of a workspace; of the others in its folder, their stores."""
+    checks = [python(), *packages(), shell(), disk(workspace), writable(workspace), store(workspace)]
+    return [*checks, *(store(each) for each in others)]
 
 
 def python() -> Check:
@@ -175,26 +178,28 @@ def running(workspace: Workspace) -> list[dict[str, Any]]:
     from amlocal.jobs.record import JobStore
 
     jobs, endpoints = JobStore(workspace), EndpointStore(workspace, None)
+    several = len(workspace.every()) > 1
+    of, flag = (f" of workspace {workspace.name}", f" -w {workspace.name}") if several else ("", "")
     serving = []
     for endpoint in endpoints.all():
         gateway = find(endpoints.run(endpoint.name) / "gateway.json")
         if gateway:
             serving.append(
                 {
-                    "name": f"endpoint {endpoint.name}",
+                    "name": f"endpoint {endpoint.name}{of}",
                     "status": endpoint_health(endpoints, endpoint)["status"],
                     "pid": gateway.pid,
                     "started": None,
-                    "stop": "aml down",
+                    "stop": f"aml down{flag}",
                 }
             )
     return serving + [
         {
-            "name": job.name,
+            "name": f"{job.name}{of}",
             "status": job.status,
             "pid": jobs.runner(job),
             "started": job.started,
-            "stop": f"aml job cancel -n {job.name}",
+            "stop": f"aml job cancel -n {job.name}{flag}",
         }
         for job in jobs.all()
         if not job.final

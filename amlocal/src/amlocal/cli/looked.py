@@ -21,10 +21,10 @@ def told(
 
     strict: a note is an error too. The result has the lines as well when an output format was asked for.
     """
-    from amlocal.core.workspace import Workspace
+    from amlocal.cli.target import workspace
     from amlocal.validate import validate
 
-    report = validate([Path(path) for path in paths], Workspace.find(), kind, overrides)
+    report = validate([Path(path) for path in paths], workspace(), kind, overrides)
     errors = [*report.errors, *report.notes] if strict else report.errors
     notes = [] if strict else report.notes
     for line in errors:

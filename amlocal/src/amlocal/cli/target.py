@@ -1,4 +1,4 @@
-"""Whom `aml` talks to: the workspace of this folder, one in Azure (`--target azure`), or whichever has room (`auto`).
+"""Whom `aml` talks to: a workspace of this folder, one in Azure (`--target azure`), or whichever has room (`auto`).
 
 Every command gets its client here and nowhere else. Both clients have azure-ai-ml's attributes and methods.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from amlocal.core.errors import UserError
+from amlocal.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from amlocal.azure.place import Place
@@ -61,7 +62,7 @@ def client(workspace: str | None = None) -> Any:
             "--target auto is for what creates something that quota can refuse: `online-endpoint create`,"
             " `online-deployment create`, `job create`; say local or azure here"
         )
-    return azure(workspace) if is_azure() else local()
+    return azure(workspace) if is_azure() else local(None if workspace == ANY else workspace)
 
 
 def azure(workspace: str | None = None) -> Any:
@@ -82,11 +83,24 @@ def place_flags() -> "Place":
     return Place(_choice.subscription, _choice.resource_group, _choice.workspace)
 
 
-def local() -> Any:
-    """The workspace of the current folder."""
+def local(workspace: str | None = None) -> Any:
+    """The workspace of the current folder that has this name, or that --workspace-name or whatever else chooses."""
     from amlocal.client import LocalMLClient
 
-    return LocalMLClient()
+    return LocalMLClient(workspace_name=workspace or _choice.workspace)
+
+
+def workspace() -> Workspace:
+    """The same, for what needs no client. Raises UserError for one that is not there."""
+    return Workspace.find(name=_choice.workspace)
+
+
+def workspaces() -> list[Workspace]:
+    """The one that --workspace-name names, else all of the current folder."""
+    if _choice.workspace:
+        return [workspace()]
+    here = Workspace.here()
+    return here.every() or [here]
 
 
 def registry(name: str) -> Any:

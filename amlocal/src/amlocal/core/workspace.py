@@ -8,6 +8,9 @@ A workspace is the folder `.amlocal/`:
     environments/<hash>/    Python environments built for jobs
     mlflow.db, artifacts/   MLflow's store: runs, metrics, the model registry
     workspace.json          its name, if `aml workspace create` has given it one
+
+The first workspace is the folder `.amlocal/` itself, any other `.amlocal/workspaces/<name>/` with the same in it.
+What they share lies beside them: `az.json` and `az-records.json`, what scripts have told `az`.
 """
 
 import os
@@ -17,19 +20,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from amlocal.core.durable import make_folder, sync_folder
-from amlocal.core.errors import UserError
-from amlocal.core.files import disk_errors, read_json, write_text
+from amlocal.core.errors import NotFound, UserError
+from amlocal.core.files import disk_errors, read_json, write_json, write_text
+from amlocal.core.names import checked_name
 from amlocal.core.trust import check_workspace
 
 FOLDER = ".amlocal"
+WORKSPACES = "workspaces"  # in it: the folders of all workspaces but the first
+RECORD = "workspace.json"
+DEFAULTS = "az.json"  # what `az configure --defaults` was told
+SHARED = (".gitignore", WORKSPACES, DEFAULTS, "az-records.json", "locks")  # is not the first workspace's own
+# Which workspace is meant, where there are several and no command says it: Azure's variable in a job, then az's.
+NAMED_BY = ("AZUREML_ARM_WORKSPACE_NAME", "AZURE_DEFAULTS_WORKSPACE")
 OVERLAY = "python"  # in a job's folder: the prefix that it may install into
 DEFAULT_DATASTORE = "workspaceblobstore"
 NOBODY = "00000000-0000-0000-0000-000000000000"  # the id of a subscription, a tenant, a user that is not there
 PROVIDERS = f"/subscriptions/{NOBODY}/resourceGroups/local/providers"
 DATABASE = "mlflow.db"
 AZUREML = "azureml:"  # how MLflow's addresses of workspaces in Azure begin
+EVERYTHING = "*\n"  # in the .gitignore of every workspace
 LEAST_FREE = 64 * 2**20  # bytes
 
 
@@ -40,12 +52,34 @@ class Workspace:
     root: Path
 
     @classmethod
-    def find(cls, start: Path | None = None) -> "Workspace":
-        """The workspace of `start` (default: the current folder).
+    def find(cls, start: Path | None = None, name: str | None = None) -> "Workspace":
+        """The workspace of `start` (default: the current folder) that is called `name`.
 
-        `AMLOCAL_HOME` if set, else `.amlocal/` in the nearest parent that has one, else in `start` itself. Raises
-        UserError for one that is somebody else's, or that others may write to.
+        Where there is one only, it is that one, whatever it is called: programs written for Azure name theirs. Where
+        there are several and `name` is None: the one in `AMLOCAL_HOME` if that is not the first's folder, the one that
+        the environment names (see NAMED_BY), the one that `az configure --defaults workspace=` has named, the first.
+
+        Raises NotFound for a name that none of several has, and where nothing chooses; UserError for a folder that is
+        somebody else's, or that others may write to.
         """
+        here = cls.here(start)
+        known = here.every()
+        if len(known) < 2:
+            return known[0] if known else here
+        asked, source = (name, "") if name else here._chosen_elsewhere()
+        if asked:
+            try:
+                return cls.at(here.called(asked).root)
+            except NotFound as error:
+                raise NotFound(f"{source}{error}") from error
+        if here.root == here.home and known[0].root != here.home:
+            raise NotFound(f"which workspace is meant? Give --workspace-name: {here._names()}")
+        return here
+
+    @classmethod
+    def here(cls, start: Path | None = None) -> "Workspace":
+        """The workspace in `AMLOCAL_HOME` if set, else in `.amlocal/` in the nearest parent of `start` that has one,
+        else in `start` itself: the first of those there, unless AMLOCAL_HOME names another's folder."""
         home = os.environ.get("AMLOCAL_HOME")
         if home:
             return cls.at(Path(home).expanduser())
@@ -54,6 +88,59 @@ class Workspace:
             if (folder / FOLDER).is_dir():
                 return cls.at(folder / FOLDER)
         return cls(start / FOLDER)
+
+    @property
+    def home(self) -> Path:
+        """The folder `.amlocal/` of all the workspaces that lie with this one."""
+        above = self.root.parent
+        return above.parent if above.name == WORKSPACES and self._record().get("further") is True else self.root
+
+    def every(self) -> "list[Workspace]":
+        """The workspaces that lie with this one, the first first, then by their names; it may not be there yet."""
+        first = Workspace(self.home)
+        further = [Workspace(each.parent) for each in sorted((self.home / WORKSPACES).glob(f"*/{RECORD}"))]
+        if not self.home.is_dir():
+            return []
+        return [*([first] if not further or first._holds_something() else []), *further]
+
+    def called(self, name: str) -> "Workspace":
+        """The one of them with this name, in whatever case, as in Azure. Raises NotFound."""
+        for each in self.every():
+            if each.name.lower() == name.lower():
+                return each
+        raise NotFound(f'workspace "{name}" was not found; {self._names()}')
+
+    def further(self, name: str) -> "Workspace":
+        """One more workspace beside this one, which is made. Raises UserError for a name that no workspace can have."""
+        made = Workspace(self.home / WORKSPACES / checked_name("workspace", name))
+        Workspace(self.home).create()
+        made.create()
+        write_json(made.root / RECORD, {"name": name, "further": True})
+        return made
+
+    def _names(self) -> str:
+        names = [f'"{each.name}"' for each in self.every()]
+        return f"there are {', '.join(names[:-1])} and {names[-1]}" if names[1:] else f"there is {names[0]}"
+
+    def _holds_something(self) -> bool:
+        return any(each.name not in SHARED for each in self.root.iterdir())
+
+    def _chosen_elsewhere(self) -> tuple[str | None, str]:
+        """(the name of the workspace that is meant if a command names none, who says so)"""
+        if self.root != self.home:
+            return None, ""
+        for variable in NAMED_BY:
+            if os.environ.get(variable):
+                return os.environ[variable], f"{variable}: "
+        with suppress(OSError):
+            told = read_json(self.home / DEFAULTS).get("workspace")
+            return (told, "az configure --defaults workspace: ") if isinstance(told, str) else (None, "")
+        return None, ""
+
+    def _record(self) -> dict[str, Any]:
+        with suppress(OSError):
+            return dict(read_json(self.root / RECORD))
+        return {}
 
     @classmethod
     def at(cls, root: Path) -> "Workspace":
@@ -67,11 +154,8 @@ class Workspace:
     @property
     def name(self) -> str:
         """The name it was created with, else that of the folder it lies in."""
-        with suppress(OSError):
-            name = read_json(self.root / "workspace.json").get("name")
-            if isinstance(name, str) and name:
-                return name
-        return self.root.parent.name or "local"
+        name = self._record().get("name")
+        return name if isinstance(name, str) and name else self.root.parent.name or "local"
 
     def id_of(self, *parts: str) -> str:
         """The ARM id of what `parts` name ("jobs", "my-job"); programs take the subscription and the group out of it.
@@ -130,7 +214,7 @@ class Workspace:
                 sync_folder(self.root.parent)
             ignore = self.root / ".gitignore"
             if not ignore.exists():
-                write_text(ignore, "*\n")
+                write_text(ignore, EVERYTHING)
 
     def require_space(self) -> None:
         """Raises UserError when the disk is so full that a job could not even write down how it failed."""
@@ -164,6 +248,8 @@ def _is_of_a_workspace(uri: str) -> bool:
     database = Path(uri.removeprefix("sqlite:///"))
     if not uri.startswith("sqlite:///") or database.name != DATABASE:
         return False
+    with suppress(OSError):
+        return (database.parent / ".gitignore").read_text(encoding="utf-8") == EVERYTHING
     return database.parent.name == FOLDER or (database.parent / "jobs").is_dir()
 
 

@@ -34,7 +34,7 @@ from amlocal.core.processes import (
     with_children,
     write_process,
 )
-from amlocal.core.workspace import Workspace
+from amlocal.core.workspace import NAMED_BY, Workspace
 from amlocal.endpoints.logs import keep_short, say
 from amlocal.endpoints.store import BATCH, ONLINE, Endpoint, EndpointStore, ServingPlan
 
@@ -334,6 +334,7 @@ class Supervisor:
         variables = {
             **ours,
             **self._marks(endpoint),
+            NAMED_BY[0]: self.workspace.name,
             "PATH": os.pathsep.join([str(Path(plan.python).parent), ours.get("PATH", "")]),
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": no_proxy,

@@ -1,10 +1,14 @@
 """What `azure.ai.ml`, `azure.identity` and MLflow are to a Python program under `aml exec`."""
 
 import functools
+<<<<<<< HEAD
 import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
+=======
+import re
+>>>>>>> c57ffee (A folder may hold several workspaces: aml workspace create -n dev, -n prod)
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlparse
@@ -38,7 +42,8 @@ def serve_workspace(find: Any) -> Any:
     from amlocal.core.workspace import AZUREML, Workspace
 
     def get_store_builder(self: Any, store_uri: str) -> Any:
-        workspace = Workspace.find()
+        named = re.fullmatch(rf"{AZUREML}.*/workspaces/([^/?]+).*", store_uri)
+        workspace = Workspace.find(name=named[1] if named else None)
         ours = workspace.tracking_uri
         if store_uri != ours and not store_uri.startswith(AZUREML):
             return find(self, store_uri)

@@ -1,15 +1,16 @@
-"""`client.workspaces`: the one of this folder."""
+"""`client.workspaces`: those of this folder."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.names import refuse_changes, texts
-from amlocal.core.workspace import PROVIDERS, Workspace
+from amlocal.core.workspace import EVERYTHING, PROVIDERS, RECORD, SHARED, Workspace
 from amlocal.down import down
-from amlocal.operations.common import Operations, Poller
+from amlocal.operations.common import Operations, Poller, not_missing
 
 # What a workspace in Azure stands on. Scripts give roles on them; `az resource list` under `aml exec` has them, too.
 BESIDE = {
@@ -21,8 +22,8 @@ BESIDE = {
 MUTABLE = ("description", "display_name", "tags")
 # Everything that a workspace writes into its folder.
 WRITTEN = re.compile(
-    r"artifacts|assets|cache|datastores|endpoints|environments|jobs|locks|mlartifacts|mlruns|models|reuse|schedules"
-    r"|snapshots|storage|\.{1,2}gitignore(\.\w+)?|\.?(az|az-records|workspace)\.json(\.\w+)?|mlflow\.db(-\w+)*|mlflow-server\.log"
+    r"artifacts|assets|cache|datastores|endpoints|environments|jobs|locks|mlartifacts|mlruns|models|reuse|registries|schedules"
+    r"|snapshots|storage|workspaces|\.{1,2}gitignore(\.\w+)?|\.?(az|az-records|workspace)\.json(\.\w+)?|mlflow\.db(-\w+)*|mlflow-server\.log"
 )
 
 
@@ -35,20 +36,21 @@ class WorkspaceOperations(Operations):
         self.workspace = workspace
 
     def describe(self, name: str | None = None) -> dict[str, Any]:
-        """Raises NotFound for the name of another one."""
-        if name and name != self.workspace.name:
-            raise NotFound(f'workspace "{name}" was not found; the one of this folder is "{self.workspace.name}"')
-        kept = self._kept()
+        """One workspace, without a name this client's. Raises NotFound."""
+        return self._described(self._named(name))
+
+    def _described(self, workspace: Workspace) -> dict[str, Any]:
+        kept = _kept(workspace)
         return {
             "description": kept.get("description") or "",
-            "display_name": kept.get("display_name") or self.workspace.name,
+            "display_name": kept.get("display_name") or workspace.name,
             "enable_data_isolation": False,
             "hbi_workspace": False,
-            "id": self.workspace.id_of(),
+            "id": workspace.id_of(),
             "location": "local",
-            "mlflow_tracking_uri": self.workspace.shown_uri,
-            "name": self.workspace.name,
-            "path": str(self.workspace.root),
+            "mlflow_tracking_uri": workspace.shown_uri,
+            "name": workspace.name,
+            "path": str(workspace.root),
             "public_network_access": "Enabled",
             "resource_group": "local",
             "tags": kept.get("tags") or {},
@@ -56,11 +58,23 @@ class WorkspaceOperations(Operations):
         }
 
     def get(self, name: str | None = None, **_: Any) -> Any:
-        """The workspace of this folder, whatever name a program written for Azure gives it."""
+        """One workspace; where there is one only, it is that one, whatever name a program written for Azure gives."""
+        with not_missing():
+            return self._entity(self._named(name if len(self.workspace.every()) > 1 else None))
+
+    def _named(self, name: str | None) -> Workspace:
+        """Raises NotFound for a name that none has."""
+        if not name or name.lower() == self.workspace.name.lower():
+            return self.workspace
+        if len(self.workspace.every()) < 2:
+            raise NotFound(f'workspace "{name}" was not found; the one of this folder is "{self.workspace.name}"')
+        return self.workspace.called(name)
+
+    def _entity(self, workspace: Workspace) -> Any:
         from azure.ai.ml.entities import Workspace as AzureWorkspace
 
-        told = self.describe()
-        self.workspace.create()  # MLflow, given the address below, makes the database but no folder
+        told = self._described(workspace)
+        workspace.create()  # MLflow, given the address below, makes the database but no folder
         made = AzureWorkspace(
             name=told["name"],
             display_name=told["display_name"],
@@ -68,7 +82,7 @@ class WorkspaceOperations(Operations):
             tags=told["tags"],
             location="local",
             resource_group="local",
-            mlflow_tracking_uri=self.workspace.tracking_uri,
+            mlflow_tracking_uri=workspace.tracking_uri,
             public_network_access=told["public_network_access"],
             storage_account=BESIDE["storage_account"],
             key_vault=BESIDE["key_vault"],
@@ -79,71 +93,90 @@ class WorkspaceOperations(Operations):
         return made
 
     def list(self, **_: Any) -> Iterator[Any]:
-        for spec in self.describe_all():
-            yield self.get(spec["name"])
+        for each in self.workspace.every():
+            yield self._entity(each)
 
     def describe_all(self, **_: Any) -> Sequence[dict[str, Any]]:
-        """The one of this folder, if something was ever written to it."""
-        return [self.describe()] if self.workspace.root.is_dir() else []
+        """All of this folder, if something was ever written to it; the first first."""
+        return [self._described(each) for each in self.workspace.every()]
 
     def begin_create(self, workspace: Any, update_dependent_resources: bool = False, **_: Any) -> Poller:
-        """Make the workspace of this folder, or give it the name."""
+        """Make a workspace, or change the one of this name. The first of a folder that has no name yet is given it."""
         told = {key: getattr(workspace, key, None) for key in ("name", *MUTABLE)}
-        self._keep({key: value for key, value in told.items() if value})
-        return Poller(self.get())
+        wanted = self._to_create(told["name"])
+        _keep(wanted, {key: value for key, value in told.items() if value and (key != "name" or not _kept(wanted))})
+        return Poller(self._entity(wanted))
+
+    def _to_create(self, name: str | None) -> Workspace:
+        """The workspace of this name, else the first that has none, else one more."""
+        first = Workspace(self.workspace.home)
+        named = {each.name.lower(): each for each in self.workspace.every() if _kept(each).get("name")}
+        if not name:
+            return self.workspace
+        if name.lower() in named:
+            return named[name.lower()]
+        return self.workspace.further(name) if _kept(first).get("name") else first
 
     def begin_update(self, workspace: Any, **_: Any) -> Poller:
-        self.describe(workspace.name)
-        self._keep({key: getattr(workspace, key) for key in MUTABLE if getattr(workspace, key, None) is not None})
-        return Poller(self.get())
+        named = self._named(workspace.name)
+        _keep(named, {key: getattr(workspace, key) for key in MUTABLE if getattr(workspace, key, None) is not None})
+        return Poller(self._entity(named))
 
     def begin_sync_keys(self, name: str | None = None) -> Poller:
         """There are no keys that could be out of step."""
-        self.describe(name)
+        self._named(name)
         return Poller(None)
 
     def revise(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Make the workspace read as `wanted`: description, display name, tags."""
-        self._keep(refuse_changes(f'workspace "{name}"', self.describe(name), wanted, MUTABLE))
-        return self.describe()
+        named = self._named(name)
+        _keep(named, refuse_changes(f'workspace "{name}"', self._described(named), wanted, MUTABLE))
+        return self._described(named)
 
     def begin_delete(self, name: str, **_: Any) -> Poller:
         """End everything that runs in the workspace and remove its folder: jobs, models, endpoints, collected data.
 
-        Raises UserError for a folder that is not a workspace's own: AMLOCAL_HOME may name any.
+        The other workspaces of the folder, and what they share, stay. Raises UserError for a folder that is not a
+        workspace's own: AMLOCAL_HOME may name any.
         """
         import shutil
 
-        self.describe(name)
-        self._refuse_other_folder()
-        down(self.workspace)
-        with disk_errors(self.workspace.root):
-            shutil.rmtree(self.workspace.root)
+        workspace = self._named(name)
+        _refuse_other_folder(workspace.root)
+        down(workspace)
+        others = [each for each in workspace.every() if each.root != workspace.root]
+        with disk_errors(workspace.root):
+            if workspace.root == workspace.home and others:
+                for path in workspace.root.iterdir():
+                    if path.name not in SHARED:
+                        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            else:
+                shutil.rmtree(workspace.root)
         return Poller(None)
 
-    def _refuse_other_folder(self) -> None:
-        root = self.workspace.root
-        if not root.is_dir():
-            raise NotFound(f"{root}: there is no workspace; nothing is deleted")
-        there = sorted(path.name for path in root.iterdir())
-        ignore = root / ".gitignore"
-        ours = ignore.is_file() and ignore.read_text(errors="replace") == "*\n"
-        foreign = [name for name in there if not WRITTEN.fullmatch(name) or (name == ignore.name and not ours)]
-        if foreign or not {".gitignore", "jobs", "mlflow.db"} & {*there}:
-            why = (
-                f"it holds {foreign[0]}, which no workspace writes" if foreign else "nothing of a workspace's is in it"
-            )
-            raise UserError(f"{root}: not deleted: {why}; mend AMLOCAL_HOME, or delete the folder yourself")
 
-    def _kept(self) -> dict[str, Any]:
-        path = self.workspace.root / "workspace.json"
-        return dict(read_json(path)) if path.exists() else {}
+def _refuse_other_folder(root: Path) -> None:
+    if not root.is_dir():
+        raise NotFound(f"{root}: there is no workspace; nothing is deleted")
+    there = sorted(path.name for path in root.iterdir())
+    ignore = root / ".gitignore"
+    ours = ignore.is_file() and ignore.read_text(errors="replace") == EVERYTHING
+    foreign = [name for name in there if not WRITTEN.fullmatch(name) or (name == ignore.name and not ours)]
+    if foreign or not {".gitignore", "jobs", "mlflow.db"} & {*there}:
+        why = f"it holds {foreign[0]}, which no workspace writes" if foreign else "nothing of a workspace's is in it"
+        raise UserError(f"{root}: not deleted: {why}; mend AMLOCAL_HOME, or delete the folder yourself")
 
-    def _keep(self, changed: Mapping[str, Any]) -> None:
-        """Write down what has changed, beside what there is."""
-        self.workspace.create()
-        with self.workspace.lock("workspace"):
-            kept = self._kept() | dict(changed)
-            kept["name"] = kept.get("name") or self.workspace.name
-            kept["tags"] = texts(kept.get("tags"))
-            write_json(self.workspace.root / "workspace.json", kept)
+
+def _kept(workspace: Workspace) -> dict[str, Any]:
+    path = workspace.root / RECORD
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def _keep(workspace: Workspace, changed: Mapping[str, Any]) -> None:
+    """Write down what has changed, beside what there is."""
+    workspace.create()
+    with workspace.lock("workspace"):
+        kept = _kept(workspace) | dict(changed)
+        kept["name"] = kept.get("name") or workspace.name
+        kept["tags"] = texts(kept.get("tags"))
+        write_json(workspace.root / RECORD, kept)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
-from amlocal.cli.target import local_only
+from amlocal.cli import target
 from amlocal.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 
 def doctor(cmd: CLICommand) -> dict[str, Any] | None:
-    local_only("doctor")
+    target.local_only("doctor")
     from amlocal.cli.checks import all_checks, running
 
-    workspace = Workspace.find()
-    checks, jobs = all_checks(workspace), running(workspace)
+    every = target.workspaces()
+    workspace = target.workspace()
+    checks = all_checks(workspace, [each for each in every if each.root != workspace.root])
+    jobs = [each for one in every for each in running(one)]
     data = cmd.cli_ctx.invocation.data
     data["exit_code"] = 1 if any(check.status == "missing" for check in checks) else 0
     if data["output_asked_for"]:

@@ -1,4 +1,4 @@
-"""`aml down` and `aml up`, additions to `az ml`: stop all that runs of a workspace, and start its endpoints again."""
+"""`aml down` and `aml up`, additions to `az ml`: stop all that runs of this folder, and start its endpoints again."""
 
 import sys
 
@@ -18,9 +18,10 @@ def down(cmd: CLICommand, tag: str | None = None, yes: bool = False) -> list[str
     target.local_only("down")
     from amlocal.down import down as stop
 
-    stopped = stop(Workspace.find())
+    every = target.workspaces()
+    stopped = [f"{each}{_of(one, every)}" for one in every for each in stop(one)]
     if not stopped:
-        note(cmd.cli_ctx, "Nothing of this workspace was running.")
+        note(cmd.cli_ctx, "Nothing of this folder was running.")
     return stopped
 
 
@@ -50,13 +51,19 @@ def _down_in_azure(cmd: CLICommand, tag: str | None, yes: bool) -> list[str]:
     return [str(each) for each in found]
 
 
+def _of(workspace: Workspace, every: list[Workspace]) -> str:
+    """Which workspace something is of, where there are several."""
+    return f" of workspace {workspace.name}" if len(every) > 1 else ""
+
+
 def up(cmd: CLICommand) -> list[str]:
     target.local_only("up")
     from amlocal.down import up as start
 
-    started = start(Workspace.find())
+    every = target.workspaces()
+    started = [f"{each}{_of(one, every)}" for one in every for each in start(one)]
     if not started:
-        note(cmd.cli_ctx, "This workspace has no endpoints; `aml online-endpoint create` makes one.")
+        note(cmd.cli_ctx, "There are no endpoints; `aml online-endpoint create` makes one.")
     return started
 
 
@@ -74,9 +81,10 @@ def arguments(loader: CLICommandsLoader) -> None:
 
 helps["down"] = """
 type: command
-short-summary: Stop everything that runs of this workspace (an addition to `az ml`).
+short-summary: Stop everything that runs of the workspaces of this folder (an addition to `az ml`).
 long-summary: >
-  Its endpoints and what watches over them, and its running jobs, which are canceled. Prints what was stopped.
+  Their endpoints and what watches over them, and their running jobs, which are canceled. Prints what was stopped.
+  With --workspace-name, those of this workspace alone.
   Endpoints are not deleted: `aml up` starts them again, at the same addresses with the same keys.
   With --target azure, where an endpoint is paid for as long as it exists: what carries the tag is listed
   and, after a question, its endpoints are deleted, its jobs canceled, and its clusters may shrink to nothing.
@@ -88,7 +96,7 @@ examples:
 """
 helps["up"] = """
 type: command
-short-summary: Start the endpoints of this workspace, after `aml down` or a reboot (an addition to `az ml`).
+short-summary: Start the endpoints of this folder, after `aml down` or a reboot (an addition to `az ml`).
 examples:
   - name: Start them
     text: aml up

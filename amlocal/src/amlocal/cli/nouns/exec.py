@@ -20,7 +20,7 @@ from knack.help_files import helps
 from amlocal.cli import target
 from amlocal.core.errors import UserError
 from amlocal.core.mlflow_store import artifact_root
-from amlocal.core.workspace import Workspace
+from amlocal.core.workspace import NAMED_BY, Workspace
 from amlocal.exec.become import become
 from amlocal.exec.paths import PYTHON, STAND_IN, without
 
@@ -34,7 +34,7 @@ def run(cmd: CLICommand, words: list[str]) -> None:
         raise UserError("exec: --target auto is for single commands; say local or azure")
     if not target.is_azure():
         with suppress(UserError):  # it cannot be written to: whoever writes will say so
-            Workspace.find().create()  # now, so that a notebook in a folder below finds it
+            target.workspace().create()  # now, so that a notebook in a folder below finds it
     environment = surroundings(dict(os.environ))
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
@@ -64,7 +64,7 @@ def surroundings(environment: dict[str, str]) -> dict[str, str]:
     }
     return (
         environment
-        | ({} if target.is_azure() else _mlflow(Workspace.find()))
+        | ({} if target.is_azure() else _local(target.workspace(), asked=place.workspace is not None))
         | {name: value for name, value in named.items() if value}
         | {
             "PATH": os.pathsep.join([str(STAND_IN), *without(STAND_IN, environment.get("PATH", os.defpath))]),
@@ -75,9 +75,10 @@ def surroundings(environment: dict[str, str]) -> dict[str, str]:
     )
 
 
-def _mlflow(workspace: Workspace) -> dict[str, str]:
-    """The variables by which MLflow, in whatever is started, logs to the workspace."""
+def _local(workspace: Workspace, asked: bool) -> dict[str, str]:
+    """The variables by which whatever is started finds the workspace, if it was asked for, and MLflow logs to it."""
     return {
+        **({"AMLOCAL_HOME": str(workspace.root), NAMED_BY[0]: workspace.name} if asked else {}),
         "MLFLOW_TRACKING_URI": workspace.tracking_uri,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **artifact_root(workspace),

@@ -16,11 +16,10 @@ from knack.arguments import ArgumentsContext
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
+from amlocal.cli import target
 from amlocal.cli.interrupt import termination_as_interrupt
 from amlocal.cli.printing import note
-from amlocal.cli.target import local_only
 from amlocal.core.errors import UserError
-from amlocal.core.workspace import Workspace
 
 START_SECONDS = 120  # a cold disk and a first migration of the store included
 # MLflow's runner of evaluation jobs is eight processes of 300 MB that nothing here uses.
@@ -30,8 +29,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def ui(cmd: CLICommand, port: int = 5000, host: str = "127.0.0.1") -> None:
-    local_only("mlflow ui")
-    workspace = Workspace.find()
+    target.local_only("mlflow ui")
+    workspace = target.workspace()
     store = workspace.tracking_uri
     if store.startswith(("http://", "https://")):
         print(workspace.shown_uri)

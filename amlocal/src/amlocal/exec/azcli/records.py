@@ -1,4 +1,4 @@
-"""What scripts have told the `az` of `aml exec` in this workspace, so that a later command reads it back.
+"""What scripts have told the `az` of `aml exec` in this folder, so that a later command reads it back.
 
 `az.json` holds the defaults of `az configure`; `az-records.json` what a command has created: resource groups and
 resources, applications and groups of the directory, role assignments, secrets. Nothing of it exists in Azure.
@@ -13,7 +13,7 @@ from typing import Any
 
 from amlocal.core.errors import NotFound
 from amlocal.core.files import read_json, write_json
-from amlocal.core.workspace import NOBODY, Workspace
+from amlocal.core.workspace import DEFAULTS, NOBODY, Workspace
 
 Record = dict[str, Any]
 SECTIONS = ("groups", "resources", "directory", "roles", "secrets")
@@ -23,7 +23,12 @@ SECTIONS = ("groups", "resources", "directory", "roles", "secrets")
 
 
 def defaults_file() -> Path:
-    return Workspace.find().root / "az.json"
+    return _home().root / DEFAULTS
+
+
+def _home() -> Workspace:
+    """The first workspace of this folder: what `az` was told is kept once for all of them."""
+    return Workspace(Workspace.here().home)
 
 
 def told_defaults() -> dict[str, str]:
@@ -36,12 +41,12 @@ def told_defaults() -> dict[str, str]:
 
 def known_defaults() -> dict[str, str]:
     """The same, and what is true of this workspace for what nobody has told."""
-    return {"group": "local", "location": "local", "workspace": Workspace.find().name} | told_defaults()
+    return {"group": "local", "location": "local", "workspace": Workspace.here().name} | told_defaults()
 
 
 def remember_defaults(told: dict[str, str]) -> None:
     """Keep defaults for the next command; an empty value forgets one, as in az."""
-    with Workspace.find().lock("az"):
+    with _home().lock("az"):
         file = defaults_file()
         kept = (read_json(file) if file.exists() else {}) | told
         write_json(file, {name: value for name, value in kept.items() if value})
@@ -52,7 +57,7 @@ def remember_defaults(told: dict[str, str]) -> None:
 
 def read() -> dict[str, dict[str, Any]]:
     """Every section of the records, empty where nothing was created."""
-    file = Workspace.find().root / "az-records.json"
+    file = _home().root / "az-records.json"
     kept = read_json(file) if file.exists() else {}
     return {section: kept.get(section) or {} for section in SECTIONS}
 
@@ -60,11 +65,11 @@ def read() -> dict[str, dict[str, Any]]:
 @contextmanager
 def changed() -> Iterator[dict[str, dict[str, Any]]]:
     """The records, to be changed and written when the block ends well."""
-    workspace = Workspace.find()
-    with workspace.lock("az"):
+    home = _home()
+    with home.lock("az"):
         kept = read()
         yield kept
-        write_json(workspace.root / "az-records.json", kept)
+        write_json(home.root / "az-records.json", kept)
 
 
 def identifier(*parts: str) -> str:
@@ -117,16 +122,16 @@ def find_group(name: str) -> Record:
 
 def standing(resource_group: str) -> list[Record]:
     """The resources that every workspace has, in whichever group somebody looks for them."""
-    workspace = Workspace.find()
+    here = Workspace.here()
     location = known_defaults()["location"]
-    kinds = {
-        "Microsoft.MachineLearningServices/workspaces": workspace.name,
-        "Microsoft.Storage/storageAccounts": "local",
-        "Microsoft.KeyVault/vaults": "local",
-        "Microsoft.ContainerRegistry/registries": "local",
-        "microsoft.insights/components": "local",
-    }
-    return [resource(kind, name, resource_group, location) for kind, name in kinds.items()]
+    kinds = [
+        *(("Microsoft.MachineLearningServices/workspaces", each.name) for each in here.every() or [here]),
+        ("Microsoft.Storage/storageAccounts", "local"),
+        ("Microsoft.KeyVault/vaults", "local"),
+        ("Microsoft.ContainerRegistry/registries", "local"),
+        ("microsoft.insights/components", "local"),
+    ]
+    return [resource(kind, name, resource_group, location) for kind, name in kinds]
 
 
 def resource(
