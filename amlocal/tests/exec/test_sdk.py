@@ -255,7 +255,9 @@ def test_mlflow_registers_a_folder_as_on_azure(run, tmp_path):
         """
     )
     assert ran.returncode == 0, ran.stderr
-    words = "Model source must be a directory containing an mlflow MLmodel, as is produced by an mlflow save_model function"
+    words = (
+        "Model source must be a directory containing an mlflow MLmodel, as is produced by an mlflow save_model function"
+    )
     assert ran.stdout.splitlines() == [
         "1",
         "2",

@@ -26,8 +26,8 @@ from amlocal.client import LocalMLClient
 from amlocal.core.errors import UserError
 from amlocal.core.mlflow_store import client as mlflow_client
 from amlocal.endpoints.plan import resolve_model
-from amlocal.jobs.stream import stream
 from amlocal.jobs.check import checked_plan
+from amlocal.jobs.stream import stream
 from amlocal.specs.load import load
 from amlocal.specs.planner import plan
 from amlocal.validate import validate
