@@ -1,14 +1,11 @@
 """What `azure.ai.ml`, `azure.identity` and MLflow are to a Python program under `aml exec`."""
 
 import functools
-<<<<<<< HEAD
+import re
 import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
-=======
-import re
->>>>>>> c57ffee (A folder may hold several workspaces: aml workspace create -n dev, -n prod)
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlparse
