@@ -158,7 +158,7 @@ def mounted(image: Path, place: Path, options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)  # MLflow keeps its database open
+        subprocess.run(["umount", "--lazy", str(place)], check=True)  # MLflow may keep a database open
 
 
 @contextmanager
@@ -197,9 +197,18 @@ class Cuts:
 
     def look(self, root: Path, sources: Path, lines: list[str]) -> None:
         from amlocal.client import LocalMLClient
+        from amlocal.core import mlflow_store
 
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow has put the address of the last copy there
         client = LocalMLClient(root)
+        try:
+            self._look(client, sources, lines)
+        finally:  # a database that stays open keeps the copy on the disk
+            opened = mlflow_store.client(client.workspace)
+            for store in (opened._tracking_client.store, opened._get_registry_client().store):
+                store.engine.dispose()
+
+    def _look(self, client: Any, sources: Path, lines: list[str]) -> None:
         state: dict[tuple[str, int], str] = {}
         for line in lines:
             word, kind, number = line.split()
@@ -230,15 +239,16 @@ class Cuts:
 
 
 def cut_one_image(folder: Path, cuts: Cuts, count: int, first: int, kinds: list[str], draw: random.Random) -> None:
-    image = folder / "disk.img"
+    # A file of its own: the loop device of the last image may still write to that.
+    image = folder / f"disk{first}.img"
     with image.open("wb") as file:
         file.truncate(IMAGE_MIB * 2**20)
     subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
     sources = folder / "sources"
     shutil.rmtree(sources, ignore_errors=True)
     sources.mkdir()
-    root = folder / "disk" / ".amlocal"
-    with mounted(image, folder / "disk", "commit=300"):
+    root = folder / f"disk{first}" / ".amlocal"
+    with mounted(image, folder / f"disk{first}", "commit=300"):
         words = [sys.executable, __file__, "--work", str(root), str(sources), str(first), str(draw.randrange(10**6))]
         log = folder / "log"
         with log.open("wb") as out, (folder / "errors").open("ab") as errors:

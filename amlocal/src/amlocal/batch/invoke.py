@@ -262,14 +262,15 @@ def _pipeline_job(
         for name, given in request.inputs.items()
     }
     # not `component(**values)`, which forgets what is false: False, 0 and ""
-    job = PipelineJob(component=component, inputs=values, settings=PipelineJobSettings())
+    settings = PipelineJobSettings()
+    job = PipelineJob(component=component, inputs=values, settings=settings)
     for name, given in request.outputs.items():
         if given.value:
             job.outputs[name] = AzureOutput(type=given.type, path=given.value)
-    job.settings.force_rerun = bool(plan.settings.get("force_rerun"))
+    settings.force_rerun = bool(plan.settings.get("force_rerun"))
     for name in ("default_compute", "default_datastore", "continue_on_step_failure"):
         if plan.settings.get(name) is not None:
-            setattr(job.settings, name, plan.settings[name])
+            setattr(settings, name, plan.settings[name])
     job.name = request.job_name or f"pipelinejob-{uuid.uuid4()}"
     job.display_name = job.name
     job.experiment_name = request.experiment_name or endpoint

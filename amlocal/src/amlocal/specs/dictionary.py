@@ -22,7 +22,7 @@ def _step(told: Any, node: Any) -> Any:
         return told
     told = _with_booleans(dict(told), node)
     component = getattr(node, "component", None)
-    if isinstance(told.get("component"), Mapping) and hasattr(component, "_to_dict"):
+    if isinstance(told.get("component"), Mapping) and component is not None and hasattr(component, "_to_dict"):
         told["component"] = _whole(dict(told["component"]), component)
         if told["component"].get("name") == ANONYMOUS:
             told["component"]["name"] = component.name or ANONYMOUS

@@ -419,7 +419,7 @@ def _name_components(made: Any, spec: dict[str, Any]) -> None:
     for name, node in (getattr(made, "jobs", None) or {}).items():
         told = ((spec.get("jobs") or {}).get(name) or {}).get("component")
         component = getattr(node, "_component", None)
-        if isinstance(told, dict) and hasattr(component, "_to_dict"):
+        if isinstance(told, dict) and component is not None and hasattr(component, "_to_dict"):
             component.name = told.get("name") or component.name
             _name_components(component, told)
 
