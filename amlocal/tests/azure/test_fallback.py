@@ -102,7 +102,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return {"name": name}
 
     monkeypatch.setattr(LocalMLClient, "online_deployments", Deployments(), raising=False)
-    monkeypatch.setattr(LocalMLClient, "__init__", lambda self, *_: None)
+    monkeypatch.setattr(LocalMLClient, "__init__", lambda self, *_, **__: None)
     return came
 
 

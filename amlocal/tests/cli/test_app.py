@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from amlocal.cli import app, assets, main, target
+from amlocal.cli import app, asset_verbs, main, target
 from amlocal.cli.nouns import compute, job
 from amlocal.core.errors import NotFound, UserError
 
@@ -85,7 +85,7 @@ def aml(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     nouns = ("jobs", "models", "data", "environments", "components", "compute", "workspaces")
     client = SimpleNamespace(**dict.fromkeys(nouns, aml.operations))
     monkeypatch.setattr(target, "client", lambda: client)
-    for module in (job, assets, compute):
+    for module in (job, asset_verbs, compute):
         monkeypatch.setattr(module, "load", aml.load)
     return aml
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from forked import Forks
+from quicker import hurry
 
 # Started in the background by a script, we inherit that Ctrl-C is ignored, and so would every process that a test
 # starts in order to interrupt it.
@@ -36,6 +37,7 @@ def _same_environment_afterwards() -> Iterator[None]:
     MLflow puts the address of its store into the environment; Azure's inference server disables every logger that is
     there when it is imported.
     """
+    hurry()
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():

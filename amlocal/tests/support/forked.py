@@ -239,9 +239,13 @@ def _retitle(command: Sequence[str]) -> None:
 def _warm_up() -> None:
     """Import what a runner imports, and open a store: the first one is the slow one."""
     importlib.import_module(MODULE)
+    from quicker import hurry
+
     from amlocal.core import mlflow_store
     from amlocal.core.workspace import Workspace
 
+    mlflow_store.get_ready()
+    hurry()
     with tempfile.TemporaryDirectory() as folder:
         before = dict(os.environ)
         workspace = Workspace(Path(folder) / ".amlocal")

@@ -112,16 +112,19 @@ class Parser(CLICommandParser):
 
 
 class Commands(CLICommandsLoader):
-    """Every noun's verbs and flags."""
+    """The verbs and flags of the noun that is asked for; those of every noun where it is help that is asked for."""
 
     def load_command_table(self, args: Sequence[str]) -> dict[str, Any]:
-        for noun in NOUNS:
-            import_module(f"amlocal.cli.nouns.{noun}").commands(self)
+        asked = args[0].replace("-", "_") if args else ""
+        found = [noun for noun in NOUNS if asked and (noun == asked or noun.startswith(f"{asked}_"))]
+        self._modules = [import_module(f"amlocal.cli.nouns.{noun}") for noun in found or NOUNS]
+        for module in self._modules:
+            module.commands(self)
         return super().load_command_table(args)
 
     def load_arguments(self, command: str) -> None:
-        for noun in NOUNS:
-            import_module(f"amlocal.cli.nouns.{noun}").arguments(self)
+        for module in self._modules:
+            module.arguments(self)
         super().load_arguments(command)
         for one in self.command_table.values():
             for argument in one.arguments.values():
