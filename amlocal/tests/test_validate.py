@@ -138,6 +138,7 @@ def test_data_counts_as_defined_when_a_file_defines_it(looked, tmp_path):
     assert 'data "digits": version 3 was not found; there is 2' in note
 
 
+JOB = "command: ls\nenvironment: {image: a}\ncompute: local\n"
 COMPONENT = """\
 $schema: https://azuremlschemas.azureedge.net/latest/commandComponent.schema.json
 type: command
@@ -154,6 +155,12 @@ command: echo ${{inputs.b}}
     [
         (COMPONENT, 7, 'command: ${{inputs.b}}: no input is called "b"; there is a'),
         (COMPONENT.replace("inputs.b", "inputs.a") + "code: ./gone\n", 8, "code: no such file or folder: "),
+        (
+            COMPONENT.replace("{a: {type: integer}}", "{b: {type: integer}, B: {type: integer}}"),
+            5,
+            "inputs.B: Invalid component input names 'B' and 'b', which are equal ignore case.",
+        ),
+        (JOB + "code: git+https://github.com/a/b\n", 4, "code: Azure does not support Git paths; give a folder"),
         ("command: ls\ncommands: ls\nenvironment: {image: a}\n", 2, 'unknown field; did you mean "command"?'),
     ],
 )
@@ -164,7 +171,6 @@ def test_mistakes_in_single_files(faults, text, line, message):
 
 OUT = "azureml://datastores/workspaceblobstore/paths/a/../../b"
 SAID = f'{OUT}: leads out of datastore "workspaceblobstore"; write a path below it, without ".."'
-JOB = "command: ls\nenvironment: {image: a}\ncompute: local\n"
 DEPLOYMENT = (
     "$schema: https://azuremlschemas.azureedge.net/latest/managedOnlineDeployment.schema.json\n"
     "name: blue\nendpoint_name: door\nenvironment: {image: a}\ninstance_type: x\ninstance_count: 1\n"

@@ -18,8 +18,9 @@ from amlocal.core.files import relative, write_json
 from amlocal.core.names import creation_context, nearest
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.check import checked_plan
+from amlocal.specs.explain import plain_message
 from amlocal.specs.kinds import NODE_KINDS
-from amlocal.specs.load import at, ignored_fields, load, read_document
+from amlocal.specs.load import at, ignored_fields, load, problems, read_document
 from amlocal.specs.placed import BROKEN, Faults, check_defaults, component_of, source_of
 from amlocal.specs.planner import Level
 from amlocal.specs.recognize import AZUREML, kind_of, misspelt_kind_of, other_tool
@@ -247,10 +248,19 @@ def _component(component: Any, spec: Spec, draft: Draft) -> None:
         faults.each += faults.forgiven
         faults.absent |= {line: Absent(line) for line in faults.forgiven}
     elif component.type in NODE_KINDS:
-        node = component()
+        node = _called(component, spec)
         made = NODE_KINDS[node.type](node, "", "", source_of(component), base, draft, component)
         made.step(dict.fromkeys(made.inputs, BROKEN), {}, faults)
     faults.raise_any()
+
+
+def _called(component: Any, spec: Spec) -> Any:
+    """The component as a step. Raises Problems with what azure-ai-ml has against a component that it has read."""
+    try:
+        return component()
+    except Exception as error:  # azure-ai-ml's
+        told = list(problems(error)) or [("", plain_message(error))]
+        raise Problems([f"{at(spec.path, field)}: {plain_message(message)}" for field, message in told]) from error
 
 
 def _environment(environment: Any, spec: Spec, draft: Draft) -> None:

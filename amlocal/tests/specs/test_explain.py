@@ -64,6 +64,7 @@ sampling_algorithm: random
 objective: {goal: maximize, primary_metric: m}
 limits: {max_total_trials: 2}
 """
+BATCH = "name: b\nendpoint_name: e\nmodel: azureml:m:1\ncompute: azureml:c\n"
 GOOD = {
     "job": COMMAND,
     "component": COMPONENT,
@@ -114,7 +115,7 @@ def test_good_specs_are_loaded(told, kind):
         ("job", "path: .}", "pth: .}", '5: inputs.d.pth: unknown field; did you mean "path"'),
         ("job", "timeout: 5", "timeot: 5", '6: limits.timeot: unknown field; did you mean "timeout"'),
         ("job", "timeout: 5", "timeout: soon", '6: limits.timeout: an integer is wanted here, not "soon"'),
-        ("job", "{timeout: 5}", "[5]", "6: limits: a mapping of fields is wanted here, not a list"),
+        ("job", "{timeout: 5}", "[5]", "6: limits: a mapping of fields .* is wanted here, not a list"),
         ("job", "type: pytorch", "type: pytorhc", '7: distribution.type: "pytorhc" is not one of .*"pytorch"'),
         ("job", "command: ls", "commnad: ls", '1: commnad: unknown field; did you mean "command"'),
         ("job", "command: ls", "command: ls\ncode: ./gone", "2: code: no such file or folder: ./gone"),
@@ -231,12 +232,43 @@ def test_what_is_wrong_with_an_environments_file_is_told_in_it(told, tmp_path):
         ),
         ("datastore", "name: d\ntype: {a: b}\n", "2: type: a mapping is not one of azure_blob, azure_file"),
         ("environment", "name: e\ndocker: {image: i}\n", '2: docker: unknown field; did you mean "image"?'),
+        (
+            "batch_deployment",
+            BATCH + "settings: {mini_batch_size: 1}\n",
+            "type: required, and not there; write `type: m",
+        ),
+        (
+            "batch_deployment",
+            BATCH + "component: azureml:c:1\n",
+            "type: required, and not there; write `type: pipeline`",
+        ),
+        (
+            "job",
+            "command: ls\nidentity: managed\n",
+            '2: identity: "managed" is not understood here; give a mapping with',
+        ),
+        ("online_endpoint", "name: e-1\nidentity: none\n", "2: identity: a mapping of fields (type, principal_id, "),
+        ("online_endpoint", "name: e-1\ncompute: [a]\n", "2: compute: a list is no reference; use azureml:NAME"),
+        ("job", "type: automl\ntask: {task: classification}\n", "2: task: text is wanted here, not a mapping"),
+        ("schedule", SCHEDULE.partition("create_job")[0], "create_job: required, and not there; a schedule has create"),
+        (
+            "schedule",
+            SCHEDULE.replace("./job.yml", "{job: azureml:/subscriptions/s/x, inputs: {a: b}}"),
+            "3: create_job: 'type' must be specified",
+        ),
         ("job", "command: ls\ntarget: azureml:c\n", '2: target: unknown field; did you mean "compute"?'),
         ("job", "command: ls\ninputs:\nn: 1\n", '3: n: unknown field; if it belongs to "inputs", indent it'),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_told_at_its_field(told, kind, text, message):
     assert any(line.strip().startswith(message) for line in told(kind, text))
+
+
+def test_a_field_that_azure_ai_ml_takes_by_another_name_is_not_unknown(told):
+    """It reads a resource `nvidia.com/gpu` as `gpu`, before its schema looks at the fields."""
+    text = DEPLOYMENT + "type: kubernetes\nresources: {requests: {nvidia.com/gpu: '1'}}\n"
+    (found,) = told("online_deployment", text.replace("conda.yml", "gone.yml"))
+    assert "environment.conda_file: no such file" in found
 
 
 def test_a_windows_path_is_told_how_to_be_written(told, tmp_path):

@@ -5,11 +5,14 @@ a literal, data or a model) mixes the complaints of every member. Here the same 
 field, and of a union only the complaints of the member that was meant are reported.
 """
 
+import ast
 import copy
 import dataclasses
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,13 @@ from amlocal.core.errors import UserError
 from amlocal.core.files import relative
 from amlocal.core.names import nearest
 from amlocal.specs.schemas import (
+    DISCRIMINATORS,
     LISTED,
     choices_of,
     discriminator,
     inner,
     is_structure,
+    listed,
     members_of,
     nested_schema,
     pattern_of,
@@ -30,8 +35,6 @@ from amlocal.specs.schemas import (
     wishes,
 )
 
-# What a mapping says of itself: decides which member of a union was meant.
-DISCRIMINATORS = ("type", "task", "kind")
 PRIMITIVES = ("string", "integer", "number", "boolean")
 # Other tools' and other versions' names for fields, where the spelling gives no hint.
 SYNONYMS = {
@@ -114,10 +117,12 @@ def refusing_schema(error: BaseException) -> Any:
 
 def plain_message(error: BaseException | str) -> str:
     """A message of azure-ai-ml's on one line, without its advice for authors of files."""
-    text = getattr(error, "message", None) if isinstance(error, BaseException) else error
-    if isinstance(text, dict | list):
-        text = "; ".join(_texts(text))
-    text = " ".join(str(text or error).split())
+    text = getattr(error, "message", None) or str(error)
+    if isinstance(text, str) and text.startswith("{"):  # marshmallow's, which tell the fields by their names
+        with suppress(ValueError, SyntaxError):
+            text = ast.literal_eval(text)
+    text = "; ".join(_texts(text)) if isinstance(text, dict | list) else str(text)
+    text = " ".join(text.split())
     text = re.split(
         r" (?:Visit this link|The easiest way to author|If you are trying to configure|For a more detailed)", text
     )[0]
@@ -158,7 +163,7 @@ class _Walk:
             yield from self._file(schema, data.removeprefix("file:"), place)
             return
         if not isinstance(data, Mapping):
-            yield self.at(place, f"a mapping of fields is wanted here, not {in_words(data)}")
+            yield self.at(place, f"a mapping of fields{listed(schema)} is wanted here, not {in_words(data)}")
             return
         found = list(self._fields(schema, data, place))
         yield from found or self._whole(schema, data, place)
@@ -175,8 +180,9 @@ class _Walk:
         fields = {field.data_key or name: field for name, field in schema.fields.items()}
         loaded = {name: field for name, field in fields.items() if not field.dump_only}
         meant, above = set(), None
+        read = self._before_load(schema, data)
         for key in data:
-            if key in fields or schema.unknown != "raise":
+            if key in fields or key not in read or schema.unknown != "raise":
                 above = key if data[key] is None else None
                 continue
             near = SYNONYMS.get(str(key))
@@ -188,8 +194,20 @@ class _Walk:
         for name, field in loaded.items():
             if name in data:
                 yield from self.field(field, data[name], (*place, name), data)
-            elif field.required and name not in meant:
+            elif field.required and name not in meant and name not in read:
                 yield self.at((*place, name), "required, and not there")
+
+    def _before_load(self, schema: Any, data: Mapping[Any, Any]) -> Any:
+        """The fields that a schema has before it as it begins to read: it may take some by other names."""
+        self._set_base(schema)
+        begin = schema._invoke_load_processors
+        options = {"many": False, "original_data": data, "partial": None, "unknown": schema.unknown}
+        known = signature(begin).parameters  # marshmallow 4 has one more than 3
+        try:
+            read = begin("pre_load", copy.deepcopy(data), **{key: options[key] for key in options if key in known})
+        except Exception:  # `_whole` tells what it has against them
+            return data
+        return read if isinstance(read, Mapping) else data
 
     def _whole(self, schema: Any, data: Mapping[Any, Any], place: tuple[str, ...]) -> Iterator[Complaint]:
         """What only the fields together have against it, or the entity that is made of them."""
@@ -403,15 +421,13 @@ class _Walk:
                 ("azureml:", "http:", "https:", "git+", "wasb")
             ):
                 return self._path(fields, path, place)
-            if allowed:
-                return self.at(place, _not_among(value, allowed))
-            if "ArmVersionedStr" in names or "ArmStr" in names:
-                also = [member for member in members if is_structure(member)]
-                other = f", or {wishes(also)}" if also else ""
-                which = "azureml:NAME:VERSION" if "ArmVersionedStr" in names else "azureml:NAME"
-                return self.at(place, f"{shown} is no reference; use {which}{other}")
-        elif allowed and len(allowed) and all(choices_of(field) for field in fields):
+        if allowed and (isinstance(value, str) or all(choices_of(field) for field in fields)):
             return self.at(place, _not_among(value, allowed))
+        if names & {"ArmVersionedStr", "ArmStr"} and not allowed:
+            also = [member for member in members if is_structure(member)]
+            other = f", or {wishes(also)}" if also else ""
+            which = "azureml:NAME:VERSION" if "ArmVersionedStr" in names else "azureml:NAME"
+            return self.at(place, f"{shown} is no reference; use {which}{other}")
         if isinstance(value, str) and len(fields) == 1 and (pattern := pattern_of(fields[0])):
             return self.at(place, f"{shown} does not match the pattern {pattern}")
         if len(fields) == 1 and (refused or (refused := self._refuses(fields[0], value, place))):

@@ -21,8 +21,9 @@ from amlocal.core.errors import Problems, UserError
 from amlocal.core.files import relative
 from amlocal.core.names import as_text, nearest
 from amlocal.specs.blame import blamed, needless, value_at
-from amlocal.specs.explain import Complaint, complaints, in_words, instead, plain_message, refusing_schema
+from amlocal.specs.explain import LACKING, Complaint, complaints, in_words, instead, plain_message, refusing_schema
 from amlocal.specs.literals import suggestion
+from amlocal.specs.schemas import DISCRIMINATORS
 from amlocal.specs.unknown import unknown
 
 # Where Azure has text for text, and the parts of an entity that may have these too.
@@ -41,6 +42,9 @@ TYPED = ("compute", "datastore")  # the kinds that have no default type
 
 # The field that tells the type of a job or a component that has none; a mapping as `task` is a parallel one's.
 MEANT = {"jobs": "pipeline", "search_space": "sweep", "task": "automl", "entry": "spark"}
+
+# What a file may have instead of the field that azure-ai-ml misses.
+ALSO = {"schedule": "; a schedule has create_job, create_monitor or import_data"}
 
 UNBOUND = re.compile(r"(?<=input binding )\$\{\{(.*?)\}\}")
 
@@ -203,6 +207,10 @@ def _complaints(
         return [Complaint(path, (), "a component in it contains itself, or a component is nested too deep")]
     if isinstance(document, Mapping) and (wrong := _wrong_type(kind, path, document, error)):
         return [wrong]
+    if isinstance(error, TypeError) and isinstance(document, Mapping):  # it has looked its schema up by one of these
+        for name in DISCRIMINATORS:
+            if isinstance(document.get(name), Mapping | list):
+                return [Complaint(path, (name,), f"text is wanted here, not {in_words(document[name])}")]
     found: list[Complaint] = []
     schema = refusing_schema(error) or _schema_of(kind, document, overrides)
     if schema is not None:
@@ -215,6 +223,8 @@ def _complaints(
         error = error.__context__  # type: ignore[assignment]  # a monitor's, which has failed to explain itself
     if not found:
         found = [Complaint(path, tuple(field.split(".")), plain_message(said)) for field, said in problems(error)]
+    if not found and (lacking := LACKING.search(str(error))):
+        found = [Complaint(path, (lacking[1],), f"required, and not there{ALSO.get(kind, '')}")]
     found = found or [Complaint(path, (), plain_message(error), error)]
     found = [replace(one, message=_unbound(one.message, document) or one.message) for one in found]
     if len(found) == 1 and found[0].cause is not None and found[0].source in (path, path.resolve()):
@@ -306,6 +316,10 @@ def ignored_fields(kind: str, path: Path, document: Any) -> list[str]:
 def _wrong_type(kind: str, path: Path, document: Mapping[str, Any], error: Exception) -> Complaint | None:
     known = TYPES.get(kind)
     given = document.get("type")
+    if kind == "batch_deployment" and given is None:  # one without a type has its settings at the root
+        typed = "pipeline" if "component" in document else "model" if "settings" in document else None
+        if typed:
+            return Complaint(path, ("type",), f"required, and not there; write `type: {typed}`")
     if known and "type" not in document:
         meant = next((kind for field, kind in MEANT.items() if field in document and kind in known), None)
         if meant == "automl" and not isinstance(document["task"], str):

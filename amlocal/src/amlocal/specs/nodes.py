@@ -206,7 +206,9 @@ class Node(Placed):
             base = Path(getattr(self.component, "base_path", None) or base)
         path = (base / str(code).removeprefix("file:")).resolve()
         if not path.exists():
-            raise self.component_error("code", f"no such folder: {code}")
+            git = str(code).startswith("git+")
+            told = "Azure does not support Git paths; give a folder" if git else f"no such folder: {code}"
+            raise self.component_error("code", told)
         return str(path)
 
     def check_expressions(self, field: str, text: str | None) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+# What a mapping says of itself: decides which member of a union is meant.
+DISCRIMINATORS = ("type", "task", "kind")
 LISTED = 8  # a schema of up to this many fields is listed in full where no name is near
 
 
@@ -78,6 +80,12 @@ def pattern_of(field: Any) -> str | None:
     return None
 
 
+def listed(schema: Any) -> str:
+    """The fields of a schema in brackets, if they are few."""
+    known = [field.data_key or name for name, field in schema.fields.items() if not field.dump_only]
+    return f" ({', '.join(known)})" if 0 < len(known) <= LISTED else ""
+
+
 def wishes(members: Sequence[Any]) -> str:
     """What a union takes, in words."""
     words: dict[str, None] = {}
@@ -86,8 +94,18 @@ def wishes(members: Sequence[Any]) -> str:
     each = [word for word in words if word]
     mappings = [word for word in each if word.startswith("a mapping")]
     if len(mappings) > 1:
-        each = ["a mapping", *(word for word in each if word not in mappings)]
+        each = [_one_of(members), *(word for word in each if word not in mappings)]
     return " or ".join((", ".join(each[:-1]), each[-1]) if len(each) > 1 else each)
+
+
+def _one_of(members: Sequence[Any]) -> str:
+    """A mapping, and the values by which it says which of the members it is."""
+    for name in DISCRIMINATORS:
+        telling = [told for member in members if (told := discriminator(member, name)) is not None]
+        choices = list(dict.fromkeys(choice for told in telling for choice in choices_of(told)))
+        if choices and len(choices) <= LISTED:
+            return f"a mapping with {name}: {', '.join(choices[:-1])} or {choices[-1]}"
+    return "a mapping"
 
 
 def _wish(field: Any) -> str:
@@ -114,8 +132,7 @@ def _wish(field: Any) -> str:
     if isinstance(field, fields.Nested):
         if field.many:
             return "a list"
-        known = [field.data_key or name for name, field in nested_schema(field).fields.items() if not field.dump_only]
-        return f"a mapping ({', '.join(known)})" if len(known) <= LISTED else "a mapping"
+        return f"a mapping{listed(nested_schema(field))}"
     for kind, words in (
         (fields.Dict, "a mapping"),
         (fields.List, "a list"),

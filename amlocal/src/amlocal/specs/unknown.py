@@ -4,12 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from amlocal.core.names import nearest
-from amlocal.specs.schemas import discriminator, inner, members_of, nested_schema, takes
+from amlocal.specs.schemas import DISCRIMINATORS, discriminator, inner, members_of, nested_schema, takes
 
 Place = tuple[Any, ...]
-
-# What tells the members of a union apart, as in `specs.explain`.
-TELLING = ("type", "task")
 
 
 def unknown(schema: Any, document: Any, place: Place = ()) -> Iterator[tuple[Place, str | None]]:
@@ -49,7 +46,7 @@ def _member(field: Any, value: Any) -> Any:
     if not isinstance(value, Mapping):
         return None
     members = [member for member in members_of(field) if takes(member, value)]
-    for name in TELLING:
+    for name in DISCRIMINATORS:
         agreeing = [member for member in members if _agrees(discriminator(member, name), value.get(name))]
         members = agreeing or members
     return min(members, key=lambda member: _unknown(member, value), default=None)
