@@ -1,5 +1,6 @@
 """Runs one case: a copy of what it needs, a workspace of its own, its commands, then the outcome against cases.yml."""
 
+import hashlib
 import json
 import os
 import re
@@ -12,9 +13,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import amlocal
 from conformance.cases import Case, Step
 from conformance.outcome import command_faults, job_faults, last_line
 
@@ -24,12 +27,13 @@ FINAL = ("Completed", "Failed", "Canceled")
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a case; cause: why it did not pass."""
+    """What came of a case. cause: why it did not pass; code: `fingerprint` of the amlocal that ran it."""
 
     case: str
     passed: bool
     seconds: float
     cause: str = ""
+    code: str = ""
 
 
 class TimeUp(Exception):
@@ -140,7 +144,17 @@ def run(case: Case, checkout: Path, words: Mapping[str, str], folder: Path, keep
     if not keep:
         shutil.rmtree(root, ignore_errors=True)
     cause = "; ".join(faults[:3]).replace(f"{root}/", "")
-    return Result(case.name, not faults, time.monotonic() - started, cause)
+    return Result(case.name, not faults, time.monotonic() - started, cause, fingerprint())
+
+
+@cache
+def fingerprint() -> str:
+    """What tells the amlocal that is imported from every other one: a hash of its files."""
+    root = Path(amlocal.__file__).parent
+    content = hashlib.sha256()
+    for file in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        content.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return content.hexdigest()[:12]
 
 
 def share(here: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ from conformance import outcome
 
 EXPECTED = outcome.OF_A_COMMAND | outcome.OF_A_JOB
 KINDS = ("job", "notebook", "run")
-CASE_FIELDS = {*KINDS, "set", "in", "needs", "packages", "replace", "write", "before", "then", "covers", "seconds"}
+CASE_FIELDS = {*KINDS, *"set in needs packages replace write before then covers seconds fails".split()}
 STEP_KINDS = ("do", "job", "look")
 
 
@@ -41,7 +41,7 @@ class Case:
     folder: where its commands run; needs: what is copied, a file, a folder or a pattern each; packages: what its user
     is told to install beside azure-ai-ml; replace: file or pattern -> {text: other text}, for addresses that cannot be
     reached; write: file -> text, for a job of our own that uses what is theirs; covers: the specs that it runs;
-    seconds: how long it may take. Paths are relative to the checkout, those to write to `folder`.
+    seconds: how long it may take; fails: what of it must fail, and whose fault that is. Paths are relative to the checkout, those to write to `folder`.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Case:
     write: Mapping[str, str]
     covers: tuple[str, ...]
     seconds: float
+    fails: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,10 @@ class NotRun:
 
 @dataclass(frozen=True)
 class Cases:
-    """written_for: the commit whose specs these are; specs: patterns of all that a case could be made of; parts: those
+    """repository: owner/name on GitHub; written_for: the commit whose specs these are; specs: patterns of all that a case could be made of; parts: those
     that are no case by themselves but a part of one (components, conda files)."""
 
+    repository: str
     written_for: str
     specs: tuple[str, ...]
     parts: tuple[str, ...]
@@ -102,10 +104,11 @@ def read(path: Path) -> Cases:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise CaseError(f"{path}: {' '.join(str(error).split())}") from error
-    unknown = set(document) - {"written_for", "specs", "parts", "cases", "not_run"}
+    unknown = set(document) - {"repository", "written_for", "specs", "parts", "cases", "not_run"}
     if unknown:
         raise CaseError(f"{path.name}: unknown: {', '.join(sorted(unknown))}")
     return Cases(
+        repository=str(document.get("repository", "")),
         written_for=str(document.get("written_for", "")),
         specs=tuple(document["specs"]),
         parts=tuple(document.get("parts") or ()),
@@ -139,6 +142,7 @@ def _case(name: str, fields: dict[str, Any]) -> Case:
         write=fields.get("write", {}),
         covers=tuple(fields.get("covers", [path.as_posix()] if kinds != ["run"] else [])),
         seconds=fields.get("seconds", 300),
+        fails=fields.get("fails", ""),
     )
 
 

@@ -3,18 +3,21 @@
     git clone https://github.com/Azure/azureml-examples
     python conformance/run.py azureml-examples                       # all: a table, exit code 0 if no case failed
     python conformance/run.py azureml-examples 'hello-*' train-sh    # some, by name or pattern
-    python conformance/run.py azureml-examples --jobs 4 --json results.json --markdown docs/conformance.md
+    python conformance/run.py azureml-examples --jobs 4 --json results.json
     python conformance/run.py azureml-examples --again results.json  # what failed there; the rest is taken from there
+    python conformance/table.py docs/conformance.md results.json     # the page of the results
 
 The checkout is only read: each case runs in a temporary copy of what it needs, with a workspace of its own.
 """
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from fnmatch import fnmatch
 from pathlib import Path
@@ -50,20 +53,29 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     before = {result.case: result for result in table.read_json(chosen.again) if result.passed} if chosen.again else {}
     due = [one for one in selected if one.name not in before]
-    done = before | {result.case: result for result in run_all(due, checkout, chosen.keep, chosen.jobs, width)}
-    results = [done[one.name] for one in selected]
+    found = dict(before)
+
+    case.fingerprint()  # of what is about to run, not of what it may have become by the end
+
+    def write() -> None:  # after each case, so that a run that is cut short can go on with --again
+        if chosen.json:
+            so_far = [found[one.name] for one in selected if one.name in found]
+            content = table.as_json(known, commit(checkout), so_far, excused, unexplained)
+            chosen.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def told(result: case.Result) -> None:
+        print(table.line(result, width), flush=True)
+        found[result.case] = result
+        write()
+
+    write()
+    run_all(due, checkout, chosen.keep, chosen.jobs, told)
+    results = [found[one.name] for one in selected]
     seconds = time.monotonic() - started
 
     if whole:
         print(table.not_run(excused, unexplained, width))
     print(f"{table.summary(results, excused, unexplained)}; {seconds:.0f} s")
-    if chosen.json:
-        table.write_json(chosen.json, results, excused, unexplained)
-    if chosen.markdown:
-        covers = {one.name: one.covers for one in known.cases}
-        named = commit(checkout) or f"{known.written_for} (assumed)"
-        page = table.markdown(results, covers, excused, named, sum(one.name in before for one in selected))
-        chosen.markdown.write_text(page, encoding="utf-8")
     return 0 if not unexplained and all(result.passed for result in results) else 1
 
 
@@ -77,15 +89,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("case", nargs="*", help="the cases to run, by name or pattern; default: all")
     made.add_argument("--jobs", type=int, default=2, help="cases at a time; default: 2")
     made.add_argument("--again", type=Path, help="a --json file: run only what did not pass in it, keep the rest")
-    made.add_argument("--json", type=Path, help="write the results to this file as well")
-    made.add_argument("--markdown", type=Path, help="write the page of results to this file")
+    made.add_argument("--json", type=Path, help="write the results to this file as well, after each case")
     made.add_argument("--keep", type=Path, help="run below this folder and leave everything there to look at")
     made.add_argument("--cases", type=Path, default=HERE / "cases.yml", help="the cases; default: the repository's")
     return made
 
 
-def run_all(selected: list[cases.Case], checkout: Path, keep: Path | None, jobs: int, width: int) -> list[case.Result]:
-    """The results in the order of `selected`; each is printed as soon as it is there."""
+def run_all(
+    selected: list[cases.Case], checkout: Path, keep: Path | None, jobs: int, told: Callable[[case.Result], None]
+) -> None:
+    """Run the cases; `told` gets each result as soon as it is there."""
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
     folder = keep.resolve() if keep else Path(tempfile.mkdtemp(prefix="conformance-")).resolve()
@@ -95,15 +108,12 @@ def run_all(selected: list[cases.Case], checkout: Path, keep: Path | None, jobs:
         with stand_ins.served(data) as address, ThreadPoolExecutor(jobs) as pool:
             words = {"data": str(data), "server": address}
             # The longest first: none of them should begin when the others are done.
-            futures = {
-                pool.submit(case.run, one, checkout, words, folder, bool(keep)): one.name
+            futures = [
+                pool.submit(case.run, one, checkout, words, folder, bool(keep))
                 for one in sorted(selected, key=lambda one: -one.seconds)
-            }
-            done: dict[str, case.Result] = {}
+            ]
             for future in as_completed(futures):
-                result = done[futures[future]] = future.result()
-                print(table.line(result, width), flush=True)
-        return [done[one.name] for one in selected]
+                told(future.result())
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,12 +1,21 @@
-"""The results as a person reads them: a table on the terminal, a page of Markdown, a JSON file."""
+"""The results as a person reads them: a table on the terminal, a JSON file for a checkout, a page for all of them.
+
+python conformance/table.py docs/conformance.md results.json others.json ...
+"""
 
 import json
 import platform
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from conformance.case import Result
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from conformance.case import Result, fingerprint  # noqa: E402
+from conformance.cases import Cases  # noqa: E402
 
 
 def line(result: Result, width: int) -> str:
@@ -37,65 +46,106 @@ def not_run(excused: list[tuple[str, str]], unexplained: list[str], width: int) 
     return "\n".join(lines)
 
 
-def write_json(path: Path, results: list[Result], excused: list[tuple[str, str]], unexplained: list[str]) -> None:
-    rows = [{"name": r.case, "passed": r.passed, "seconds": round(r.seconds, 1), "cause": r.cause} for r in results]
-    skipped = [{"spec": spec, "cause": cause} for spec, cause in excused]
-    text = json.dumps({"cases": rows, "not_run": skipped, "unexplained": unexplained}, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+def as_json(
+    known: Cases, commit: str | None, results: list[Result], excused: list[tuple[str, str]], unexplained: list[str]
+) -> dict[str, Any]:
+    """What is kept of a run, and what `page` is made of. commit: that of the checkout; None if nobody knows."""
+    cases = {each.name: each for each in known.cases}
+    rows = [
+        {
+            "name": result.case,
+            "passed": result.passed,
+            "seconds": round(result.seconds, 1),
+            "cause": result.cause,
+            "code": result.code,
+            "covers": list(cases[result.case].covers),
+            "fails": cases[result.case].fails,
+        }
+        for result in results
+    ]
+    return {
+        "repository": known.repository,
+        "commit": commit or f"{known.written_for} (assumed)",
+        "machine": f"{platform.system()}, Python {platform.python_version()}",
+        "cases": rows,
+        "not_run": [{"spec": spec, "cause": cause} for spec, cause in excused],
+        "unexplained": unexplained,
+    }
 
 
 def read_json(path: Path) -> list[Result]:
-    """The results that `write_json` wrote."""
+    """The results in a file of `as_json`."""
     return [
-        Result(row["name"], row["passed"], row["seconds"], row["cause"])
+        Result(row["name"], row["passed"], row["seconds"], row["cause"], row.get("code", ""))
         for row in json.loads(path.read_text(encoding="utf-8"))["cases"]
     ]
 
 
-def markdown(
-    results: list[Result],
-    covers: dict[str, tuple[str, ...]],
-    excused: list[tuple[str, str]],
-    commit: str,
-    earlier: int,
-) -> str:
-    """The page docs/conformance.md; earlier: how many of the results were taken over from runs before this one."""
+def page(runs: list[Mapping[str, Any]], code: str) -> str:
+    """docs/conformance.md of the files of `as_json`. code: the fingerprint of the amlocal that the page belongs to."""
+    rows = [row for run in runs for row in run["cases"]]
+    older = [f"`{row['name']}`" for row in rows if row["code"] != code]
+    return HEAD.format(
+        passed=sum(row["passed"] for row in rows),
+        failed=sum(not row["passed"] for row in rows),
+        asserted=sum(row["passed"] and bool(row["fails"]) for row in rows),
+        skipped=sum(len(run["not_run"]) for run in runs),
+        minutes=sum(row["seconds"] for row in rows) / 60,
+        machine=" and ".join(sorted({run["machine"] for run in runs})),
+        code=code,
+        older=OLDER.format(count=len(older), names=", ".join(older)) if older else "",
+    ) + "\n".join(map(_section, runs))
+
+
+def _section(run: Mapping[str, Any]) -> str:
     rows = "\n".join(
-        f"| {result.case} | {'<br>'.join(covers[result.case])} | {'passed' if result.passed else 'failed'} "
-        f"| {result.seconds:.0f} | {result.cause.replace('|', '&#124;')} |"
-        for result in results
+        f"| {row['name']} | {'<br>'.join(row['covers'])} | {'passed' if row['passed'] else 'FAILED'} "
+        f"| {row['seconds']:.0f} | {(row['cause'] or row['fails']).replace('|', '&#124;')} |"
+        for row in run["cases"]
     )
+    excused = [(each["spec"], each["cause"]) for each in run["not_run"]]
     skipped = "\n".join(
         f"- **{cause}** ({len(specs)}): " + ", ".join(f"`{spec}`" for spec in specs)
-        for cause, specs in causes(excused, [])
+        for cause, specs in causes(excused, run["unexplained"])
     )
-    passed = sum(result.passed for result in results)
-    return (
-        HEAD.format(
-            passed=passed,
-            failed=len(results) - passed,
-            skipped=len(excused),
-            commit=commit,
-            earlier=EARLIER.format(earlier=earlier) if earlier else "",
-            minutes=sum(result.seconds for result in results) / 60,
-            machine=f"{platform.system()}, Python {platform.python_version()}",
-        )
-        + f"{rows}\n\n## Not run\n\n{skipped}\n"
+    return SECTION.format(repository=run["repository"], commit=run["commit"], rows=rows) + (
+        f"\nNot run:\n\n{skipped}\n" if skipped else ""
     )
 
 
-EARLIER = """
-This is not the table of one run: {earlier} of the results were taken over with `--again` from earlier runs, when the
-code may have been another. A run of everything in one go replaces it.
+HEAD = """# Do Microsoft's own examples run here, and other people's repositories?
+
+Generated by `python conformance/table.py docs/conformance.md RESULTS.json ...`; do not edit. What each case asserts stands
+in [conformance/cases.yml](../conformance/cases.yml) and [conformance/others/](../conformance/others/), how to read it in
+[conformance/README.md](../conformance/README.md).
+
+**{passed} cases pass, {failed} fail**; in {asserted} of those that pass something fails as the case says it must, and the last
+column says what and whose fault it is. {skipped} specs are not run, each for a cause given below its table.
+{minutes:.0f} minutes of cases on {machine}; amlocal's files were `{code}`.
+{older}
 """
-HEAD = """# Do Microsoft's own examples run here?
+OLDER = """
+**Not the table of one run**: {count} of the results are of other files of amlocal than these: {names}.
+"""
+SECTION = """## {repository}
 
-Generated by `python conformance/run.py CHECKOUT --markdown docs/conformance.md`; what each case asserts stands in
-[conformance/cases.yml](../conformance/cases.yml), how to read it in [conformance/README.md](../conformance/README.md).
+At commit `{commit}`.
 
-**{passed} cases pass, {failed} fail**; {skipped} specs are not run, each for a cause given below.
-Azure/azureml-examples at commit `{commit}`; {minutes:.0f} minutes of cases on {machine}.
-{earlier}
-| case | spec | result | seconds | cause |
+| case | spec | result | seconds | what fails, and why |
 |---|---|---|---|---|
+{rows}
 """
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the page; 2 for a usage error."""
+    if len(arguments) < 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    runs = [json.loads(Path(file).read_text(encoding="utf-8")) for file in arguments[1:]]
+    Path(arguments[0]).write_text(page(runs, fingerprint()), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

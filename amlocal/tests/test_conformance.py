@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from conformance import cases, run  # noqa: E402
+from conformance import cases, run, table  # noqa: E402
 from conformance.outcome import command_faults, file_faults, job_faults, listed, value_faults  # noqa: E402
 
 CASES = cases.read(ROOT / "conformance" / "cases.yml")
@@ -227,6 +227,8 @@ CHECKOUT = {
     "cli/jobs/gpu.yml": "command: nvidia-smi\n",
 }
 FAKE_CASES = """
+repository: somebody/something
+written_for: abc
 specs: ["cli/**/*.yml", "cli/*.sh"]
 cases:
   hello:
@@ -244,6 +246,7 @@ cases:
     needs: [cli]
     replace: {cli/jobs/*.yml: {"wasbs://far@away/data.csv": "{data}/iris.csv"}}
     covers: [cli/hello.sh]
+    fails: "theirs: it says hello to nobody"
     run:
       - {do: bash hello.sh, prints: ^done$}
   slow:
@@ -267,7 +270,7 @@ def test_a_run_tells_passed_from_failed_and_leaves_the_checkout_alone(checkout, 
     (tmp_path / "cases.yml").write_text(FAKE_CASES)
     results, page = tmp_path / "results.json", tmp_path / "page.md"
     before = {file: file.read_bytes() for file in checkout.rglob("*") if file.is_file()}
-    options = ["--cases", str(tmp_path / "cases.yml"), "--json", str(results), "--markdown", str(page)]
+    options = ["--cases", str(tmp_path / "cases.yml"), "--json", str(results)]
 
     assert run.main([str(checkout), *options]) == 1
     found = json.loads(results.read_text())
@@ -285,8 +288,12 @@ def test_a_run_tells_passed_from_failed_and_leaves_the_checkout_alone(checkout, 
     assert re.search(r"^hello +passed +\d", printed, re.MULTILINE)
     assert re.search(r"^hello-wrong +FAILED", printed, re.MULTILINE)
     assert "2 cases passed, 2 failed" in printed
-    assert "**2 cases pass, 2 fail**" in page.read_text()
-    assert "not the table of one run" not in page.read_text()
+    assert table.main([str(page), str(results)]) == 0
+    assert "**2 cases pass, 2 fail**; in 1 of those that pass" in page.read_text()
+    assert "| script | cli/hello.sh | passed | " in page.read_text()
+    assert "## somebody/something\n\nAt commit `abc (assumed)`." in page.read_text()
+    assert "theirs: it says hello to nobody |" in page.read_text()
+    assert "Not the table of one run" not in page.read_text()
     assert {file: file.read_bytes() for file in checkout.rglob("*") if file.is_file()} == before
 
 
@@ -300,13 +307,14 @@ def test_again_runs_what_failed_and_keeps_the_rest(checkout, tmp_path, capfd) ->
 
     options = ["--cases", str(tmp_path / "cases.yml"), "--again", str(results), "--json", str(results)]
     page = tmp_path / "page.md"
-    options += ["--markdown", str(page)]
     assert run.main([str(checkout), *options]) == 1
     assert re.findall(r"^\S+(?= +(?:passed|FAILED))", capfd.readouterr().out, re.MULTILINE) == ["slow"]
     told = {row["name"]: row["cause"] for row in json.loads(results.read_text())["cases"]}
     assert list(told) == ["hello", "hello-wrong", "script", "slow"]
     assert "not over after" in told["slow"]
-    assert "This is not the table of one run: 3 of the results" in page.read_text()
+    assert table.main([str(page), str(results)]) == 0
+    assert "**Not the table of one run**: 3 of the results" in page.read_text()
+    assert "than these: `hello`, `hello-wrong`, `script`." in page.read_text()
 
 
 def test_a_case_that_is_not_there_is_a_usage_error(checkout, capsys) -> None:
