@@ -17,9 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import amlocal
 from conformance.cases import Case, Step
 from conformance.outcome import command_faults, job_faults, last_line
+
+import amlocal
 
 INSTALLING = threading.Lock()
 FINAL = ("Completed", "Failed", "Canceled")

@@ -11,7 +11,8 @@ from conformance import outcome
 
 EXPECTED = outcome.OF_A_COMMAND | outcome.OF_A_JOB
 KINDS = ("job", "notebook", "run")
-CASE_FIELDS = {*KINDS, *"set in needs packages replace write before then covers seconds fails".split()}
+MADE_OF = {"set", "in", "needs", "packages", "replace", "write", "before", "then", "covers", "seconds", "fails"}
+CASE_FIELDS = {*KINDS, *MADE_OF}
 STEP_KINDS = ("do", "job", "look")
 
 
@@ -41,7 +42,8 @@ class Case:
     folder: where its commands run; needs: what is copied, a file, a folder or a pattern each; packages: what its user
     is told to install beside azure-ai-ml; replace: file or pattern -> {text: other text}, for addresses that cannot be
     reached; write: file -> text, for a job of our own that uses what is theirs; covers: the specs that it runs;
-    seconds: how long it may take; fails: what of it must fail, and whose fault that is. Paths are relative to the checkout, those to write to `folder`.
+    seconds: how long it may take; fails: what of it must fail, and whose fault that is. Paths are relative to the
+    checkout, those to write to `folder`.
     """
 
     name: str
@@ -64,8 +66,8 @@ class NotRun:
 
 @dataclass(frozen=True)
 class Cases:
-    """repository: owner/name on GitHub; written_for: the commit whose specs these are; specs: patterns of all that a case could be made of; parts: those
-    that are no case by themselves but a part of one (components, conda files)."""
+    """repository: owner/name on GitHub; written_for: the commit whose specs these are; specs: patterns of all that a
+    case could be made of; parts: those that are no case by themselves but a part of one (components, conda files)."""
 
     repository: str
     written_for: str
