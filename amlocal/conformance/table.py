@@ -84,7 +84,11 @@ def read_json(path: Path) -> list[Result]:
 def page(runs: list[Mapping[str, Any]], code: str) -> str:
     """docs/conformance.md of the files of `as_json`. code: the fingerprint of the amlocal that the page belongs to."""
     rows = [row for run in runs for row in run["cases"]]
-    older = [f"`{row['name']}`" for row in rows if row["code"] != code]
+    older: dict[str, list[str]] = {}
+    for row in rows:
+        if row["code"] != code:
+            older.setdefault(row["code"], []).append(row["name"])
+    told = "\n".join(f"- `{files or 'unknown'}` ({len(names)}): {', '.join(names)}" for files, names in older.items())
     return HEAD.format(
         passed=sum(row["passed"] for row in rows),
         failed=sum(not row["passed"] for row in rows),
@@ -93,7 +97,7 @@ def page(runs: list[Mapping[str, Any]], code: str) -> str:
         minutes=sum(row["seconds"] for row in rows) / 60,
         machine=" and ".join(sorted({run["machine"] for run in runs})),
         code=code,
-        older=OLDER.format(count=len(older), names=", ".join(older)) if older else "",
+        older=OLDER.format(count=sum(map(len, older.values())), told=told) if older else "",
     ) + "\n".join(map(_section, runs))
 
 
@@ -125,7 +129,9 @@ last column says what, and whose fault it is. {skipped} specs are not run, each 
 {older}
 """
 OLDER = """
-**Not the table of one run**: {count} of the results are of other files of amlocal than these: {names}.
+**Not the table of one run**: {count} of the results are of other files of amlocal than these:
+
+{told}
 """
 SECTION = """## {repository}
 

@@ -314,7 +314,7 @@ def test_again_runs_what_failed_and_keeps_the_rest(checkout, tmp_path, capfd) ->
     assert "not over after" in told["slow"]
     assert table.main([str(page), str(results)]) == 0
     assert "**Not the table of one run**: 3 of the results" in page.read_text()
-    assert "than these: `hello`, `hello-wrong`, `script`." in page.read_text()
+    assert "- `unknown` (3): hello, hello-wrong, script\n" in page.read_text()
 
 
 def test_a_case_that_is_not_there_is_a_usage_error(checkout, capsys) -> None:
