@@ -58,6 +58,20 @@ def test_texts_of_the_signature_stay_texts(model, tmp_path):
     assert made.schema.input_names() == ["code", "n"]
 
 
+def test_numbers_have_the_types_of_the_signature(model, tmp_path):
+    """A whole number is a double where the signature says so: MLflow itself refuses to make one of a long."""
+    from mlflow.types.schema import ColSpec, Schema
+
+    columns = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool"}
+    model(Schema([ColSpec(kind, kind[0]) for kind in columns]))
+    (tmp_path / "a.csv").write_text("d,f,l,i,b\n1,2,3,4,True\n")
+    read = mlflow_driver.table(tmp_path / "a.csv")
+    assert [str(kind) for kind in read.dtypes] == list(columns.values())
+    (tmp_path / "b.csv").write_text("d,f,l,i,b\n1,2,value,4,True\n")
+    with pytest.raises(RuntimeError, match=r"input file: '.*b.csv'. Exception: invalid literal for int\(\)"):
+        mlflow_driver.run([str(tmp_path / "b.csv")])
+
+
 def test_several_columns_and_commas_are_one_cell(model, tmp_path):
     answer = pd.DataFrame({"label": ["a,b"], "score": [0.5]})
     model(predict=lambda data: answer)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 TABLES, IMAGES = (".csv", ".parquet", ".pqt"), (".png", ".jpg", ".jpeg", ".tiff", ".bmp", ".gif")
+READ = ("boolean", "integer", "long", "float", "double", "string")  # the types of MLflow that a cell of a CSV file has
 
 model: Any
 schema: Any
@@ -48,16 +49,19 @@ def lines(file: Path) -> list[str]:
 
 
 def table(file: Path) -> Any:
-    """A data frame, with the types of the model's signature where it has column types."""
+    """A data frame. As Azure reads it, a CSV file has the types of the model's signature, where that has column types.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-mlflow-batch#signature-enforcement-for-mlflow-models
+    """
     import pandas as pd
 
     if file.suffix.lower() != ".csv":
         return pd.read_parquet(file)
     types = {}
     if schema is not None and not schema.is_tensor_spec() and schema.has_input_names():
-        # MLflow turns numbers into the wider ones itself, but a text that looks a number has lost its zeros by then.
         named = zip(schema.input_names(), schema.input_types(), strict=True)
-        types = {name: str for name, kind in named if getattr(kind, "name", "") == "string"}
+        types = {name: kind.to_pandas() for name, kind in named if getattr(kind, "name", "") in READ}
+        types |= {name: str for name, kind in types.items() if kind is object or kind == "object"}
     return pd.read_csv(file, dtype=types)
 
 
