@@ -317,6 +317,15 @@ def test_again_runs_what_failed_and_keeps_the_rest(checkout, tmp_path, capfd) ->
     assert "- `unknown` (3): hello, hello-wrong, script\n" in page.read_text()
 
 
+def test_the_page_of_some_cases_says_that_the_others_have_no_result(checkout, tmp_path) -> None:
+    (tmp_path / "cases.yml").write_text(FAKE_CASES)
+    results, page = tmp_path / "results.json", tmp_path / "page.md"
+    run.main([str(checkout), "slow", "--cases", str(tmp_path / "cases.yml"), "--json", str(results)])
+    assert table.main([str(page), str(results)]) == 0
+    assert "**0 cases pass, 1 fail, 3 have no result**" in page.read_text()
+    assert "**No result in this table**: hello, hello-wrong, script.\n" in page.read_text()
+
+
 def test_a_case_that_is_not_there_is_a_usage_error(checkout, capsys) -> None:
     assert run.main([str(checkout), "no-such-case"]) == 2
     assert "no case no-such-case; there are hello-world, " in capsys.readouterr().err
