@@ -40,7 +40,7 @@ def test_a_client_of_azures_registry_has_its_environments_and_nothing_else():
         registry.environments.get("gone", label="latest")
     with pytest.raises(UserError, match="only the environments are known here"):
         registry.jobs.list()
-    with pytest.raises(UserError, match="registries exist in Azure only"):
+    with pytest.raises(ResourceNotFoundError, match='registry "mine" was not found'):
         LocalMLClient(registry_name="mine")
 
 

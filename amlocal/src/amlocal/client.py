@@ -13,22 +13,24 @@ heavy: the command line uses those.
 from pathlib import Path
 from typing import Any
 
+from amlocal.core import registries
 from amlocal.core.errors import NotEmulated, NotFound
 from amlocal.core.files import read_json
 from amlocal.core.names import CURATED_REGISTRY
 from amlocal.core.workspace import NOBODY, Workspace
 from amlocal.operations.batch_deployments import BatchDeploymentOperations
 from amlocal.operations.batch_endpoints import BatchEndpointOperations
-from amlocal.operations.common import Poller, missing
+from amlocal.operations.common import Poller, missing, not_missing
 from amlocal.operations.components import ComponentOperations
 from amlocal.operations.compute import ComputeOperations
 from amlocal.operations.data import DataOperations
 from amlocal.operations.datastores import DatastoreOperations
-from amlocal.operations.environments import EnvironmentOperations, RegistryEnvironmentOperations
+from amlocal.operations.environments import CuratedEnvironmentOperations, EnvironmentOperations
 from amlocal.operations.jobs import JobOperations
 from amlocal.operations.models import ModelOperations
 from amlocal.operations.online_deployments import OnlineDeploymentOperations
 from amlocal.operations.online_endpoints import OnlineEndpointOperations
+from amlocal.operations.registries import RegistryOperations
 from amlocal.operations.schedules import ScheduleOperations
 from amlocal.operations.workspaces import WorkspaceOperations
 
@@ -44,7 +46,6 @@ AZURE_ONLY = (
     "feature_stores",
     "indexes",
     "marketplace_subscriptions",
-    "registries",
     "serverless_endpoints",
     "workspace_outbound_rules",
 )
@@ -78,7 +79,6 @@ ELSEWHERE = {
     "MarketplaceSubscription": "marketplace_subscriptions",
     "ModelBatchDeployment": "batch_deployments",
     "PipelineComponentBatchDeployment": "batch_deployments",
-    "Registry": "registries",
     "ServerlessEndpoint": "serverless_endpoints",
     "WorkspaceConnection": "connections",
 }
@@ -90,6 +90,8 @@ class LocalMLClient:
     workspace_name: which of the folder's workspaces; where there is one only, any name is taken. Where there are
     several, a name that none has leaves `client.workspaces`, which can create it; everything else raises
     ResourceNotFoundError.
+    registry_name: a registry of the folder; the client then has its models, data, environments and components. Of
+    Azure's registry `azureml` it has the environments.
     credential, subscription_id, resource_group_name and whatever else MLClient takes: accepted, so that a program need
     not change; the properties give back what they were, and nobody asks who you are.
     workspace: the `.amlocal` folder, also as the first argument; default: `AMLOCAL_HOME`, the nearest parent's, or one
@@ -107,16 +109,11 @@ class LocalMLClient:
         workspace: Path | str | None = None,
         **_: Any,
     ) -> None:
-        if registry_name:
-            if registry_name.lower() != CURATED_REGISTRY:
-                raise NotEmulated(
-                    f'registry "{registry_name}": registries exist in Azure only; leave registry_name out'
-                    f' (the environments of "{CURATED_REGISTRY}" are known here)'
-                )
-            self.environments: Any = RegistryEnvironmentOperations()
-            return
         if isinstance(credential, (str, Path)):
             credential, workspace = None, credential
+        if registry_name:
+            self._of_registry(registry_name, workspace, workspace_name)
+            return
         self.subscription_id = subscription_id or NOBODY
         self.resource_group_name = resource_group_name or "local"
         if workspace:
@@ -142,6 +139,23 @@ class LocalMLClient:
         self.batch_endpoints = BatchEndpointOperations(self.workspace)
         self.batch_deployments = BatchDeploymentOperations(self.workspace)
         self.schedules = ScheduleOperations(self.workspace)
+        self.registries = RegistryOperations(self.workspace)
+
+    def _of_registry(self, name: str, workspace: Path | str | None, workspace_name: str | None) -> None:
+        """Make this the client of a registry: it has the four kinds of assets. Raises ResourceNotFoundError."""
+        if name.lower() == CURATED_REGISTRY:
+            self.registry_name = CURATED_REGISTRY
+            self.environments: Any = CuratedEnvironmentOperations()
+            return
+        with not_missing():
+            beside = Workspace.at(Path(workspace)) if workspace else Workspace.find(name=workspace_name)
+            registry = registries.find(beside, name)
+        self.registry_name = registry.name
+        self.models = ModelOperations(registry)
+        self.data = DataOperations(registry)
+        self.environments = EnvironmentOperations(registry)
+        self.components = ComponentOperations(registry)
+        self.registries = RegistryOperations(beside, registry.name)
 
     @classmethod
     def from_config(
@@ -161,9 +175,12 @@ class LocalMLClient:
         return getattr(self, _home(entity, AT_ONCE)).create_or_update(entity, **kwargs)
 
     def begin_create_or_update(self, entity: Any, **kwargs: Any) -> Poller:
-        """Create a compute, an endpoint or deployment, a schedule or a workspace; `.result()` gives it."""
+        """Create a compute, an endpoint or deployment, a schedule, a workspace or a registry; `.result()` gives it."""
+        from azure.ai.ml.entities import Registry
         from azure.ai.ml.entities import Workspace as AzureWorkspace
 
+        if isinstance(entity, Registry):
+            return self.registries.begin_create(entity, **kwargs)
         if isinstance(entity, AzureWorkspace):
             return self.workspaces.begin_create(entity, **kwargs)
         return getattr(self, _home(entity, LONG)).begin_create_or_update(entity, **kwargs)
@@ -171,17 +188,22 @@ class LocalMLClient:
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and "_missing" in self.__dict__:
             raise missing(self._missing)
-        if not name.startswith("_") and "workspace" not in self.__dict__:
+        registry = self.__dict__.get("registry_name")
+        if not name.startswith("_") and registry == CURATED_REGISTRY:
             raise NotEmulated(
                 f'client.{name}: of the registry "{CURATED_REGISTRY}", only the environments are known here'
             )
+        if not name.startswith("_") and registry:
+            raise NotEmulated(f'client.{name}: a registry has none; leave out registry_name="{registry}"')
         if name in AZURE_ONLY:
             raise NotEmulated(f"client.{name}: not emulated on this machine; it exists in Azure only")
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def __repr__(self) -> str:
-        if "workspace" not in self.__dict__:
-            return f"LocalMLClient(registry_name={CURATED_REGISTRY!r})"
+        if "registry_name" in self.__dict__:
+            return f"LocalMLClient(registry_name={self.registry_name!r})"
+        if "_missing" in self.__dict__:
+            return f"LocalMLClient(workspace_name={self.workspace_name!r})"
         return f"LocalMLClient(workspace={str(self.workspace.root)!r})"
 
 

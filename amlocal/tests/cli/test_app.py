@@ -396,7 +396,6 @@ def test_a_fault_of_ours_says_that_it_is(aml: Aml, monkeypatch: pytest.MonkeyPat
         (["model", "create", "-n", "x", "--type", "pickle"], "mlflow_model"),
         (["job", "list", "-o", "tabel"], "table"),
         (["job", "list", "--query", "[].{"], "--query"),
-        (["model", "list", "--registry-name", "r"], "registries"),
     ],
 )
 def test_wrong_usage_is_exit_code_two_and_says_what_is_right(aml: Aml, arguments: list[str], said: str) -> None:

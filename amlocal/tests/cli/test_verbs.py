@@ -227,11 +227,14 @@ def test_an_asset_through_its_life(aml: Aml, tmp_path: Path, noun: str, create: 
         assert '"nothing"' in aml.refused(f"{noun} {verb} -n nothing")
 
 
-def test_registries_are_refused(aml: Aml) -> None:
-    for command in ("model show", "data show", "environment archive", "component show"):
-        code, _, err = aml(f"{command} -n x -v 1 --registry-name azureml")
-        assert code == 2 and "registries exist in Azure only" in err
-    assert "registries exist in Azure only" in aml.refused("environment show -n x -v 1 --registry-name mine")
+@pytest.mark.parametrize("noun", ["model", "data", "environment", "component"])
+def test_every_verb_of_an_asset_takes_a_registry(aml: Aml, noun: str) -> None:
+    for verb in ("show", "archive", "restore", "update --set description=x", "list"):
+        assert aml.refused(f"{noun} {verb} -n x --registry-name mine") == (
+            'ERROR: registry "mine" was not found; see `aml registry create -n mine`\n'
+        )
+        if noun != "environment":
+            assert "only the environments are known here" in aml.refused(f"{noun} {verb} -n x --registry-name azureml")
 
 
 def test_the_registry_of_curated_environments_can_be_read(aml: Aml) -> None:

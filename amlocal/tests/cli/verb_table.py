@@ -89,7 +89,6 @@ def _shown(command: Any) -> str:
     return " ".join(
         f"`{flag}`" + ("¹" if destination in IGNORED else "")
         for flag, (destination, _) in sorted(flags(command).items())
-        if destination != "_registry_name"
     )
 
 

@@ -16,7 +16,6 @@ from azure.ai.ml.entities import (
     ManagedOnlineDeployment,
     ManagedOnlineEndpoint,
     Model,
-    Registry,
 )
 
 from amlocal.client import LocalMLClient
@@ -114,7 +113,6 @@ def test_what_is_said(client: LocalMLClient) -> None:
 @pytest.mark.parametrize(
     "entity",
     [
-        Registry(name="r", location="l", replication_locations=[]),
         Index(name="i", path="."),
     ],
     ids=lambda entity: type(entity).__name__,

@@ -1,6 +1,7 @@
 """What `get`, `show` and `list` give is taken wherever that kind of thing is: each kind, form and place."""
 
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from azure.ai.ml.entities import (
     Environment,
     ManagedOnlineDeployment,
     Model,
+    Registry,
 )
 
 from amlocal import environments
@@ -44,6 +46,12 @@ VERSIONED = {
     "asset id of a location": "azureml://locations/l/workspaces/w/{kind}/{name}/versions/{version}",
     "short asset id": "azureml://{kind}/{name}/versions/{version}",
 }
+IN_REGISTRY = {
+    "registry": "azureml://registries/shared/{kind}/{name}/versions/{version}",
+    "registry, latest": "azureml://registries/Shared/{kind}/{name}/labels/latest",
+    "registry, without azureml:": "//registries/shared/{kind}/{name}/versions/{version}",
+}
+NOT_IN_FILES = ("name:version", "ARM id", "registry, without azureml:")  # as environment or component
 OUTPUT = {
     "job's output": "azureml://jobs/{job}/outputs/out",
     "job's output with paths": "azureml://jobs/{job}/outputs/out/paths/",
@@ -69,7 +77,7 @@ class World:
         yield "entity", entity
         yield "id", entity._to_dict()["id"]  # as it is printed: files have `azureml:` before some, with azure-ai-ml
         kind = {Data: "data", Model: "models", Environment: "environments"}.get(type(entity), "components")
-        for form, text in VERSIONED.items():
+        for form, text in (VERSIONED | IN_REGISTRY).items():
             yield form, text.format(name=entity.name, version=entity.version, kind=kind)
         if isinstance(entity, (Data, Model)):
             yield "path", entity.path
@@ -129,6 +137,17 @@ def _made(root: Path, store: Path) -> World:
     )
     client.components.create_or_update(step.component)
     client.compute.begin_create_or_update(AmlCompute(name="cpu", size="any"))
+    client.registries.begin_create(Registry(name="shared", location="l", replication_locations=[]))
+    there = LocalMLClient(root / ".amlocal", registry_name="shared")
+    shutil.copy(store, there.models.workspace.database)
+    for home in ("data", "models", "environments"):
+        for found in list(getattr(client, home).list()):
+            version = next(iter(getattr(client, home).list(name=found.name))).version
+            to = {"share_with_name": found.name, "share_with_version": version, "registry_name": "shared"}
+            getattr(client, home).share(found.name, version, **to)
+    step.component.environment = "azureml://registries/shared/environments/image/labels/latest"
+    there.components.create_or_update(step.component)
+    step.component.environment = "azureml:image@latest"
     world = World(client, root)
     world.job = client.jobs.create_or_update(step(data=Input(type="uri_folder", path="azureml:folder:1"))).name
     stream(client.jobs.store, world.job, client.jobs.web_view, io.StringIO())
@@ -261,13 +280,14 @@ def test_outputs_of_a_job(world: World, place: Callable[[World, str, Any], None]
 def test_environments(world: World, name: str) -> None:
     for form, given in world.forms(name):
         jobs = [partial(command, command="ls", environment=given)]
-        if form not in ("entity", "name:version", "ARM id"):  # which azure-ai-ml's schema takes for no reference
+        if form not in ("entity", *NOT_IN_FILES):  # which azure-ai-ml's schema takes for no reference
             document = {"type": "command", "command": "ls", "environment": given}
             jobs.append(lambda document=document: load_job(world.file(document)))
         for job in jobs:
             with _saying(form):
                 [step] = plan(job(), world.client.workspace).steps.values()
-                assert step.environment == {"reference": f"{name}:{world.entities[name].version}"} or "@" in str(given)
+                kept = {"reference": f"{name}:{world.entities[name].version}"}
+                assert step.environment == kept or "@" in str(given) or "/registries/" in str(given)
                 assert environments.problem(step.environment, world.client.workspace) is None
 
 
@@ -282,7 +302,7 @@ def test_components(world: World) -> None:
                     world.entities["step"](data=Input(type="uri_folder", path="azureml:folder:1"))
 
                 job = whole()
-            elif form in ("name:version", "ARM id"):  # which azure-ai-ml's schema takes for no reference
+            elif form in NOT_IN_FILES:  # which azure-ai-ml's schema takes for no reference
                 continue
             else:
                 step = {"type": "command", "component": given, "inputs": inputs}
@@ -339,10 +359,18 @@ def test_what_mlflow_calls_a_model_is_one(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference", ["azureml://registries/azureml/{}/x/versions/1", "azureml://feeds/f/{}/x/versions/1"]
+    ("reference", "said"),
+    [
+        ("azureml://registries/azureml/{}/x/versions/1", 'of the registry "azureml" only the environments are known'),
+        ("azureml://feeds/f/{}/x/versions/1", 'registry "f" was not found; there is "shared"'),
+        ("azureml://registries/shared/{}/gone/versions/1", '"gone" was not found in registry "shared"'),
+        (
+            "azureml://registries/shared/{}/x",
+            "not understood; use azureml://registries/NAME/KIND/NAME/versions/VERSION",
+        ),
+    ],
 )
-def test_a_registry_is_said_to_be_elsewhere(world: World, reference: str) -> None:
-    said = "registries exist in Azure only"
+def test_what_a_registry_does_not_have(world: World, reference: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         command_input(world, "uri_folder", reference.format("data"))
     with pytest.raises(UserError, match=said):
@@ -350,6 +378,14 @@ def test_a_registry_is_said_to_be_elsewhere(world: World, reference: str) -> Non
     step = {"type": "command", "component": reference.format("components")}
     with pytest.raises(UserError, match=said):
         plan(load_job(world.file({"type": "pipeline", "jobs": {"s": step}})), world.client.workspace)
+    if "/azureml/" not in reference and "/x" not in reference[-2:]:
+        job = command(command="ls", environment=reference.format("environments"))
+        assert re.search(said, str(environments.problem({"reference": job.environment}, world.client.workspace)))
+
+
+def test_a_registry_has_no_data_among_its_environments(world: World) -> None:
+    with pytest.raises(UserError, match="one of the registry's environments, not data or a model"):
+        command_input(world, "uri_folder", "azureml://registries/shared/environments/image/labels/latest")
 
 
 @pytest.mark.parametrize(

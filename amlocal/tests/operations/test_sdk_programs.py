@@ -17,6 +17,7 @@ from azure.ai.ml.entities import (
     Model,
 )
 from azure.ai.ml.sweep import Choice
+from azure.core.exceptions import ResourceNotFoundError
 
 from amlocal import client as local
 from amlocal.client import LocalMLClient
@@ -85,7 +86,7 @@ def test_every_attribute_of_mlclient_is_there_or_said_to_be_missing(client):
         getattr(client, "feature_stores")  # noqa: B009 (what is tested)
     with pytest.raises(AttributeError, match="has no attribute jbos"):
         getattr(client, "jbos")  # noqa: B009
-    with pytest.raises(NotEmulated, match="registries exist in Azure only"):
+    with pytest.raises(ResourceNotFoundError, match='registry "mine" was not found'):
         LocalMLClient(object(), registry_name="mine")
 
 

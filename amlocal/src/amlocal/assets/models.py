@@ -74,15 +74,15 @@ def create(
     content, kind = hash_path(source), spec.get("type") or "custom_model"
     registry = Registry(workspace)
     with workspace.lock("models"):
-        taken = {found.version: found for found in every(workspace, name)}
-        version = str(wanted) if wanted is not None else next_version(iter(taken))
-        if version in taken:
-            tags = taken[version].item.tags or {}
+        there = {found.version: found for found in every(workspace, name)}
+        version = str(wanted) if wanted is not None else next_version(iter(there))
+        if version in there:
+            tags = there[version].item.tags or {}
             if tags.get(CONTENT) != content or tags.get(TYPE) != kind:
                 raise UserError(f'model "{name}": version {version} exists with another content; give a higher version')
-            _make_whole(taken[version].item, source)
+            _make_whole(there[version].item, source)
             changed = {key: spec[key] for key in MUTABLE if spec.get(key)}
-            _write(registry, taken[version].item, changed)
+            _write(registry, there[version].item, changed)
             return describe(workspace, get(workspace, name, version))
         # Copied first, registered then: whatever interrupts, what is registered is whole.
         place = workspace.root / "models" / name / file_of(version)
@@ -93,7 +93,7 @@ def create(
             tags[FLAVORS] = json.dumps(flavors, default=str)
         if not source.is_dir():
             tags[FILE] = source.name
-        if not taken:
+        if not there:
             _create_name(registry, name)
         made = registry.create_model_version(
             name, kept.as_uri(), run_id=run_id, tags=tags, description=spec.get("description")
@@ -196,7 +196,7 @@ def archive(
     if not archived and _whole_is_archived(registry, name):
         raise UserError(
             f'model "{name}" is archived as a whole, no version of it can be restored by itself;'
-            f" see `aml model restore -n {name}`"
+            f" see `aml model restore -n {name}{workspace.flag}`"
         )
     item = get(workspace, name, version, label).item
     registry.set_model_version_tag(name, item.version, ARCHIVED_TAG, flag)
@@ -227,7 +227,7 @@ def describe(workspace: Workspace, found: Registered) -> dict[str, Any]:
         },
         "description": item.description or None,
         "flavors": json.loads(own[FLAVORS] or "{}"),
-        "id": f"azureml:{workspace.id_of('models', item.name, 'versions', found.version)}",
+        "id": workspace.prefixed_id("models", item.name, "versions", found.version),
         "job_name": _job_name(workspace, item.run_id),
         "name": item.name,
         "path": _shown(item.source, own[FILE]),
@@ -250,13 +250,15 @@ def get(workspace: Workspace, name: str, version: str | None = None, label: str 
     """One version, archived or not; with neither version nor label the latest that is not. Raises NotFound."""
     found = every(workspace, name)
     if not found:
-        raise Absent(f'model "{name}" was not found in this workspace; see `aml model list`')
+        raise Absent(f'model "{name}" was not found in {workspace.shown}; see `aml model list{workspace.flag}`')
     if version is None:
         if label not in (None, "latest"):
             raise NotFound(f'model "{name}": label "{label}" is not known; only "latest" is')
         active = [one for one in found if not one.archived]
         if not active:
-            raise NotFound(f'model "{name}": every version is archived; give one, or `aml model restore -n {name}`')
+            raise NotFound(
+                f'model "{name}": every version is archived; give one, or `aml model restore -n {name}{workspace.flag}`'
+            )
         return active[0]
     for one in found:
         if one.version == str(version):
@@ -287,6 +289,11 @@ def every(workspace: Workspace, name: str) -> list[Registered]:
             asked.add(version)
         found.append(Registered(item, version, whole or tags.get(ARCHIVED_TAG) == "true"))
     return sorted(found, key=lambda one: one.created, reverse=True)
+
+
+def taken(workspace: Workspace, name: str) -> list[str]:
+    """The versions that there are of a name, archived ones too."""
+    return [one.version for one in every(workspace, name)]
 
 
 def names(workspace: Workspace) -> list[str]:

@@ -24,7 +24,7 @@ def snapshot(
     to `base`, by default the current folder. Raises UserError for an include that is not there.
     """
     base = base or Path.cwd()
-    files = _files(base / code, workspace.root) if code else []
+    files = _files(base / code, workspace.home) if code else []
     store = workspace.root / "snapshots"
     with disk_errors(store), copied(files, store) as copy:
         if includes:

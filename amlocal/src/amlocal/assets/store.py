@@ -142,16 +142,17 @@ class Assets:
             raise NotFound(f'{self.kind} "{name}": label "{label}" is not known; only {known} {verb}')
         versions = list(self.versions(name, ALL))
         if not versions:
-            remedy = f"see `aml {self.kind} create -f FILE" + (f"; aml {self.kind} list`" if self.versioned else "`")
+            flag = self.workspace.flag
+            listed = f"; aml {self.kind} list{flag}`" if self.versioned else "`"
+            remedy = f"see `aml {self.kind} create -f FILE{flag}{listed}"
             if near := nearest(name, (folder.name for folder in self.folder.glob("*") if folder.name != name)):
                 remedy = f'did you mean "{near}"?'
-            raise Absent(f'{self.kind} "{name}" was not found in this workspace ({self.workspace.root}); {remedy}')
+            raise Absent(f'{self.kind} "{name}" was not found in {self.workspace.shown}; {remedy}')
         if version is None:
             active = next(self.versions(name), None) if self.versioned else versions[0]
             if active is None:
-                raise NotFound(
-                    f'{self.kind} "{name}": every version is archived; give one, or `aml {self.kind} restore -n {name}`'
-                )
+                restoring = f"aml {self.kind} restore -n {name}{self.workspace.flag}"
+                raise NotFound(f'{self.kind} "{name}": every version is archived; give one, or `{restoring}`')
             return active
         for spec in versions:
             if spec.get("version") == str(version):
@@ -195,7 +196,7 @@ class Assets:
                 if hidden.all and not archived:
                     raise UserError(
                         f'{self.kind} "{name}" is archived as a whole, no version of it can be restored by itself;'
-                        f" see `aml {self.kind} restore -n {name}`"
+                        f" see `aml {self.kind} restore -n {name}{self.workspace.flag}`"
                     )
                 hidden = hidden.with_version(str(spec["version"]), archived)
             else:

@@ -29,7 +29,7 @@ def keep(workspace: Workspace, path: Path, known: Any = None) -> Path:
     root = workspace.root.resolve()
     if path.resolve().is_relative_to(root):
         return path
-    kind, files = ("folder", listed(path, root)) if path.is_dir() else ("file", [(regular(path), path.name)])
+    kind, files = ("folder", listed(path, workspace.home)) if path.is_dir() else ("file", [(regular(path), path.name)])
     if not files:
         raise UserError(f"{path}: an empty folder; an asset needs at least one file")
     store = workspace.datastore() / "LocalUpload"

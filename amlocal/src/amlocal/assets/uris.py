@@ -11,13 +11,14 @@ from urllib.request import url2pathname
 
 from amlocal.assets import remote
 from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
+from amlocal.core import registries
 from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.names import is_name
 from amlocal.core.records import read_record
 from amlocal.core.workspace import Workspace
 
-# The long forms name the subscription, the group and the workspace first; here there is one.
-_SCOPE = r"(?:(?:subscriptions|locations|resource[gG]roups)/.+/workspaces/[^/]+/)"
+# The long forms name the subscription, the group and the workspace first.
+_SCOPE = r"(?:(?:subscriptions|locations|resource[gG]roups)/.+/workspaces/(?P<workspace>[^/]+)/)"
 _PLACE = rf"azureml://{_SCOPE}?"
 _DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
 JOB_OUTPUT = re.compile(_PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/(?:paths(?:/(?P<path>.*))?)?)?")
@@ -39,7 +40,12 @@ MLFLOW = re.compile(r"(?:models|mlflow-artifacts):/.*")
 REMOTE = remote.SCHEMES
 ELSEWHERE = ("azureml:", "runs:", "models:", "mlflow-artifacts:", *REMOTE)  # what begins so is no path on this disk
 SHORT = re.compile(r"(?!azureml:)[\w.-]{2,}(:[\w.:-]+|@[\w.-]+)")  # NAME:VERSION, NAME@LABEL; C: is a drive
-REGISTRY = re.compile(r"azureml://(?:registries|feeds)/(?P<registry>[^/]+)/.*")
+REGISTRY = re.compile(
+    r"azureml://(?:registries|feeds)/(?P<registry>[^/]+)/(?P<kind>data|models|environments|components|codes)"
+    r"/(?P<name>[^/]+)/(?:versions/(?P<version>[^/]+)|labels/(?P<label>[^/]+))/?",
+    re.IGNORECASE,
+)
+IN_A_REGISTRY = "azureml://registries/NAME/KIND/NAME/versions/VERSION, or /labels/latest"
 _EVERYTHING_BELOW = re.compile(r"(?<=[^/])/\*\*/?$")
 _NO_PREFIX = re.compile(
     rf"//?{_SCOPE}|//(?:datastores|jobs|registries|feeds)/|//(?:data|models)/[^/]+/(?:versions|labels)/", re.IGNORECASE
@@ -58,6 +64,7 @@ class DatastorePath:
     uri: str
     store: str
     path: str
+    workspace: str | None = None
 
     @classmethod
     def parse(cls, uri: str) -> "DatastorePath | None":
@@ -68,50 +75,71 @@ class DatastorePath:
         path = match["path"].replace("\\", "/") if os.name == "nt" else match["path"]
         if path.startswith("/") or posixpath.normpath(path).split("/")[0] == ".." or "\0" in path:
             raise UserError(f'{uri}: leads out of datastore "{match["store"]}"; write a path below it, without ".."')
-        return cls(uri, match["store"], match["path"])
+        return cls(uri, match["store"], match["path"], match["workspace"])
 
     def place(self, workspace: Workspace) -> Path:
         """Where it lies on this disk, there or not. Raises NotFound for no such datastore, UserError for a link out."""
-        return below(datastore(workspace, self.store, self.uri), self.path, self.uri)
+        owner = registries.named(workspace, self.workspace)
+        return below(datastore(owner, self.store, self.uri), self.path, self.uri)
 
 
 @dataclass(frozen=True)
 class Named:
-    """A reference to something registered. kind: as in an ARM id (data, models, environments, ...), if it says so."""
+    """A reference to something registered. kind: as in an ARM id (data, models, environments, ...), if it says so.
+
+    workspace, registry: in which it is, if it says so.
+    """
 
     name: str
     version: str | None = None
     label: str | None = None
     kind: str | None = None
+    workspace: str | None = None
+    registry: str | None = None
+
+    def owner(self, workspace: Workspace) -> Workspace:
+        """The workspace or the registry that it is in; `workspace` if it says nothing. Raises Absent."""
+        if self.registry:
+            return registries.find(workspace, self.registry)
+        return registries.named(workspace, self.workspace) if self.workspace else workspace
 
 
 def named(reference: str) -> Named | None:
-    """`azureml:NAME:VERSION`, `azureml:NAME@LABEL`, `azureml:NAME` or an ARM id; None for anything else."""
+    """`azureml:NAME:VERSION`, `azureml:NAME@LABEL`, `azureml:NAME`, an ARM id or the address of an asset in a registry;
+    None for anything else."""
+    if match := REGISTRY.fullmatch(reference):
+        kind = match["kind"].lower()
+        return Named(match["name"], match["version"], match["label"], kind, registry=match["registry"])
     if match := ARM.fullmatch(reference):
-        return Named(match["name"], match["version"], match["label"], match["kind"].lower())
+        return Named(match["name"], match["version"], match["label"], match["kind"].lower(), match["workspace"])
     if match := ASSET.fullmatch(reference):
         return Named(match["name"], match["version"], match["label"])
     return None
 
 
-def is_of(reference: str, name: str, version: str) -> bool:
-    """Whether a reference names this version, whatever kind it says."""
+def is_of(reference: str, workspace: Workspace, name: str, version: str) -> bool:
+    """Whether a reference names this version in this workspace or registry, whatever kind it says."""
     found = named(reference)
-    return found is not None and (found.name, found.version) == (name, version)
+    if found is None or (found.name, found.version) != (name, version):
+        return False
+    try:
+        return found.owner(workspace).root == workspace.root
+    except NotFound:
+        return False
 
 
 def named_as(noun: str, reference: str) -> Named:
     """What a reference to a registered `noun` (model, environment, component) names; `azureml:` may be missing.
 
-    Raises UserError for what is none, and for one into a registry.
+    Raises UserError for what is none.
     """
     whole = f"azureml:{reference.removeprefix('azureml:')}"
-    refuse_registry(whole)
     found = named(whole)
     if not found:
-        raise UserError(f"{reference}: not understood; use azureml:NAME:VERSION, or azureml:NAME@latest")
+        forms = IN_A_REGISTRY if _is_of_a_registry(whole) else "azureml:NAME:VERSION, or azureml:NAME@latest"
+        raise UserError(f"{reference}: not understood; use {forms}")
     if found.kind and found.kind != f"{noun}s":
-        raise UserError(f"{reference}: this names one of the workspace's {found.kind}, not a {noun}")
+        raise UserError(f"{reference}: this names one of the {_whose(found)} {found.kind}, not a {noun}")
     return found
 
 
@@ -121,13 +149,12 @@ def name_in(reference: str) -> str:
     return found.name if found else reference
 
 
-def refuse_registry(reference: str) -> None:
-    """Raises Absent for a reference into a registry."""
-    if REGISTRY.fullmatch(reference):
-        raise Absent(
-            f"{reference}: registries exist in Azure only; fetch it there (`az ml ... download` or `show`, with"
-            " --registry-name) and give a local file"
-        )
+def _is_of_a_registry(reference: str) -> bool:
+    return reference.lower().startswith(("azureml://registries/", "azureml://feeds/"))
+
+
+def _whose(found: Named) -> str:
+    return "registry's" if found.registry else "workspace's"
 
 
 def reference_to(asset: Any) -> str:
@@ -186,15 +213,18 @@ def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Pat
     if uri.startswith(REMOTE):
         return uri
     uri = _EVERYTHING_BELOW.sub("", written(uri, base))
-    if (match := ARTIFACTS.fullmatch(uri)) and (workspace.jobs / match["job"] / "job.json").exists():
-        return _job_output(workspace, uri, match["job"], "artifacts", match["path"])
+    if match := ARTIFACTS.fullmatch(uri):
+        owner = registries.named(workspace, match["workspace"])
+        if (owner.jobs / match["job"] / "job.json").exists():
+            return _job_output(owner, uri, match["job"], "artifacts", match["path"])
     if path := DatastorePath.parse(uri):
         place = path.place(workspace)
         if not path.path.strip("/"):
             place.mkdir(parents=True, exist_ok=True)  # a datastore is there before anything is in it
         return place
     if match := JOB_OUTPUT.fullmatch(uri):
-        return _job_output(workspace, uri, match["job"], match["output"], match["path"])
+        owner = registries.named(workspace, match["workspace"])
+        return _job_output(owner, uri, match["job"], match["output"], match["path"])
     if match := RUN.fullmatch(uri):
         from amlocal.assets.models import download
 
@@ -203,17 +233,18 @@ def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Pat
         from amlocal.assets.models import download
 
         return download(workspace, uri)
-    refuse_registry(uri)
     if asset := named(uri):
         if asset.kind not in (None, "data", "models"):
-            raise UserError(f"{uri}: this names one of the workspace's {asset.kind}, not data or a model")
+            raise UserError(f"{uri}: this names one of the {_whose(asset)} {asset.kind}, not data or a model")
+        owner = _owner_of(asset, workspace, uri)
         if asset.kind == "models" or (asset.kind is None and asset_type.endswith("_model")):
             from amlocal.assets.models import local_path
 
-            return local_path(workspace, asset.name, asset.version, asset.label)
-        spec = Assets(workspace, "data").get(asset.name, asset.version, asset.label)
-        return locate(workspace, spec["path"], base, spec.get("type", "uri_folder"))
-    refuse_registry(uri)
+            return local_path(owner, asset.name, asset.version, asset.label)
+        spec = Assets(owner, "data").get(asset.name, asset.version, asset.label)
+        return locate(owner, spec["path"], base, spec.get("type", "uri_folder"))
+    if _is_of_a_registry(uri):
+        raise UserError(f"{uri}: not understood; use {IN_A_REGISTRY}")
     if uri.startswith("azureml:"):
         raise UserError(
             f"{uri}: not understood; use azureml:NAME:VERSION, azureml://datastores/STORE/paths/PATH or"
@@ -222,6 +253,13 @@ def _located(workspace: Workspace, uri: str, base: Path, asset_type: str) -> Pat
     if uri.startswith("file:/"):
         return Path(url2pathname(urlparse(uri).path))
     return (base / uri.removeprefix("file:")).resolve()
+
+
+def _owner_of(asset: Named, workspace: Workspace, uri: str) -> Workspace:
+    try:
+        return asset.owner(workspace)
+    except NotFound as error:
+        raise Absent(f"{uri}: {error}") from error
 
 
 def below(folder: Path, relative: str, uri: str) -> Path:

@@ -46,6 +46,7 @@ NOUNS = (
     "batch_endpoint",
     "batch_deployment",
     "workspace",
+    "registry",
     "schedule",
     "quota",
     "mlflow",

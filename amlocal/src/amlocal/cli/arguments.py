@@ -91,16 +91,6 @@ def prices_file(c: ArgumentsContext) -> None:
     )
 
 
-def no_registry(c: ArgumentsContext) -> None:
-    """Refuse --registry-name: ignoring it would put the asset elsewhere than asked."""
-    c.extra(  # noqa: S610 (knack's, not Django's)
-        "_registry_name",
-        options_list=["--registry-name"],
-        action=refuse("registries exist in Azure only; leave it out to use the workspace of this folder"),
-        help=argparse.SUPPRESS,
-    )
-
-
 def refuse(reason: str) -> type[argparse.Action]:
     class Refused(argparse.Action):
         def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:

@@ -104,11 +104,11 @@ def workspaces() -> list[Workspace]:
 
 
 def registry(name: str) -> Any:
-    """A registry, of which this machine knows one. Raises UserError."""
+    """A registry of the current folder, or Azure's own. Raises UserError."""
     local_only("... --registry-name")
     from amlocal.client import LocalMLClient
 
-    return LocalMLClient(registry_name=name)
+    return LocalMLClient(registry_name=name, workspace_name=_choice.workspace)
 
 
 def local_only(command: str) -> None:

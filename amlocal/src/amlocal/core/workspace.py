@@ -10,7 +10,7 @@ A workspace is the folder `.amlocal/`:
     workspace.json          its name, if `aml workspace create` has given it one
 
 The first workspace is the folder `.amlocal/` itself, any other `.amlocal/workspaces/<name>/` with the same in it.
-What they share lies beside them: `az.json` and `az-records.json`, what scripts have told `az`.
+What they share lies beside them: `registries/<name>/`, `az.json` and `az-records.json`, what scripts have told `az`.
 """
 
 import os
@@ -29,10 +29,18 @@ from amlocal.core.names import checked_name
 from amlocal.core.trust import check_workspace
 
 FOLDER = ".amlocal"
+REGISTRIES = "registries"  # in it: a folder for each registry
 WORKSPACES = "workspaces"  # in it: the folders of all workspaces but the first
 RECORD = "workspace.json"
 DEFAULTS = "az.json"  # what `az configure --defaults` was told
-SHARED = (".gitignore", WORKSPACES, DEFAULTS, "az-records.json", "locks")  # is not the first workspace's own
+SHARED = (
+    ".gitignore",
+    WORKSPACES,
+    REGISTRIES,
+    DEFAULTS,
+    "az-records.json",
+    "locks",
+)  # is not the first workspace's own
 # Which workspace is meant, where there are several and no command says it: Azure's variable in a job, then az's.
 NAMED_BY = ("AZUREML_ARM_WORKSPACE_NAME", "AZURE_DEFAULTS_WORKSPACE")
 OVERLAY = "python"  # in a job's folder: the prefix that it may install into
@@ -156,6 +164,29 @@ class Workspace:
         """The name it was created with, else that of the folder it lies in."""
         name = self._record().get("name")
         return name if isinstance(name, str) and name else self.root.parent.name or "local"
+
+    @property
+    def beside(self) -> "Workspace":
+        """The workspace itself; for a registry the one that it is looked at from."""
+        return self
+
+    @property
+    def shown(self) -> str:
+        """How messages call it."""
+        return f"this workspace ({self.root})"
+
+    @property
+    def flag(self) -> str:
+        """What a command needs beside its other flags to be about this."""
+        return ""
+
+    def asset_id(self, *parts: str) -> str:
+        """The id of an asset ("models", "my-model", "versions", "1")."""
+        return self.id_of(*parts)
+
+    def prefixed_id(self, *parts: str) -> str:
+        """The same as azure-ai-ml writes it into files."""
+        return f"azureml:{self.asset_id(*parts)}"
 
     def id_of(self, *parts: str) -> str:
         """The ARM id of what `parts` name ("jobs", "my-job"); programs take the subscription and the group out of it.

@@ -22,8 +22,11 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from amlocal.assets import uris
 from amlocal.assets.store import Assets
+from amlocal.core import registries
 from amlocal.core.errors import NotFound, UserError
+from amlocal.core.names import CURATED_REGISTRY
 from amlocal.core.workspace import OVERLAY, Workspace
 from amlocal.environments import curated, overlay, server
 from amlocal.environments.build import built
@@ -155,7 +158,7 @@ def _wanted(environment: dict[str, Any] | None, workspace: Workspace) -> Wanted:
     reference = spec.get("reference")
     if reference:
         reference = str(reference).removeprefix("azureml:")
-        if curated.NAMES.fullmatch(reference):
+        if curated.NAMES.fullmatch(reference) and not _is_of_a_registry_here(reference, workspace):
             return curated.of_name(reference, _ours())
         spec = _registered(reference, workspace)
     if spec.get("conda_file"):
@@ -170,8 +173,25 @@ def _wanted(environment: dict[str, Any] | None, workspace: Workspace) -> Wanted:
     return Wanted()
 
 
+def _is_of_a_registry_here(reference: str, workspace: Workspace) -> bool:
+    """Whether this is the address of an environment in a registry of this folder, or should be one.
+
+    A folder that has none runs jobs written for Azure as ever: this Python stands for what is in a registry there.
+    """
+    named = uris.named(f"azureml:{reference}")
+    if named is None or not named.registry or named.registry.lower() == CURATED_REGISTRY:
+        return False
+    return bool(registries.every(workspace))
+
+
 def _registered(reference: str, workspace: Workspace) -> dict[str, Any]:
-    """An environment of the workspace: `name`, `name:version`, `name@label`."""
+    """An environment of the workspace: `name`, `name:version`, `name@label`; or of a registry, by its address."""
+    if (named := uris.named(f"azureml:{reference}")) and named.registry:
+        uris.named_as("environment", reference)
+        try:
+            return Assets(named.owner(workspace), "environment").get(named.name, named.version, named.label)
+        except NotFound as error:
+            raise error.reworded(f"environment: azureml:{reference}: {error}") from error
     name, _, version = reference.partition(":")
     name, _, label = name.partition("@")
     try:

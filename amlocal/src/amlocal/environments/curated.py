@@ -117,7 +117,7 @@ def of_name(reference: str, python: str) -> Wanted:
     address = REFERENCE.fullmatch(reference)
     name = address["name"] if address else re.split("[:@]", reference)[0]
     if address and address["registry"].lower() != CURATED_REGISTRY:
-        return _stand_in(f"azureml:{reference} is in a registry, which exist in Azure only", "", python)
+        return _stand_in(f"azureml:{reference} is in a registry that is not here", "", python)
     return _of(name, f"azureml:{reference} is Azure's own, and what is in it is not known here", python)
 
 

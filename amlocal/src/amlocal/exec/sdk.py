@@ -35,12 +35,15 @@ def serve_workspace(find: Any) -> Any:
 
     Its database is made as `aml` makes it.
     """
-    from amlocal.core import mlflow_store
+    from amlocal.core import mlflow_store, registries
     from amlocal.core.workspace import AZUREML, Workspace
 
     def get_store_builder(self: Any, store_uri: str) -> Any:
-        named = re.fullmatch(rf"{AZUREML}.*/workspaces/([^/?]+).*", store_uri)
-        workspace = Workspace.find(name=named[1] if named else None)
+        named = re.fullmatch(rf"{AZUREML}.*/(workspaces|registries)/([^/?]+).*", store_uri)
+        if named and named[1] == "registries":
+            workspace: Workspace = registries.find(Workspace.find(), named[2])
+        else:
+            workspace = Workspace.find(name=named[2] if named else None)
         ours = workspace.tracking_uri
         if store_uri != ours and not store_uri.startswith(AZUREML):
             return find(self, store_uri)

@@ -164,9 +164,13 @@ def pinned(environment: dict[str, Any] | None, workspace: Workspace) -> dict[str
     if named is None or named.version:
         return environment
     try:
-        found = Assets(workspace, "environment").get(named.name, None, named.label)
+        owner = named.owner(workspace)
+        found = Assets(owner, "environment").get(named.name, None, named.label)
     except NotFound:
         return environment  # Azure's own: curated, without a version of ours
+    if named.registry:
+        id = owner.asset_id("environments", named.name, "versions", found["version"])
+        return {"reference": id.removeprefix("azureml:")}
     return {"reference": f"{named.name}:{found['version']}"}
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from amlocal.assets import uris
 from amlocal.assets.store import Assets, Kind
+from amlocal.core import registries
 from amlocal.core.errors import UserError
-from amlocal.core.names import ACTIVE, view_of
+from amlocal.core.names import ACTIVE, ALL, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.operations import service
-from amlocal.operations.common import Operations, created, entity, not_missing
+from amlocal.operations.common import Operations, created, entity, not_missing, refuse_taken
 from amlocal.specs.dictionary import dictionary
 
 # What azure-ai-ml's dictionary of an entity says beside what its author wrote.
@@ -31,7 +32,7 @@ class AssetOperations(Operations, ABC):
         """A version, as its author gives it. Local files are copied into the workspace, as Azure uploads them."""
         spec = {key: value for key, value in dictionary(item).items() if key not in SERVICE}
         kept = self._with_files_kept(spec, item, Path(item.base_path or "."))
-        same = item.id is not None and uris.is_of(item.id, item.name, str(item.version))
+        same = item.id is not None and uris.is_of(item.id, self.workspace, item.name, str(item.version))
         if same and (before := self._on_record(item)):  # as `get` gave it, with what the service adds
             now = self._shown(before)
             kept = service.unshown(before, now, kept | {key: now[key] for key in SERVICE if key in now})
@@ -54,6 +55,22 @@ class AssetOperations(Operations, ABC):
     def list(self, name: str | None = None, *, list_view_type: Any = ACTIVE, **_: Any) -> Iterator[Any]:
         for spec in self.describe_all(name, list_view_type):
             yield self._entity(spec) if name else service.container_entity(self.kind, spec)
+
+    def _share(self, name: str, version: str, share_with_name: str, share_with_version: str, registry_name: str) -> Any:
+        """Copy a version into a registry, under a name and a version of its own there. Returns the copy."""
+        with not_missing():
+            there = type(self)(registries.find(self.workspace, registry_name))
+            kept = self.assets.get(name, version)
+        taken = [str(each["version"]) for each in there.assets.versions(share_with_name, ALL)]
+        title = "data asset" if self.kind == "data" else self.kind
+        refuse_taken(title, share_with_name, share_with_version, taken, there.workspace)
+        spec = {key: value for key, value in kept.items() if key not in SERVICE}
+        spec |= {"name": share_with_name, "version": share_with_version}
+        return there._entity(there.assets.create(there._with_files_shared(spec)))
+
+    def _with_files_shared(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """A version of a workspace with its files copied into this registry."""
+        return spec
 
     def archive(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> None:
         """Hide a version, or without one everything of that name, from `list`."""
@@ -93,7 +110,7 @@ class AssetOperations(Operations, ABC):
     def _entity(self, spec: dict[str, Any]) -> Any:
         shown = self._shown(spec)
         made = entity(self.kind, {key: value for key, value in shown.items() if key != "properties"})
-        made._id = shown["id"].removeprefix("azureml:")
+        made._id = service.bare_id(shown)
         if shown.get("properties"):  # which no file may have
             made.properties = dict(shown["properties"])
         if "creation_context" in shown:

@@ -1,7 +1,7 @@
 """What the operations share: pollers, MLClient's exceptions, entities made of kept specs."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
 from inspect import Parameter, signature
@@ -11,7 +11,7 @@ from types import FunctionType, NoneType, UnionType
 from typing import Any, ClassVar, get_args, get_origin
 
 from amlocal.core.errors import NotEmulated, NotFound, UserError
-from amlocal.core.workspace import NOBODY
+from amlocal.core.workspace import NOBODY, Workspace
 
 # The methods whose first argument is one of azure-ai-ml's entities.
 CHANGES = ("create_or_update", "begin_create_or_update", "begin_create", "begin_update", "validate")
@@ -162,6 +162,15 @@ def told_at_path(kind: str, item: Any) -> Iterator[None]:
         source = Path(getattr(item, "_source_path", None) or "")
         where = at(source, "path") if source.is_file() else f'{kind} "{item.name}": path'
         raise type(error)(f"{where}: {error}") from error
+
+
+def refuse_taken(kind: str, name: str, version: str, there: Iterable[str], registry: Workspace) -> None:
+    """Raises UserError, in azure-ai-ml's words, for a version that a registry has: nobody can share another as it."""
+    if version in there:
+        raise UserError(
+            f"A {kind} with this name and version already exists in registry: {name}, version {version}, in"
+            f' "{registry.name}"; give a higher --share-with-version'
+        )
 
 
 PRINCIPAL = ("principal_id", "tenant_id")

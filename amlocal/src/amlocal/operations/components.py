@@ -6,7 +6,10 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from amlocal.assets import uris
 from amlocal.assets.snapshots import snapshot
+from amlocal.core.errors import UserError
+from amlocal.core.names import CURATED_PREFIX
 from amlocal.operations.assets import AssetOperations
 
 
@@ -30,7 +33,32 @@ class ComponentOperations(AssetOperations):
 
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
         kept: dict[str, Any] = self._with_code_kept(self._with_includes(spec, item), base)
-        return kept
+        return self._with_full_names(kept) if self.workspace.flag else kept
+
+    def _with_full_names(self, spec: Any) -> Any:
+        """What a component of a registry names is found from every workspace: components of the same registry.
+
+        Raises UserError, in azure-ai-ml's words, for an environment that is not named in full.
+        """
+        if isinstance(spec, Mapping):
+            return {key: self._full(key, value) for key, value in spec.items()}
+        return [self._with_full_names(value) for value in spec] if isinstance(spec, list) else spec
+
+    def _full(self, key: str, value: Any) -> Any:
+        if key not in ("environment", "component", "trial") or not isinstance(value, str):
+            return self._with_full_names(value)
+        named = uris.named(f"azureml:{value.removeprefix('azureml:')}")
+        if named is None or named.registry:
+            return value
+        if key == "environment":
+            if named.name.lower().startswith(CURATED_PREFIX):
+                return value
+            raise UserError(
+                f"environment: {value}: Use fully qualified name to reference custom environments when creating assets"
+                f" in registry: azureml://registries/{self.workspace.name}/environments/{named.name}/versions/VERSION"
+            )
+        found = self.assets.get(named.name, named.version, named.label)
+        return self.workspace.asset_id("components", found["name"], "versions", found["version"])
 
     def _with_includes(self, spec: dict[str, Any], component: Any) -> dict[str, Any]:
         """The component, and those of the steps inside it, with `additional_includes` merged into a kept `code`."""

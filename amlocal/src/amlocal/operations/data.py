@@ -19,6 +19,18 @@ class DataOperations(AssetOperations):
     def create_or_update(self, data: Any, **_: Any) -> Any:
         return self._register(data)
 
+    def share(
+        self, name: str, version: str, *, share_with_name: str, share_with_version: str, registry_name: str
+    ) -> Any:
+        """Copy a version into a registry, under a name and a version of its own there. Returns the copy.
+
+        Raises ResourceNotFoundError for what is not there, UserError for a version that the registry has already.
+        """
+        return self._share(name, version, share_with_name, share_with_version, registry_name)
+
+    def _with_files_shared(self, spec: dict[str, Any]) -> dict[str, Any]:
+        return {**spec, "path": self._path(str(spec["path"]), Path(), spec.get("type", "uri_folder"), None)}
+
     def _entity(self, spec: dict[str, Any]) -> Any:
         made = super()._entity(spec)
         made._path = spec["path"]  # as it is kept: azure-ai-ml makes a local path of what has no host
@@ -35,6 +47,12 @@ class DataOperations(AssetOperations):
         """What the asset points at: an address as it is, a local file or folder as the workspace's copy of it."""
         if path.startswith(uris.REMOTE):
             return path
+        if self.workspace.flag:  # a registry has what it holds, wherever that came from
+            source = uris.resolve(self.workspace.beside, path, base, kind)
+            uris.refuse_misfit(source, kind)
+            if kind == "mltable":
+                mltable.check(source)
+            return str(keep(self.workspace, source, known))
         if stored := uris.DatastorePath.parse(path):  # as in Azure, what is to lie there may come later
             stored.place(self.workspace)
             return path

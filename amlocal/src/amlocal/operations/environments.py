@@ -31,9 +31,26 @@ class EnvironmentOperations(AssetOperations):
         except NotFound as error:
             from amlocal.environments import curated  # for start-up time
 
+            if self.workspace.flag:
+                raise
             if name.lower().startswith(CURATED_PREFIX):
                 return curated.describe(name, version, label)
             raise NotFound(f"{error}{curated.hint(name)}") from error
+
+    def share(
+        self, name: str, version: str, *, share_with_name: str, share_with_version: str, registry_name: str
+    ) -> Any:
+        """Copy a version into a registry, under a name and a version of its own there. Returns the copy.
+
+        Raises ResourceNotFoundError for what is not there, UserError for a version that the registry has already.
+        """
+        return self._share(name, version, share_with_name, share_with_version, registry_name)
+
+    def _with_files_shared(self, spec: dict[str, Any]) -> dict[str, Any]:
+        build = spec.get("build")
+        if not build or not build.get("path") or not Path(build["path"]).is_dir():
+            return spec
+        return {**spec, "build": {**build, "path": str(keep(self.workspace, Path(build["path"])))}}
 
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
         build = spec.get("build")
@@ -43,7 +60,7 @@ class EnvironmentOperations(AssetOperations):
         return spec
 
 
-class RegistryEnvironmentOperations(Operations):
+class CuratedEnvironmentOperations(Operations):
     """`client.environments` of a client for the registry azureml, which has Azure's curated environments."""
 
     def get(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> Any:

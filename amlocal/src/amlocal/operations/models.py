@@ -5,13 +5,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from amlocal.assets import uris
+from amlocal.core import registries
 from amlocal.core.errors import UserError
 from amlocal.core.files import copy_into, disk_errors
 from amlocal.core.names import ACTIVE, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobStore
 from amlocal.operations import service
-from amlocal.operations.common import Operations, created, not_missing, told_at_path
+from amlocal.operations.common import Operations, created, not_missing, refuse_taken, told_at_path
 
 
 class ModelOperations(Operations):
@@ -38,7 +39,7 @@ class ModelOperations(Operations):
             "properties": dict(model.properties or {}),
             "flavors": model.flavors,
         }
-        if model.id and uris.is_of(model.id, model.name, str(model.version)):
+        if model.id and uris.is_of(model.id, self.workspace, model.name, str(model.version)):
             now = self.describe(model.name, model.version)
             changed = {key: spec[key] for key in models.MUTABLE if spec[key] is not None}
             return self._entity(self.revise(model.name, {**now, **changed}, model.version))
@@ -47,7 +48,7 @@ class ModelOperations(Operations):
         base = Path(model.base_path or ".")
         path = uris.written(str(model.path), base)
         with told_at_path("model", model):
-            source = uris.resolve(self.workspace, path, base, model.type)
+            source = uris.resolve(self.workspace.beside, path, base, model.type)
         run_id, called = self._origin(path)
         return self._entity(models.create(self.workspace, spec, source, run_id, called))
 
@@ -122,13 +123,32 @@ class ModelOperations(Operations):
         with disk_errors(place):
             copy_into(source, place)
 
+    def share(
+        self, name: str, version: str, *, share_with_name: str, share_with_version: str, registry_name: str
+    ) -> Any:
+        """Copy a version into a registry, under a name and a version of its own there. Returns the copy.
+
+        Raises ResourceNotFoundError for what is not there, UserError for a version that the registry has already.
+        """
+        from amlocal.assets import models
+
+        with not_missing():
+            there = registries.find(self.workspace, registry_name)
+            told = self.describe(name, version)
+            source = models.local_path(self.workspace, name, version, None)
+        refuse_taken("model", share_with_name, share_with_version, models.taken(there, share_with_name), there)
+        spec = {**told, "name": share_with_name or name, "version": share_with_version or version}
+        return ModelOperations(there)._entity(models.create(there, spec, source, None))
+
     def _origin(self, path: str) -> tuple[str | None, str | None]:
         """(the run that a model comes from, what its folder is called there), as far as its path says so."""
         if match := uris.JOB_OUTPUT.fullmatch(path):
-            run_id = JobStore(self.workspace).read(match["job"]).run_id
+            owner = registries.named(self.workspace, match["workspace"])
+            run_id = JobStore(owner).read(match["job"]).run_id if owner.root == self.workspace.root else None
             return run_id, PurePosixPath(match["path"] or match["output"]).name
         if match := uris.RUN.fullmatch(path):
-            return uris.run_id(self.workspace, match["run"]), PurePosixPath(match["path"] or "").name or None
+            run_id = None if self.workspace.flag else uris.run_id(self.workspace, match["run"])
+            return run_id, PurePosixPath(match["path"] or "").name or None
         return None, None
 
     def _entity(self, spec: dict[str, Any]) -> Any:
@@ -145,6 +165,6 @@ class ModelOperations(Operations):
             flavors=spec["flavors"],
         )
         model._creation_context = created(spec["creation_context"])
-        model._id = spec["id"].removeprefix("azureml:")
+        model._id = service.bare_id(spec)
         model._path = spec["path"]  # azure-ai-ml makes a local path of what has no host
         return model

@@ -30,14 +30,24 @@ REQUESTS = {"max_concurrent_requests_per_instance": 1, "max_queue_wait_ms": 500,
 
 
 def arm_id(workspace: Workspace, kind: str, name: str, version: str) -> str:
-    """The id of a version, without `azureml:`."""
-    return workspace.id_of(COLLECTIONS[kind], name, "versions", version)
+    """The id of a version, of a workspace's without `azureml:`."""
+    return workspace.asset_id(COLLECTIONS[kind], name, "versions", version)
+
+
+def _prefixed(workspace: Workspace, kind: str, spec: Mapping[str, Any]) -> str:
+    return workspace.prefixed_id(COLLECTIONS[kind], spec["name"], "versions", spec["version"])
+
+
+def bare_id(shown: Mapping[str, Any]) -> str:
+    """The id of an entity: as it is shown, without the `azureml:` that files have before a workspace's."""
+    id = str(shown["id"])
+    return id if id.startswith("azureml://") else id.removeprefix("azureml:")
 
 
 def versioned(workspace: Workspace, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """A version of data, of an environment or of a component."""
     id = arm_id(workspace, kind, spec["name"], spec["version"])
-    shown = {**spec, "id": f"azureml:{id}" if kind in PREFIXED else id}
+    shown = {**spec, "id": id if kind not in PREFIXED else _prefixed(workspace, kind, spec)}
     if "creation_context" in spec:
         shown["creation_context"] = with_last_change(spec["creation_context"])
     if kind == "data":
@@ -65,10 +75,10 @@ def container(workspace: Workspace, kind: str, latest: Mapping[str, Any], first:
     context["last_modified_at"] = changed.get("last_modified_at") or changed["created_at"]
     shown: dict[str, Any] = {"creation_context": context, "latest_version": latest["version"], "name": latest["name"]}
     shown["tags"] = {}
-    id = workspace.id_of(COLLECTIONS[kind], latest["name"])
+    id = workspace.prefixed_id(COLLECTIONS[kind], latest["name"])
     if kind == "data":
         return shown | {"properties": {}, "type": latest.get("type")}
-    return shown | {"id": f"azureml:{id}"} | ({"properties": {}, "type": "custom_model"} if kind == "model" else {})
+    return shown | {"id": id} | ({"properties": {}, "type": "custom_model"} if kind == "model" else {})
 
 
 def container_entity(kind: str, shown: Mapping[str, Any]) -> Any:
@@ -78,7 +88,7 @@ def container_entity(kind: str, shown: Mapping[str, Any]) -> Any:
 
     context = shown["creation_context"]
     rest = {
-        "id": str(shown.get("id", "")).removeprefix("azureml:"),
+        "id": bare_id({"id": "", **shown}),
         "name": shown["name"],
         "properties": {
             "latestVersion": shown["latest_version"],

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from amlocal.core import registries
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.names import refuse_changes, texts
@@ -136,7 +137,7 @@ class WorkspaceOperations(Operations):
     def begin_delete(self, name: str, **_: Any) -> Poller:
         """End everything that runs in the workspace and remove its folder: jobs, models, endpoints, collected data.
 
-        The other workspaces of the folder, and what they share, stay. Raises UserError for a folder that is not a
+        The other workspaces of the folder and its registries stay. Raises UserError for a folder that is not a
         workspace's own: AMLOCAL_HOME may name any.
         """
         import shutil
@@ -144,7 +145,7 @@ class WorkspaceOperations(Operations):
         workspace = self._named(name)
         _refuse_other_folder(workspace.root)
         down(workspace)
-        others = [each for each in workspace.every() if each.root != workspace.root]
+        others = any(each.root != workspace.root for each in workspace.every()) or registries.every(workspace)
         with disk_errors(workspace.root):
             if workspace.root == workspace.home and others:
                 for path in workspace.root.iterdir():

@@ -195,7 +195,7 @@ class Placed:
 def component_of(reference: str, workspace: Workspace) -> Any:
     """A component of the workspace, by any reference to one. Raises UserError."""
     named = uris.named_as("component", reference)
-    spec = Assets(workspace, "component").get(named.name, named.version, named.label)
+    spec = Assets(named.owner(workspace), "component").get(named.name, named.version, named.label)
     return revive("component", {key: value for key, value in spec.items() if key != "creation_context"})
 
 

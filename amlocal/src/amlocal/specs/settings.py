@@ -59,7 +59,7 @@ def _short(reference: str) -> str:
     """A reference to an environment without its `azureml:`; an ARM id as NAME:VERSION or NAME@LABEL."""
     short = reference.removeprefix("azureml:")
     found = uris.named(f"azureml:{short}")
-    if found is None or found.kind is None:
+    if found is None or found.kind is None or found.registry:
         return short
     named = uris.named_as("environment", reference)
     return f"{named.name}:{named.version}" if named.version else f"{named.name}@{named.label or 'latest'}"

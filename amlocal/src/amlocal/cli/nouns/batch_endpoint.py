@@ -232,9 +232,11 @@ def _input(client: Any, path: str, kind: str | None) -> Any:
 
     from amlocal.assets.uris import named
 
-    if kind is None and (asset := named(path)) and asset.kind in (None, "data"):
+    asset = named(path) if kind is None else None
+    if asset and asset.kind in (None, "data") and not (asset.registry and target.is_azure()):
         label = asset.label or (None if asset.version else "latest")
-        data = client.data.get(asset.name, version=asset.version, label=label)
+        owner = target.registry(asset.registry) if asset.registry else client
+        data = owner.data.get(asset.name, version=asset.version, label=label)
         if data.type not in ("uri_folder", "uri_file"):
             raise UserError(f"--input {path}: a {data.type}; a batch endpoint takes a uri_folder or a uri_file")
         return Input(type=data.type, path=data.id)

@@ -16,8 +16,9 @@ KIND = Kind(
     columns="Type:type, DisplayName:display_name",
     updated="its description, display name and tags",
     listed="my-component",
+    shared=False,  # as in az; `create --registry-name` puts one into a registry
 )
-show, list_all, archive, restore, update = KIND.verbs()
+show, list_all, archive, restore, update, _ = KIND.verbs()
 
 
 def create(
@@ -25,8 +26,9 @@ def create(
     name: str | None = None,
     version: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
+    registry_name: str | None = None,
 ) -> dict[str, Any]:
-    return KIND.create(file, params_override, name=name, version=version)
+    return KIND.create(file, params_override, registry_name, name=name, version=version)
 
 
 def commands(loader: CLICommandsLoader) -> None:

@@ -17,7 +17,7 @@ KIND = Kind(
     updated="its description and tags",
     listed="my-data",
 )
-show, list_all, archive, restore, update = KIND.verbs()
+show, list_all, archive, restore, update, share = KIND.verbs()
 
 
 def create(
@@ -28,8 +28,10 @@ def create(
     type: str | None = None,
     description: str | None = None,
     params_override: list[dict[str, Any]] | None = None,
+    registry_name: str | None = None,
 ) -> dict[str, Any]:
-    return KIND.create(file, params_override, name=name, version=version, path=path, type=type, description=description)
+    flags = {"name": name, "version": version, "path": path, "type": type, "description": description}
+    return KIND.create(file, params_override, registry_name, **flags)
 
 
 def commands(loader: CLICommandsLoader) -> None:

@@ -8,7 +8,6 @@ from knack.help_files import helps
 
 from amlocal.cli.arguments import ignored
 from amlocal.cli.asset_verbs import Kind
-from amlocal.cli.printing import described, described_all, view
 
 KIND = Kind(
     noun="environment",
@@ -17,27 +16,8 @@ KIND = Kind(
     columns="Image:image, Description:description",
     updated="its description and tags",
     listed="my-env",
-    in_registry=("show", "list"),
 )
-_, _, archive, restore, update = KIND.verbs()
-
-
-def show(
-    name: str, version: str | None = None, label: str | None = None, registry_name: str | None = None
-) -> dict[str, Any]:
-    return described(KIND.operations(registry_name), name, version, label)
-
-
-def list_all(
-    name: str | None = None,
-    max_results: int | None = None,
-    include_archived: bool = False,
-    archived_only: bool = False,
-    registry_name: str | None = None,
-) -> list[dict[str, Any]]:
-    """Every environment's latest version, or all versions of `name`."""
-    seen = view(include_archived, archived_only)
-    return described_all(KIND.operations(registry_name), max_results, name=name, list_view_type=seen)
+show, list_all, archive, restore, update, share = KIND.verbs()
 
 
 def create(
@@ -52,11 +32,13 @@ def create(
     description: str | None = None,
     tags: dict[str, str] | None = None,
     params_override: list[dict[str, Any]] | None = None,
+    registry_name: str | None = None,
 ) -> dict[str, Any]:
     build = {"path": build_context, "dockerfile_path": dockerfile_path} if build_context else None
     return KIND.create(
         file,
         params_override,
+        registry_name,
         name=name,
         version=version,
         image=image,

@@ -6,7 +6,7 @@ from knack.arguments import ArgumentsContext
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
-from amlocal.cli.arguments import given, ignored, no_registry
+from amlocal.cli.arguments import given, ignored
 from amlocal.cli.asset_verbs import Kind
 from amlocal.cli.printing import note
 from amlocal.cli.updates import Changes, changed
@@ -19,7 +19,7 @@ KIND = Kind(
     updated="its description, tags and stage",
     listed="my-model",
 )
-show, list_any, archive, restore, _ = KIND.verbs()  # list and update know of stages, too
+show, list_any, archive, restore, _, share = KIND.verbs()  # list and update know of stages, too
 
 
 def create(
@@ -32,10 +32,12 @@ def create(
     stage: str | None = None,
     tags: dict[str, str] | None = None,
     params_override: list[dict[str, Any]] | None = None,
+    registry_name: str | None = None,
 ) -> dict[str, Any]:
     return KIND.create(
         file,
         params_override,
+        registry_name,
         name=name,
         version=version,
         path=path,
@@ -52,8 +54,9 @@ def list_all(
     stage: str | None = None,
     include_archived: bool = False,
     archived_only: bool = False,
+    registry_name: str | None = None,
 ) -> list[dict[str, Any]]:
-    models = list_any(name, None if stage else max_results, include_archived, archived_only)
+    models = list_any(name, None if stage else max_results, include_archived, archived_only, registry_name)
     return [model for model in models if not stage or model.get("stage") == stage][:max_results]
 
 
@@ -63,12 +66,15 @@ def update(
     label: str | None = None,
     stage: str | None = None,
     changes: Changes | None = None,
+    registry_name: str | None = None,
 ) -> dict[str, Any]:
-    return changed(KIND.operations(), name, changes, given(stage=stage), version=version, label=label)
+    return changed(KIND.operations(registry_name), name, changes, given(stage=stage), version=version, label=label)
 
 
-def download(cmd: CLICommand, name: str, version: str, download_path: str = ".") -> None:
-    KIND.operations().download(name, version, download_path=download_path)
+def download(
+    cmd: CLICommand, name: str, version: str, download_path: str = ".", registry_name: str | None = None
+) -> None:
+    KIND.operations(registry_name).download(name, version, download_path=download_path)
     note(cmd.cli_ctx, f"Downloaded model {name}, version {version}, into {download_path}")
 
 
@@ -82,8 +88,6 @@ def arguments(loader: CLICommandsLoader) -> None:
     KIND.arguments(loader)
     with ArgumentsContext(loader, "model") as c:
         c.argument("stage", options_list=["--stage", "-s"], help="Stage of the model.")
-    with ArgumentsContext(loader, "model download") as c:
-        no_registry(c)
     with ArgumentsContext(loader, "model create") as c:
         c.argument(
             "path",
@@ -122,6 +126,10 @@ examples:
       --path azureml://jobs/my-job-id/outputs/artifacts/paths/model/
   - name: Create a model from an MLflow run
     text: aml model create --name my-model --version 1 --path runs:/my-run-id/model/ --type mlflow_model
+  - name: Create a model in a registry from one of the workspace
+    text: >
+      aml model create --name my-model --version 1 --registry-name my-registry
+      --path azureml://models/my-model/versions/1
 """
 helps["model show"] = """
 type: command
