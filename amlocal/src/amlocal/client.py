@@ -129,7 +129,7 @@ class LocalMLClient:
         self.jobs = JobOperations(self.workspace)
         self.models = ModelOperations(self.workspace)
         self.data = DataOperations(self.workspace)
-        self.environments = EnvironmentOperations(self.workspace)
+        self.environments: Any = EnvironmentOperations(self.workspace)
         self.components = ComponentOperations(self.workspace)
         self.datastores = DatastoreOperations(self.workspace)
         self.compute = ComputeOperations(self.workspace)
@@ -145,7 +145,7 @@ class LocalMLClient:
         """Make this the client of a registry: it has the four kinds of assets. Raises ResourceNotFoundError."""
         if name.lower() == CURATED_REGISTRY:
             self.registry_name = CURATED_REGISTRY
-            self.environments: Any = CuratedEnvironmentOperations()
+            self.environments = CuratedEnvironmentOperations()
             return
         with not_missing():
             beside = Workspace.at(Path(workspace)) if workspace else Workspace.find(name=workspace_name)

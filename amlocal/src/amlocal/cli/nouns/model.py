@@ -109,7 +109,9 @@ helps.update(KIND.texts())
 helps["model"] = """
 type: group
 short-summary: Manage Azure ML models.
-long-summary: Models live in the workspace's MLflow registry; `aml mlflow ui` shows them in a browser.
+long-summary: >
+  Models live in the workspace's MLflow registry; `aml mlflow ui` shows them in a browser.
+  With --registry-name they are those of a registry that all workspaces share.
 """
 helps["model create"] = """
 type: command

@@ -134,13 +134,17 @@ def arguments(loader: CLICommandsLoader) -> None:
 helps["workspace"] = """
 type: group
 short-summary: Manage Azure ML workspaces.
-long-summary: A workspace is the folder `.amlocal` in the nearest parent folder that has one, else in the \
-  current folder; the environment variable AMLOCAL_HOME names another.
+long-summary: >
+  The workspaces lie in the folder `.amlocal` in the nearest parent folder that has one, else in the
+  current folder; the environment variable AMLOCAL_HOME names another. Where there are several, --workspace-name,
+  AZUREML_ARM_WORKSPACE_NAME or AZURE_DEFAULTS_WORKSPACE choose one; without these it is the first.
 """
 helps["workspace create"] = """
 type: command
 short-summary: Create a workspace.
-long-summary: Any command that writes something makes the workspace of this folder; this one gives it a name, too.
+long-summary: >
+  Any command that writes something makes the first workspace of this folder. This one gives it a name;
+  with another name it makes another workspace.
 examples:
   - name: Create a workspace
     text: aml workspace create --name my-workspace
@@ -178,7 +182,9 @@ examples:
 helps["workspace delete"] = """
 type: command
 short-summary: Delete a workspace.
-long-summary: Ends what runs in it and removes its folder with all jobs, models, endpoints and collected data.
+long-summary: >
+  Ends what runs in it and removes its files, with all jobs, models, endpoints and collected data. The
+  other workspaces and the registries of the folder stay.
 examples:
   - name: Delete a workspace without being asked
     text: aml workspace delete --name my-workspace --yes
