@@ -19,11 +19,7 @@ param location string
 param suffix string = uniqueString(subscription().id, name, location)
 
 @description('Size of the cluster\'s nodes. Its cores must fit the quota of its family. A larger one costs no more at rest.')
-param vmSize string = 'Standard_F4s_v2'
-
-@description('LowPriority is cheaper, may be evicted, and has a quota of its own.')
-@allowed(['Dedicated', 'LowPriority'])
-param tier string = 'Dedicated'
+param vmSize string = 'Standard_D2as_v4'
 
 @description('Nodes the cluster may grow to. It always shrinks to none.')
 @minValue(1)
@@ -107,7 +103,6 @@ module workspace 'modules/workspace.bicep' = {
     registryName: stores.outputs.registryName
     insightsName: stores.outputs.insightsName
     vmSize: vmSize
-    tier: tier
     maxNodes: maxNodes
     idleSeconds: idleSeconds
     coolAfterDays: coolAfterDays

@@ -1,8 +1,8 @@
-// A student's subscription: one node of four cores, paid by the minute, and nothing that outlives its deletion.
+// A student's subscription: one node of two cores, paid by the second, and nothing that outlives its deletion.
 using './main.bicep'
 
 param location = readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
 param principalId = readEnvironmentVariable('AZURE_PRINCIPAL_ID', '')
 param repository = readEnvironmentVariable('AZURE_REPOSITORY', '')
-param vmSize = readEnvironmentVariable('AZURE_VM_SIZE', 'Standard_F4s_v2')
+param vmSize = readEnvironmentVariable('AZURE_VM_SIZE', 'Standard_D2as_v4')
 param workflowsMayDeploy = bool(readEnvironmentVariable('AZURE_WORKFLOWS_MAY_DEPLOY', 'false'))

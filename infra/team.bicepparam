@@ -4,7 +4,7 @@ using './main.bicep'
 param location = readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
 param principalId = readEnvironmentVariable('AZURE_PRINCIPAL_ID', '')
 param repository = readEnvironmentVariable('AZURE_REPOSITORY', '')
-param vmSize = readEnvironmentVariable('AZURE_VM_SIZE', 'Standard_F4s_v2')
+param vmSize = readEnvironmentVariable('AZURE_VM_SIZE', 'Standard_D2as_v4')
 param workflowsMayDeploy = bool(readEnvironmentVariable('AZURE_WORKFLOWS_MAY_DEPLOY', 'false'))
 param maxNodes = 4
 param storageSku = 'Standard_ZRS'

@@ -7,7 +7,6 @@ param vaultName string
 param registryName string
 param insightsName string
 param vmSize string
-param tier string
 param maxNodes int
 param idleSeconds int
 param coolAfterDays int
@@ -62,7 +61,7 @@ resource cluster 'Microsoft.MachineLearningServices/workspaces/computes@2025-06-
     properties: {
       osType: 'Linux'
       vmSize: vmSize
-      vmPriority: tier
+      vmPriority: 'Dedicated' // low priority ended on 2026-03-31: retirements.toml
       remoteLoginPortPublicAccess: 'Disabled'
       scaleSettings: {
         minNodeCount: 0

@@ -71,6 +71,7 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
         "paths:\n  - file: ./reference.csv\ntransformations:\n  - read_delimited: {delimiter: ',', encoding: utf8}\n"
     )
     with started(tmp_path_factory.mktemp("double")) as double:
+        double.resources.usage["standardDASv4Family"] = (0, 8)  # blue and green
         yield send_all(project, double)
 
 

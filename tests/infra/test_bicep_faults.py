@@ -140,11 +140,11 @@ FAULTS = {
         "",
         ("params: {\n    name: name\n    location: location\n    tags: tags\n    storageName", "'vmSize' is missing"),
     ),
-    "parameter of a module unknown": ("main.bicep", "    tier: tier\n", "    teir: tier\n", "did you mean 'tier'?"),
+    "parameter of a module unknown": ("main.bicep", "    vmSize: vmSize\n", "    vmSise: vmSize\n", "mean 'vmSize'?"),
     "parameter of a module of the wrong type": (
         "main.bicep",
         "    maxNodes: maxNodes\n",
-        "    maxNodes: tier\n",
+        "    maxNodes: vmSize\n",
         "int",
     ),
     "parameter of a module with a wrong value": (
@@ -162,7 +162,12 @@ FAULTS = {
     ),
     # parameters, outputs, decorators
     "default of the wrong type": ("main.bicep", "param maxNodes int = 1", "param maxNodes int = '1'", "expected int"),
-    "default that is not allowed": ("main.bicep", "= 'Dedicated'\n", "= 'Reserved'\n", "unknown value 'Reserved'"),
+    "default that is not allowed": (
+        "main.bicep",
+        "string = 'Standard_LRS'\n",
+        "string = 'Standard_XRS'\n",
+        "unknown value 'Standard_XRS'",
+    ),
     "default out of range": (
         "main.bicep",
         "param idleSeconds int = 180",
@@ -196,7 +201,7 @@ FAULTS = {
     "batchSize without a loop": (STORES, "resource vault", "@batchSize(1)\nresource vault", "loops only"),
     "allowed values of the wrong type": (
         "main.bicep",
-        "@allowed(['Dedicated', 'LowPriority'])",
+        "@allowed(['Standard_LRS', 'Standard_ZRS'])",
         "@allowed([1])",
         "string",
     ),

@@ -51,7 +51,7 @@ def test_cluster_is_the_one_the_specs_name():
 
     assert f"name: '{spec['name']}'" in module
     assert default("vmSize") == spec["size"]
-    assert default("tier").lower() == spec["tier"]
+    assert f"vmPriority: '{spec['tier'].capitalize()}'" in module
     assert int(default("maxNodes")) == spec["max_instances"]
     assert int(default("idleSeconds")) == spec["idle_time_before_scale_down"]
     assert f"minNodeCount: {spec['min_instances']}" in module

@@ -56,7 +56,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory, chromium_path: str) -> It
                 "model": {"path": str(folder / name), "type": "custom_model"},
                 "code_configuration": {"code": str(SOURCE), "scoring_script": "digits/serving/score.py"},
                 "environment": {"image": "python:3.11"},
-                "instance_type": "Standard_DS1_v2",
+                "instance_type": "Standard_D2as_v4",
                 "instance_count": 1,
                 "request_settings": {"max_concurrent_requests_per_instance": 8},
             }

@@ -114,5 +114,5 @@ def test_the_choices_in_the_yaml_are_those_of_the_code() -> None:
 
 def test_the_cluster_is_what_a_student_has() -> None:
     cluster = load_compute(AML / "compute" / "cpu-cluster.yml")
-    assert (cluster.size, cluster.tier) == ("Standard_F4s_v2", "dedicated")
+    assert (cluster.size, cluster.tier) == ("Standard_D2as_v4", "dedicated")
     assert (cluster.min_instances, cluster.max_instances, cluster.idle_time_before_scale_down) == (0, 1, 180)

@@ -28,7 +28,7 @@ def place(double: Double) -> str:
     double.store.make(place, body)
     for name in ("blue", "green"):
         deployment = {"location": double.location, "sku": {"name": "Default", "capacity": 1}}
-        deployment["properties"] = {"endpointComputeType": "Managed", "instanceType": "Standard_DS1_v2"}
+        deployment["properties"] = {"endpointComputeType": "Managed", "instanceType": "Standard_D2as_v4"}
         double.store.make(f"{place}/deployments/{name}", deployment)
     body["properties"]["traffic"] = {"blue": 100}
     double.store.make(place, body)

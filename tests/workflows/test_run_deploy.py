@@ -44,6 +44,8 @@ def averages():
 def cloud(azure, averages):
     """With a model in Azure's registry, and deployments there that know it."""
     runner, double = azure
+    double.resources.usage["standardDASv4Family"] = (0, 8)  # blue and green; a student's six hold one of them
+    double.resources.usage["Total Cluster Dedicated Regional vCPUs"] = (0, 8)
     (runner.copy / ".venv").symlink_to(sys.prefix)
     runner.environment |= {"AMLOCAL_HOME": str(runner.folder / "amlocal"), "STEP_SECONDS": "0"}
     runner.replace(
@@ -74,7 +76,7 @@ def serve(double, colour):
     body = {"location": double.location, "properties": {"authMode": "Key"}}
     double.store.make(place(double), body)
     deployment = {"location": double.location, "sku": {"name": "Default", "capacity": 1}}
-    deployment["properties"] = {"endpointComputeType": "Managed", "instanceType": "Standard_DS1_v2"}
+    deployment["properties"] = {"endpointComputeType": "Managed", "instanceType": "Standard_D2as_v4"}
     double.store.make(f"{place(double)}/deployments/{colour}", deployment)
     body["properties"]["traffic"] = {colour: 100}
     double.store.make(place(double), body)
@@ -106,7 +108,7 @@ def test_with_quota_the_colours_take_turns(cloud):
     assert first.green, first.log
     assert serving(double) == {"blue": 100}
     assert "### Deployment of `blue`\n" in first.summary
-    assert "- Fits: 1 x Standard_DS1_v2 needs 2 cores" in first.summary
+    assert "- Fits: 1 x Standard_D2as_v4 needs 4 cores" in first.summary
     asked = asked_by_name(double)
     assert set(asked[:-1]) == {"blue"} and asked[-1] is None, "first by its name, then as users ask"
     assert "- 0 %: 100 requests to each; `blue` failed 0, median " in first.summary
@@ -128,7 +130,7 @@ def test_with_quota_the_colours_take_turns(cloud):
 @pytest.mark.parametrize(
     ("kind", "reason", "before"),
     [
-        ("quota", "Not enough quota available for Standard_DS1_v2. Current usage/limit: 0/6", None),
+        ("quota", "Not enough quota available for Standard_D2as_v4. Current usage/limit: 0/6", None),
         ("quota-async", "Not enough cluster CPU quota", "blue"),
     ],
 )

@@ -57,7 +57,10 @@ def test_a_cluster_and_a_deployment_tell_their_price_first(aml: Callable[..., tu
     _, err = aml("compute create -f aml/compute/cpu-cluster.yml", code=1)
     assert "compute cpu-cluster exists already" in err  # which Azure would replace by another
     _, err = aml("compute create -f aml/compute/cpu-cluster.yml --name kept --min-instances 1")
-    assert "min_instances is 1: so many nodes are paid for at all times" in err
+    assert "min_instances is 1: so many nodes are paid for at all times" in err and "Spot" not in err
+    _, err = aml("compute create -f aml/compute/cpu-cluster.yml --name cheap --tier low_priority")
+    assert f"cheap, Standard_F4s_v2: {price[:5]}" not in err, "the price of dedicated nodes"
+    assert "low_priority nodes are Spot since 2026-03-31" in err
     aml("online-endpoint create -f aml/endpoints/digits/endpoint.yml")
     _, err = aml(
         "online-deployment create -f aml/endpoints/digits/blue.yml --set instance_type=Standard_F4s_v2", code=1

@@ -48,9 +48,9 @@ def test_linux_pay_as_you_go() -> None:
     assert price.told(3) == "0.600 USD an hour, 438.00 a month"
 
 
-def test_low_priority_is_another_price() -> None:
+def test_low_priority_nodes_cost_what_spot_machines_cost() -> None:
     price = chosen(METERS, "Standard_F4s_v2", "westeurope", low_priority=True)
-    assert price is not None and price.hourly == 0.05
+    assert price is not None and price.hourly == 0.03
 
 
 def test_what_is_not_listed_has_no_price() -> None:

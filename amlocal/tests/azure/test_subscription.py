@@ -31,7 +31,7 @@ def aml(
 def test_what_is_left_and_where(aml: Callable[..., str], double: Double) -> None:
     double.resources.allowed_locations = ["westeurope", "spaincentral"]
     said = aml("quota show")
-    assert "standardFSv2Family                        6 of 6 left" in said and "standardDASv4Family" not in said
+    assert "standardFSv2Family                        6 of 6 left" in said and "standardDAv4Family" not in said
     assert "The subscription may use only these regions: westeurope, spaincentral." in said
     assert "and northeurope is NOT one of them" in aml("quota show --location northeurope")
 
@@ -42,7 +42,7 @@ def test_what_fits_and_what_would_instead(aml: Callable[..., str], double: Doubl
     assert sum(request.path.endswith("/vmSizes") for request in double.requests) == 1
     said = aml("quota check --instance-type Standard_F4s_v2", code=3)
     assert said.startswith("Does NOT fit: 1 x Standard_F4s_v2 needs 8 cores")
-    assert "One of these would (cores in brackets): Standard_DS2_v2 (2)" in said
+    assert "One of these would (cores in brackets): Standard_D2as_v4 (2), Standard_DS2_v2 (2)" in said
     assert "Ask support for a limit of 8 on standardFSv2Family in westeurope" in said
     answer = json.loads(aml("quota check -f aml/compute/cpu-cluster.yml -o json"))
     assert (answer["fits"], answer["need"]["cores"], answer["left"]) == (True, 4, 6)

@@ -25,6 +25,11 @@ def tell_cluster(azure: Any, cluster: Any, prices: Path | None, say: Say) -> Non
     price, least = _price(azure, str(cluster.size), low, prices), int(cluster.min_instances or 0)
     nodes = f"{least} to {cluster.max_instances} nodes"
     say(f"Cost: each of the {nodes} of {cluster.name}, {cluster.size}: {_told(price, 1)}.")
+    if low:
+        say(
+            "low_priority nodes are Spot since 2026-03-31: this price varies, up to the price of dedicated nodes; "
+            "evicted nodes and restarts are paid for."
+        )
     if least:
         say(f"min_instances is {least}: so many nodes are paid for at all times, idle ones too.")
 

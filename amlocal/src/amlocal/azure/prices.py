@@ -2,6 +2,9 @@
 
 The list is the Azure Retail Prices API: no login, prices before any discount, per hour. A machine of Azure ML costs
 what the virtual machine costs. learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices
+
+Low-priority nodes ended on 2026-03-31: what is asked for as low_priority is a Spot machine, at its price of the hour
+(MicrosoftDocs/azure-ai-docs#791 and #806, read on 2026-11-30).
 """
 
 import json
@@ -32,7 +35,8 @@ class Price:
 def price_of(size: str, location: str, low_priority: bool = False, file: Path | None = None) -> Price | None:
     """The price of a Linux machine in a region; None if the list cannot be reached or does not have it.
 
-    file: an answer of the API that was saved, in place of asking. Raises UserError if it is not one.
+    low_priority: its price as Spot, at this moment. file: an answer of the API that was saved, in place of asking.
+    Raises UserError if it is not one.
     """
     items = _saved(file) if file else _asked(size, location)
     return chosen(items, size, location, low_priority)
@@ -48,7 +52,7 @@ def chosen(items: Iterable[Mapping[str, Any]], size: str, location: str, low_pri
         and item.get("type") == "Consumption"
         and item.get("unitOfMeasure") == "1 Hour"
         and not str(item.get("productName", "")).endswith(("Windows", "CloudServices"))
-        and _tier(item) == ("low" if low_priority else "dedicated")
+        and _tier(item) == ("spot" if low_priority else "dedicated")
         and isinstance(item.get("retailPrice"), (int, float))
         and item["retailPrice"] > 0
     ]

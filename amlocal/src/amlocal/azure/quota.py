@@ -5,7 +5,8 @@ Pure: it is given Azure's answers and returns findings. The rules, from Microsof
 - A managed deployment takes ceil(1.2 x instances) times the cores of its size: Azure keeps 20 % more for upgrades, in
   whole instances. A few sizes with GPUs are exempt, no other is.
 - A cluster takes the cores of each node that runs; a job needs those of the nodes that are yet to start for it.
-- Both count against the family of the size and against the region's total; low priority has a total of its own only.
+- Both count against the family of the size and against the region's total; low priority, whose nodes
+  are Spot, has a total of its own only.
 """
 
 import re

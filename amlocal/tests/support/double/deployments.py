@@ -92,8 +92,8 @@ class Deployments:
         cluster = {
             "computeType": "AmlCompute",
             "properties": {
-                "vmSize": given.get("vmSize") or "Standard_F4s_v2",
-                "vmPriority": given.get("tier") or "Dedicated",
+                "vmSize": given.get("vmSize") or "Standard_D2as_v4",
+                "vmPriority": "Dedicated",
                 "scaleSettings": {
                     "minNodeCount": 0,
                     "maxNodeCount": int(given.get("maxNodes") or 1),

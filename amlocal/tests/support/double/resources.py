@@ -31,6 +31,7 @@ SIZES = [
     ("Standard_F4s_v2", "standardFSv2Family", 4, 8.0),
     ("Standard_F8s_v2", "standardFSv2Family", 8, 16.0),
     ("Standard_D2as_v4", "standardDASv4Family", 2, 8.0),
+    ("Standard_D2a_v4", "standardDAv4Family", 2, 8.0),
 ]
 
 
@@ -55,7 +56,8 @@ class Resources:
             "Total Cluster LowPriority Regional vCPUs": (0, 3),
             "standardDSv2Family": (0, 6),
             "standardFSv2Family": (0, 6),
-            "standardDASv4Family": (0, 0),
+            "standardDASv4Family": (0, 6),
+            "standardDAv4Family": (0, 0),
         }
         double.route("GET", "/subscriptions/{subscription}")(self.subscription)
         double.route("GET", "/subscriptions")(self.subscriptions)

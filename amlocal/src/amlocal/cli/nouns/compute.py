@@ -257,7 +257,7 @@ examples:
     text: aml compute create --file compute.yml
   - name: Create an AmlCompute target using command options
     text: >
-      aml compute create --name cpu-cluster --size Standard_F4s_v2
+      aml compute create --name cpu-cluster --size Standard_D2as_v4
       --min-instances 0 --max-instances 1 --type AmlCompute
 """
 helps["compute update"] = """

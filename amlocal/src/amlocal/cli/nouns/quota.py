@@ -138,7 +138,7 @@ def arguments(loader: CLICommandsLoader) -> None:
         c.argument(
             "location", options_list=["--location", "-l"], help="The region to ask about. Default: the workspace's."
         )
-        c.argument("instance_type", options_list=["--instance-type", "-t"], help="A size, say Standard_DS1_v2.")
+        c.argument("instance_type", options_list=["--instance-type", "-t"], help="A size, say Standard_D2as_v4.")
         c.argument(
             "instance_count",
             options_list=["--instance-count", "-c"],
@@ -169,7 +169,7 @@ examples:
   - name: Before deploying
     text: aml quota check -f deployment.yml
   - name: Would two larger machines fit?
-    text: aml quota check --instance-type Standard_F4s_v2 --instance-count 2
+    text: aml quota check --instance-type Standard_D2as_v4 --instance-count 2
   - name: For a script
     text: aml quota check -f aml/compute/cpu-cluster.yml --query fits -o tsv
 """
