@@ -15,7 +15,7 @@ param emails array
 @description('The first day of a month. Azure refuses to change it later: when changing anything else in another month, give the first one again.')
 param startDate string = utcNow('yyyy-MM-01')
 
-resource budget 'Microsoft.Consumption/budgets@2024-08-01' = {
+resource budget 'Microsoft.Consumption/budgets@2026-06-01' = {
   name: 'monthly'
   properties: {
     category: 'Cost'

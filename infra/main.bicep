@@ -55,14 +55,27 @@ param principalId string = ''
 @description('The repository as it stands in GitHub\'s OIDC subject: owner/name, or owner@1/name@2 where subjects are immutable. Empty: no identity for workflows.')
 param repository string = ''
 
-@description('Which of the repository\'s jobs may sign in: environment:NAME, ref:refs/heads/BRANCH or pull_request.')
-param subject string = 'environment:azure'
+@description('Which of the repository\'s jobs may sign in to train, deploy models, monitor and delete idle endpoints. Azure itself holds them to this branch, whatever GitHub is told.')
+param subject string = 'ref:refs/heads/main'
 
-@description('Whether workflows may run this deployment themselves. Needs an Owner to say so once; a workflow leaves it false, and what was granted stays.')
+@description('Whether workflows may run this deployment themselves, as an identity of their own. Needs an Owner to say so once; a workflow leaves it false, and what was granted stays.')
 param workflowsMayDeploy bool = false
+
+@description('Which jobs may sign in as that identity: those of a GitHub environment that only main may use and that has reviewers.')
+param deploySubject string = 'environment:infra'
 
 var tags = { project: name }
 var workflows = !empty(repository)
+
+// Worked out here and handed to every module: a name that one module learns from another's output is unknown to What-If,
+// which then says nothing of the modules behind it.
+var storageName = 'st${name}${suffix}'
+var vaultName = 'kv-${name}-${suffix}'
+var registryName = 'cr${name}${suffix}'
+var workspaceName = 'mlw-${name}'
+var clusterName = 'cpu-cluster'
+var jobsIdentityName = 'id-${name}-jobs'
+var insightsName = 'appi-${name}'
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${name}'
@@ -81,8 +94,11 @@ module stores 'modules/stores.bicep' = {
   name: '${name}-stores'
   scope: group
   params: {
-    name: name
-    suffix: suffix
+    storageName: storageName
+    vaultName: vaultName
+    registryName: registryName
+    logsName: 'log-${name}'
+    insightsName: insightsName
     location: location
     tags: tags
     purgeProtection: purgeProtection
@@ -94,14 +110,18 @@ module stores 'modules/stores.bicep' = {
 module workspace 'modules/workspace.bicep' = {
   name: '${name}-workspace'
   scope: group
+  dependsOn: [stores]
   params: {
     name: name
+    workspaceName: workspaceName
+    clusterName: clusterName
+    jobsIdentityName: jobsIdentityName
     location: location
     tags: tags
-    storageName: stores.outputs.storageName
-    vaultName: stores.outputs.vaultName
-    registryName: stores.outputs.registryName
-    insightsName: stores.outputs.insightsName
+    storageName: storageName
+    vaultName: vaultName
+    registryName: registryName
+    insightsName: insightsName
     vmSize: vmSize
     maxNodes: maxNodes
     idleSeconds: idleSeconds
@@ -114,10 +134,22 @@ module github 'modules/github.bicep' = if (workflows) {
   name: '${name}-github'
   scope: identities
   params: {
-    name: name
+    identityName: 'id-${name}-github'
     location: location
     tags: tags
     subject: 'repo:${repository}:${subject}'
+  }
+}
+
+// Apart from the one above, because it is Contributor: a package that a training installs must not come near it.
+module infra 'modules/github.bicep' = if (workflows && workflowsMayDeploy) {
+  name: '${name}-infra'
+  scope: identities
+  params: {
+    identityName: 'id-${name}-infra'
+    location: location
+    tags: tags
+    subject: 'repo:${repository}:${deploySubject}'
   }
 }
 
@@ -125,46 +157,52 @@ module jobsAccess 'modules/access.bicep' = {
   name: '${name}-access-jobs'
   scope: group
   params: {
+    #disable-next-line what-if-short-circuiting // the id of an identity that this deployment makes: nobody knows it before
     principalId: workspace.outputs.jobsPrincipalId
     principalType: 'ServicePrincipal'
-    workspaceName: workspace.outputs.workspaceName
-    storageName: stores.outputs.storageName
-    registryName: stores.outputs.registryName
-    jobsIdentityName: workspace.outputs.jobsIdentityName
+    workspaceName: workspaceName
+    storageName: storageName
+    registryName: registryName
+    jobsIdentityName: jobsIdentityName
     keepsEndpoints: false
+    runsJobs: true
   }
 }
 
 module personAccess 'modules/access.bicep' = if (!empty(principalId)) {
   name: '${name}-access-person'
   scope: group
+  dependsOn: [workspace]
   params: {
     principalId: principalId
     principalType: 'User'
-    workspaceName: workspace.outputs.workspaceName
-    storageName: stores.outputs.storageName
-    registryName: stores.outputs.registryName
-    jobsIdentityName: workspace.outputs.jobsIdentityName
+    workspaceName: workspaceName
+    storageName: storageName
+    registryName: registryName
+    jobsIdentityName: jobsIdentityName
   }
 }
 
 module workflowsAccess 'modules/access.bicep' = if (workflows) {
   name: '${name}-access-workflows'
   scope: group
+  dependsOn: [workspace]
   params: {
+    #disable-next-line what-if-short-circuiting // the same
     principalId: github!.outputs.principalId
     principalType: 'ServicePrincipal'
-    workspaceName: workspace.outputs.workspaceName
-    storageName: stores.outputs.storageName
-    registryName: stores.outputs.registryName
-    jobsIdentityName: workspace.outputs.jobsIdentityName
+    workspaceName: workspaceName
+    storageName: storageName
+    registryName: registryName
+    jobsIdentityName: jobsIdentityName
   }
 }
 
 module workflowsDeploy 'modules/deployer.bicep' = if (workflows && workflowsMayDeploy) {
   name: '${name}-deployer'
   params: {
-    principalId: github!.outputs.principalId
+    #disable-next-line what-if-short-circuiting // the same
+    principalId: infra!.outputs.principalId
   }
 }
 
@@ -172,10 +210,11 @@ module workflowsDeploy 'modules/deployer.bicep' = if (workflows && workflowsMayD
 // In camel case because ARM answers AZURE_CLIENT_ID as azurE_CLIENT_ID (Azure/bicep#9360), and a query for it finds nothing.
 output location string = location
 output resourceGroup string = group.name
-output workspace string = workspace.outputs.workspaceName
-output compute string = workspace.outputs.clusterName
-output storageAccount string = stores.outputs.storageName
-output keyVault string = stores.outputs.vaultName
-output containerRegistry string = stores.outputs.registryName
-output jobsIdentity string = workspace.outputs.jobsIdentityName
+output workspace string = workspaceName
+output compute string = clusterName
+output storageAccount string = storageName
+output keyVault string = vaultName
+output containerRegistry string = registryName
+output jobsIdentity string = jobsIdentityName
 output clientId string = workflows ? github!.outputs.clientId : ''
+output infraClientId string = workflows && workflowsMayDeploy ? infra!.outputs.clientId : ''

@@ -34,7 +34,7 @@ accepts a job that the subscription has no cores for, and lets it wait without a
 
 - What is left, by family of machines: \`az ml compute list-usage --output table\`. The cluster's family is in
   \`aml/compute/cpu-cluster.yml\`; a limit of 0, or all in use, is it. Ask for more; or delete the cluster
-  (\`az ml compute delete --name cpu-cluster\`), set the variable \`AZURE_VM_SIZE\`, and run \`infra\` again.
+  (\`az ml compute delete --name cpu-cluster\`), and deploy again with another \`AZURE_VM_SIZE\` (docs/azure.md).
 - Whether another job holds the only node: \`az ml job list --output table\`.
 - Whether the cluster is there and can grow: \`az ml compute show --name cpu-cluster\`.
 - The first job of a new environment waits for its image, 10 to 20 minutes: give it more with the variable

@@ -11,6 +11,8 @@ var grantable = [
   'ba92f5b4-2d11-453d-a403-e96b0029c9fe' // Storage Blob Data Contributor
   '7f951dda-4ed3-4680-a7ca-43fe172d538d' // AcrPull
   'acdd72a7-3385-48ef-bd42-f606fba81ae7' // Reader
+  '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3' // Storage Table Data Contributor
+  '974c5e8b-45b9-4653-ba55-5f855dd0fb88' // Storage Queue Data Contributor
   'f1a07417-d97a-45cb-824c-7a7467783830' // Managed Identity Operator
 ]
 

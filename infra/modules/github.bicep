@@ -1,11 +1,11 @@
-// The identity that GitHub's workflows sign in as: no secret, but trust in tokens that GitHub issues to jobs of this one subject.
-param name string
+// An identity that GitHub's workflows sign in as: no secret, but trust in tokens that GitHub issues to jobs of this one subject.
+param identityName string
 param location string
 param tags object
 param subject string
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: 'id-${name}-github'
+  name: identityName
   location: location
   tags: tags
 }

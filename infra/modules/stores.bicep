@@ -1,12 +1,18 @@
 // What the workspace stands on: storage, Key Vault, container registry, and Application Insights over Log Analytics.
 @minLength(3)
-@maxLength(7)
-param name string
+@maxLength(24)
+param storageName string
 
 @minLength(3)
-@maxLength(13)
-param suffix string
+@maxLength(24)
+param vaultName string
 
+@minLength(5)
+@maxLength(50)
+param registryName string
+
+param logsName string
+param insightsName string
 param location string
 param tags object
 param purgeProtection bool
@@ -14,11 +20,11 @@ param storageSku string
 param dailyLogsGb int
 
 // Nobody holds a key: every reader and writer is an identity with a role.
-resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' = {
+resource storage 'Microsoft.Storage/storageAccounts@2026-09-01' = {
   //checkov:skip=CKV_AZURE_35:laptops and GitHub's runners have no fixed address to allow; identities with roles are the lock
   //checkov:skip=CKV_AZURE_43:the name is valid, but only Azure can compute it
   //checkov:skip=CKV_AZURE_206:what is in it can be made again, and a copy in a second region costs; teams keep three copies in one
-  name: 'st${name}${suffix}'
+  name: storageName
   location: location
   tags: tags
   kind: 'StorageV2'
@@ -40,7 +46,7 @@ resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' = {
 }
 
 // A week to take back a deletion.
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2026-09-01' = {
   parent: storage
   name: 'default'
   properties: {
@@ -55,12 +61,12 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
   }
 }
 
-resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
+resource vault 'Microsoft.KeyVault/vaults@2026-05-15' = {
   //checkov:skip=CKV_AZURE_42:soft delete is on and purge protection a parameter, on for teams
   //checkov:skip=CKV_AZURE_109:laptops and GitHub's runners have no fixed address to allow; identities with roles are the lock
   //checkov:skip=CKV_AZURE_110:a parameter, on for teams; for a student it would keep the name after every teardown
   //checkov:skip=CKV_AZURE_189:no private network to reach it from, which costs by the hour
-  name: 'kv-${name}-${suffix}'
+  name: vaultName
   location: location
   tags: tags
   properties: {
@@ -81,11 +87,11 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
 }
 
 // Images are pulled by identities with AcrPull; the admin user, a shared password, stays off.
-resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' = {
+resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
   //checkov:skip=CKV_AZURE_139:only the Premium tier has private networking
   //checkov:skip=CKV_AZURE_163:scanning is a paid plan of the subscription (Defender), not a setting of the registry
   //checkov:skip=CKV_AZURE_166:only the Premium tier has quarantine
-  name: 'cr${name}${suffix}'
+  name: registryName
   location: location
   tags: tags
   sku: { name: 'Basic' }
@@ -94,8 +100,8 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' = {
   }
 }
 
-resource logs 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
-  name: 'log-${name}'
+resource logs 'Microsoft.OperationalInsights/workspaces@2026-03-01' = {
+  name: logsName
   location: location
   tags: tags
   properties: {
@@ -106,7 +112,7 @@ resource logs 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
 }
 
 resource insights 'Microsoft.Insights/components@2020-02-02' = {
-  name: 'appi-${name}'
+  name: insightsName
   location: location
   tags: tags
   kind: 'web'
@@ -115,8 +121,3 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
     WorkspaceResourceId: logs.id
   }
 }
-
-output storageName string = storage.name
-output vaultName string = vault.name
-output registryName string = registry.name
-output insightsName string = insights.name

@@ -1,5 +1,8 @@
 // The workspace, the cluster its jobs run on, the identity they run as, and what becomes of their old artifacts.
 param name string
+param workspaceName string
+param clusterName string
+param jobsIdentityName string
 param location string
 param tags object
 param storageName string
@@ -12,15 +15,15 @@ param idleSeconds int
 param coolAfterDays int
 param keepCollectedDays int
 
-resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' existing = { name: storageName }
-resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = { name: vaultName }
-resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' existing = { name: registryName }
+resource storage 'Microsoft.Storage/storageAccounts@2026-09-01' existing = { name: storageName }
+resource vault 'Microsoft.KeyVault/vaults@2026-05-15' existing = { name: vaultName }
+resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' existing = { name: registryName }
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = { name: insightsName }
 
 // Azure itself gives the workspace's own identity its roles on the four resources; giving them here as well would be refused as a duplicate.
-resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' = {
+resource workspace 'Microsoft.MachineLearningServices/workspaces@2026-09-01' = {
   //checkov:skip=CKV_AZURE_243:a private endpoint costs by the hour and shuts out laptops and GitHub's runners
-  name: 'mlw-${name}'
+  name: workspaceName
   location: location
   tags: tags
   sku: {
@@ -40,15 +43,15 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-06-01' = {
 }
 
 resource jobs 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: 'id-${name}-jobs'
+  name: jobsIdentityName
   location: location
   tags: tags
 }
 
 // The compute that the specs in aml/ name. It must say the same as aml/compute/cpu-cluster.yml, which cannot name an identity by its address.
-resource cluster 'Microsoft.MachineLearningServices/workspaces/computes@2025-06-01' = {
+resource cluster 'Microsoft.MachineLearningServices/workspaces/computes@2026-09-01' = {
   parent: workspace
-  name: 'cpu-cluster'
+  name: clusterName
   location: location
   tags: tags
   identity: {
@@ -74,7 +77,7 @@ resource cluster 'Microsoft.MachineLearningServices/workspaces/computes@2025-06-
 
 // Here and not with the storage account, because the rules need the workspace's id. What runs leave behind is cooled and never deleted: a
 // registered model may be among it.
-resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01-01' = {
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2026-09-01' = {
   parent: storage
   name: 'default'
   properties: {
@@ -119,7 +122,4 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01
   }
 }
 
-output workspaceName string = workspace.name
-output clusterName string = cluster.name
-output jobsIdentityName string = jobs.name
 output jobsPrincipalId string = jobs.properties.principalId

@@ -49,7 +49,7 @@ def test_cluster_is_the_one_the_specs_name():
         assert found, name
         return found[1].strip("'")
 
-    assert f"name: '{spec['name']}'" in module
+    assert f"var clusterName = '{spec['name']}'\n" in main
     assert default("vmSize") == spec["size"]
     assert f"vmPriority: '{spec['tier'].capitalize()}'" in module
     assert int(default("maxNodes")) == spec["max_instances"]

@@ -26,7 +26,7 @@ SOUND = {
         """,
     "what may be null": """
         param subject string?
-        param tags { owner: string, team: string? } = { owner: 'me' }
+        param tags { owner: string } = { owner: 'me' }
         resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = if (subject != null) {
           name: subject ?? 'nobody'
           location: 'westeurope'
@@ -39,7 +39,7 @@ SOUND = {
         type size = 'small' | 'large'
         param first size = 'small'
         param second size[] = ['large']
-        param third (1 | 2)? = null
+        param third (1 | 2)?
         var one = second[0]
         output given array = [first, one, third]
         """,
@@ -62,6 +62,20 @@ SOUND = {
         output one int = object['a b']
         output text string = count > 1 ? 'many' : count == 1 ? 'one' : 'none'
         """,
+    "names of any kind, all with values of one": """
+        param tags { *: string } = { project: 'digits' }
+        param both { size: int, *: string }
+        output project string = tags.project
+        output size int = both.size
+        """,
+    "a rule of the linter switched off for a line": """
+        param name string
+        resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+          #disable-next-line no-hardcoded-location // a reason
+          location: 'westeurope'
+          name: name
+        }
+        """,
     "an extension of a resource, and what is there already": """
         param account string
         resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' existing = {
@@ -83,6 +97,14 @@ FAULTY = {
     "a loop over no array": ("output x array = [for a in 'abc': a]", "1: a loop goes over an array, not over 'abc'"),
     "an index that is a name": ("param a string[]\noutput x string = a['b']", "2: the index of an array: expected int"),
     "an unknown key": ("var a = { b: 1 }\noutput x int = a['c']", "2: 'a' has no property 'c'"),
+    "a default of what may be null": (
+        "param third (1 | 2)? = null\noutput x bool = third == null",
+        "1: the nullable parameter 'third' takes no default",
+    ),
+    "a value of the wrong kind under any name": (
+        "param tags { *: string } = { project: 1 }",
+        "1: project: expected string, got 1",
+    ),
     "null where there must be something": (
         "param a string?\noutput x string = a",
         "2: output 'x': may be null, where string is expected",

@@ -57,7 +57,6 @@ class Run:
     code: int
     log: str
     summary: str  # Markdown, as GitHub would show it
-    comments: list[str]  # on the pull request
 
     @property
     def green(self) -> bool:
@@ -72,7 +71,7 @@ class Run:
         """What of the double should not be read by everybody, and is."""
         secrets = {"subscription": double.subscription, "secret": double.environment["AZURE_CLIENT_SECRET"]}
         secrets |= {"token": "eyJ", "key": "-primary"}  # how every JSON web token begins, how the double's keys end
-        told = "\n".join([self.log, self.summary, *self.comments])
+        told = "\n".join([self.log, self.summary])
         return [name for name, text in secrets.items() if text in told]
 
 
@@ -166,8 +165,11 @@ class Runner:
             [*aml, *map(str, words)], cwd=self.copy, env=surroundings, capture_output=True, text=True, check=False
         )
         log = done.stdout + done.stderr
-        comments = self.folder / "comments"
-        return Run(done.returncode, log, _summary(log), [comments.read_text()] if comments.exists() else [])
+        return Run(done.returncode, log, _summary(log))
+
+    def environment_branches(self, *names: str) -> None:
+        """Which branches may use the environment `infra`; none: there is no such environment, or any branch may."""
+        (self.folder / "branches.json").write_text(json.dumps(names), encoding="utf-8")
 
     @property
     def issues(self) -> list[dict[str, Any]]:
@@ -207,6 +209,7 @@ def azure(runner: Runner) -> Iterator[tuple[Runner, Double]]:
             runner.environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
         runner.secrets = {
             "AZURE_CLIENT_ID": double.environment["AZURE_CLIENT_ID"],
+            "AZURE_INFRA_CLIENT_ID": double.environment["AZURE_CLIENT_ID"],
             "AZURE_TENANT_ID": "00000000-0000-0000-0000-0000000007e2",
             "AZURE_SUBSCRIPTION_ID": double.subscription,
         }
@@ -215,6 +218,7 @@ def azure(runner: Runner) -> Iterator[tuple[Runner, Double]]:
             "AZURE_WORKSPACE": double.workspace,
             "AZURE_WORKFLOWS_MAY_DEPLOY": "true",
         }
+        runner.environment_branches("main")
         # As az does, it keeps the tokens that it got.
         kept = f'kept="{runner.folder}/$(echo "$@" | cksum | cut -d" " -f1)"'
         fake = f'"{sys.executable}" "{Path(__file__).with_name("az_fake.py")}" "$@"'

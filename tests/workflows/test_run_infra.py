@@ -1,40 +1,17 @@
-"""`infra`, run here: the plan as a comment, the deployment, and that forks are left alone."""
+"""`infra`, run here: the plan, the deployment, and that nothing happens where another branch than main could do it."""
 
+import pytest
 from tests.workflows.conftest import run_steps
 
 
-def pull_request(runner, repository):
-    head = {"repo": {"full_name": repository}, "ref": "branch"}
-    return runner("infra", "pull_request", pull_request={"number": 7, "head": head, "base": {"ref": "main"}})
-
-
-def test_a_pull_request_is_told_what_would_change(azure):
-    runner, double = azure
-    ran = pull_request(runner, "somebody/digits")
-    assert ran.green, ran.log
-    assert ran.steps >= run_steps("infra", "plan")
-    [comment] = ran.comments
-    assert comment.startswith("### What `infra/student.bicepparam` would change\n```\n")
-    assert "+ /subscriptions/***/resourceGroups/rg-digits/providers/Microsoft.Storage/storageAccounts/" in comment
-    assert 'properties.tenantId: "***"' in comment
-    assert (runner.folder / "gh").read_text().split()[:3] == ["pr", "comment", "7"]
-    assert not [request for request in double.requests if request.method == "PUT"], "a plan changes nothing"
-    assert ran.leaks(double) == []
-
-
-def test_a_fork_is_left_alone(azure):
-    runner, double = azure
-    ran = pull_request(runner, "else/digits")
-    assert ran.green
-    assert ran.comments == []
-    assert double.requests == []
-
-
-def test_a_push_to_main_deploys(azure):
+def test_a_push_to_main_shows_what_would_change_and_deploys_it(azure):
     runner, double = azure
     ran = runner("infra", ref="refs/heads/main")
     assert ran.green, ran.log
-    assert ran.steps >= run_steps("infra", "deploy")
+    assert ran.steps >= run_steps("infra")
+    assert "### What `infra/student.bicepparam` would change" in ran.summary
+    assert "+ /subscriptions/***/resourceGroups/rg-digits/providers/Microsoft.Storage/storageAccounts/" in ran.summary
+    assert 'properties.tenantId: "***"' in ran.summary
     assert '"AZURE_WORKSPACE": "mlw-digits"' in ran.summary
     assert '"AZURE_RESOURCE_GROUP": "rg-digits"' in ran.summary
     [deployment] = [request for request in double.requests if request.method == "PUT"]
@@ -52,6 +29,16 @@ def test_what_azure_refuses_is_red(azure):
     assert "RequestDisallowedByAzure" in ran.log
     assert "Deployed" not in ran.summary
     assert ran.leaks(double) == []
+
+
+@pytest.mark.parametrize("branches", [[], ["main", "feature/*"], ["develop"]])
+def test_an_environment_that_other_branches_may_use_is_refused(azure, branches):
+    runner, double = azure
+    runner.environment_branches(*branches)
+    ran = runner("infra", ref="refs/heads/main")
+    assert not ran.green
+    assert f"it may be used by: {' '.join(branches) or 'every branch, or there is no such environment'}." in ran.log
+    assert double.requests == []
 
 
 def test_other_branches_deploy_nothing(azure):

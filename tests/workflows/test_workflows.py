@@ -69,10 +69,37 @@ def test_azure_is_entered_by_oidc_and_by_nothing_else(name):
         signed_in += 1
         for login in logins:
             assert set(login["with"]) == {"client-id", "tenant-id", "subscription-id"}
-        assert job["environment"] == "azure", "the federated credential is for this environment"
-        assert job["permissions"]["id-token"] == "write"
-        assert set(job["permissions"]) <= {"contents", "id-token", "pull-requests"}
+        # Two identities: Azure lets in `main` as one, and the environment `infra`, which only main may use, as another.
+        infra = job.get("environment") == "infra"
+        assert infra or "environment" not in job
+        wanted = "AZURE_INFRA_CLIENT_ID" if infra else "AZURE_CLIENT_ID"
+        assert {login["with"]["client-id"] for login in logins} == {f"${{{{ secrets.{wanted} }}}}"}
+        assert job["permissions"] == {"contents": "read", "id-token": "write"}
     assert signed_in
+
+
+def test_what_changes_the_infrastructure_is_done_as_its_own_identity():
+    """A training installs packages; none of them may come near the right to change the subscription."""
+    ours = [(name, key, job) for name in CLOUD for key, job in jobs(name).items()]
+    changing = [(name, key) for name, key, job in ours if re.search(r"deployment sub|teardown.sh everything", str(job))]
+    assert changing == [("infra", "plan"), ("infra", "deploy"), ("teardown", "everything")]
+    assert [(name, key) for name, key, job in ours if job.get("environment") == "infra"] == changing
+    for name, key in changing:
+        assert "make install" not in str(jobs(name)[key]) and "pip install" not in str(jobs(name)[key])
+
+
+@pytest.mark.parametrize("name", CLOUD)
+def test_a_pull_request_does_not_reach_azure(name):
+    events = yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text(encoding="utf-8"))[True]  # `on` is a truth in YAML
+    assert set(events) <= {"push", "schedule", "workflow_dispatch"}
+    assert "push" not in events or events["push"]["branches"] == ["main"]
+
+
+def test_the_subjects_that_azure_trusts_are_those_of_the_workflows():
+    bicep = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
+    assert "param subject string = 'ref:refs/heads/main'\n" in bicep
+    assert "param deploySubject string = 'environment:infra'\n" in bicep
+    assert "param workflowsMayDeploy bool = false\n" in bicep
 
 
 def test_the_traffic_moves_after_an_approval_only():

@@ -105,13 +105,16 @@ def read_type(node: Node, declared: dict[str, Node]) -> Kind:
         value = literal(node)
         return ANY if value is None else OneOf((value,))
     if node.type == "object":
-        fields = {}
+        fields, extra = {}, None
         for item in operands(node):
             if item.type == "object_property":
-                key, kind = operands(item)
+                *key, kind = operands(item)
                 shown = read_type(kind, declared)
-                fields[text(key).strip("'")] = Field(shown, required=not isinstance(shown, Maybe))
-        return Shape("object", fields)
+                if key:
+                    fields[text(key[0]).strip("'")] = Field(shown, required=not isinstance(shown, Maybe))
+                else:  # `*: kind`, any other name
+                    extra = shown
+        return Shape("object", fields, extra)
     if text(node) in declared:
         return read_type(declared[text(node)], declared)
     return SIMPLE.get(text(node), ANY)

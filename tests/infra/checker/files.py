@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
@@ -142,6 +143,8 @@ class _File(Expectations):
         self._known_type(kind)
         parameter = self._source.parameters[text(name)]
         if default:
+            if isinstance(parameter.kind, Maybe):
+                self.fault(node, f"the nullable parameter '{text(name)}' takes no default")
             self.in_default = True
             self.check(default[0], parameter.kind, f"the default of '{text(name)}'", parameter.limits)
             self.in_default = False
@@ -187,7 +190,7 @@ class _File(Expectations):
         if resource is None:
             self.fault(node, f"there is no resource type '{kind}'")
             return
-        if version != resource.version:
+        if not _is_as_new(version, resource.version):
             self.fault(node, f"{kind}: version '{version}' is not the newest known, '{resource.version}'")
         existing = "existing" in tokens(node)
         fields = {
@@ -286,6 +289,14 @@ class _File(Expectations):
         elif arguments:
             wanted = INT if name in _NUMERIC else STRING if name in ("description", "discriminator") else ANY
             self.check(arguments[0], wanted, f"@{name}")
+
+
+def _is_as_new(version: str, known: str) -> bool:
+    """Whether a version is the newest that azmcp knows, or came after it and is not of the future: azmcp ages."""
+    try:
+        return date.fromisoformat(known) <= date.fromisoformat(version) <= datetime.now(UTC).date()
+    except ValueError:  # a preview, or no date at all
+        return version == known
 
 
 def _wrapped(node: Node, kind: Kind) -> Kind:

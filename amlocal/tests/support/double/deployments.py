@@ -109,12 +109,16 @@ class Deployments:
             "systemDatastoresAuthMode": "identity",
         }
         resources: list[tuple[str, Resource]] = [(group, place)]
-        client = ""
+        client = infra = ""
         if given.get("repository"):
             identities = f"/subscriptions/{self.double.subscription}/resourceGroups/rg-{name}-github"
             github = f"{identities}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-{name}-github"
             resources += [(identities, place), (github, place)]
             client = guid(github)
+            if str(given.get("workflowsMayDeploy")).lower() == "true":
+                deployer = github.removesuffix("github") + "infra"
+                resources.append((deployer, place))
+                infra = guid(deployer)
         resources += [
             (storage, place | {"properties": {"allowSharedKeyAccess": False}}),
             (
@@ -141,6 +145,7 @@ class Deployments:
             "containerRegistry": f"cr{name}{suffix}",
             "jobsIdentity": f"id-{name}-jobs",
             "clientId": client,
+            "infraClientId": infra,
         }
         return resources, {name: {"type": "String", "value": value} for name, value in outputs.items()}
 
