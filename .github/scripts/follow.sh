@@ -2,13 +2,17 @@
 # Follow a job of Azure ML to its end, and give up on one that only waits:    follow.sh NAME
 #
 # Exit code 0 if it completed, 1 otherwise. QUEUE_MINUTES is how long it may wait, POLL_SECONDS how often to look.
+# FOLLOW_MINUTES ends this early, with 0 and the output again=true: what az signed in with is good for about an hour, and
+# somebody has to sign in anew. The output lost=true means that the job could not be asked any more; it may well go on.
 # Azure lets a job that no quota has room for wait for ever without a word, so somebody has to look at the clock.
 set -euo pipefail
 
 name=$1
 patience=$((${QUEUE_MINUTES:-30} * 60))
 pause=${POLL_SECONDS:-20}
+most=$((${FOLLOW_MINUTES:-1000000} * 60))
 summary=${GITHUB_STEP_SUMMARY:-/dev/null}
+outputs=${GITHUB_OUTPUT:-/dev/null}
 
 status() {
     az ml job show --name "$name" --query status --output tsv
@@ -49,7 +53,12 @@ waiting_since=$SECONDS
 failures=0
 until state=$(status) && [[ $state =~ ^(Completed|Failed|Canceled)$ ]]; do
     if [[ -z $state ]]; then # az has said why; once is no reason to give up hours of training
-        ((++failures < 5)) || exit 1
+        if ((++failures >= 5)); then
+            echo "lost=true" >> "$outputs"
+            echo "::error title=Lost sight of the job::$name could not be asked five times; it was not canceled"
+            kill "$log" 2>/dev/null || true
+            exit 1
+        fi
         sleep "$pause"
         continue
     fi
@@ -58,6 +67,11 @@ until state=$(status) && [[ $state =~ ^(Completed|Failed|Canceled)$ ]]; do
         waiting_since=$SECONDS
     elif ((SECONDS - waiting_since >= patience)); then
         give_up
+    fi
+    if ((SECONDS >= most)); then
+        echo "again=true" >> "$outputs"
+        kill "$log" 2>/dev/null || true
+        exit 0
     fi
     sleep "$pause"
 done

@@ -5,7 +5,8 @@
     report.py NAME monitoring    of a look at what the endpoint collected
 
 The second word is the output that holds the verdict; what later jobs need of it is put among the step's outputs. A job
-that nobody follows any more (the workflow was canceled, or ran out of time) is canceled too. Only the Python and the
+that nobody follows any more (the workflow was canceled, or ran out of time) is canceled too, but never one that could
+only not be asked (LOST=true): it may be healthy. Only the Python and the
 `az` of a GitHub runner are needed.
 """
 
@@ -65,7 +66,12 @@ def report(name: str, output: str) -> list[str]:
     lines = [f"### {KINDS[output]}: {job['status']}", ""]
     # What stands behind the question mark holds the subscription's id; the studio knows which workspace was open last.
     place = ((job.get("services") or {}).get("Studio") or {}).get("endpoint", "").partition("?")[0]
-    if job["status"] not in OVER:
+    if job["status"] not in OVER and os.environ.get("LOST") == "true":
+        lines += [
+            "It could not be asked for a while, so nobody followed it; it goes on, and nothing is deployed of it.",
+            "",
+        ]
+    elif job["status"] not in OVER:
         az("cancel", "--name", name, "--output", "none")
         lines += ["Nobody followed it any more, so it was canceled.", ""]
     if job["status"] == "Completed":

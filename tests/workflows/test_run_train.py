@@ -55,7 +55,7 @@ def test_a_push_trains_in_azure(cloud):
     double.jobs.script = ["Queued", "Running", "Completed"]
     ran = runner("train", ref="refs/heads/main")
     assert ran.green, ran.log
-    assert ran.steps >= run_steps("train")
+    assert ran.steps >= run_steps("train") - {"Follow on"}
     assert "epoch 2" in ran.log, "the job's log was not streamed"
     assert "**Registered as `digits:3`**: 98.70% is significantly better than 98.10%" in ran.summary
     for line in ("| accuracy | 98.70% |", "| champion's accuracy | 98.10% |", "| McNemar's p | 0.0123 |"):

@@ -126,9 +126,19 @@ def test_an_az_that_fails_once_ends_nothing(machine):
 
 def test_an_az_that_fails_and_fails_ends_it(machine):
     machine.answers = {"ml job show": [[1, "ERROR: AADSTS700024"]]}
-    ran = machine.run("follow.sh", "job")
+    outputs = machine.folder / "outputs"
+    ran = machine.run("follow.sh", "job", GITHUB_OUTPUT=str(outputs))
     assert ran.returncode == 1
     assert "AADSTS700024" in ran.stderr
+    assert outputs.read_text() == "lost=true\n" and "cancel" not in machine.asked
+
+
+def test_before_the_sign_in_ends_somebody_is_asked_to_sign_in_again(machine):
+    machine.answers = {"ml job show": ["Running"], "ml job list": ["Running"]}
+    outputs = machine.folder / "outputs"
+    ran = machine.run("follow.sh", "job", FOLLOW_MINUTES="0", GITHUB_OUTPUT=str(outputs))
+    assert (ran.returncode, outputs.read_text()) == (0, "again=true\n")
+    assert "cancel" not in machine.asked
 
 
 # ---- look.sh
@@ -192,6 +202,13 @@ def test_a_job_that_nobody_follows_any_more_is_canceled(machine):
     assert "Nobody followed it any more" in machine.told
     assert "[Job `job`](https://ml.azure.com/runs/job)" in machine.told
     assert "subscriptions" not in machine.told
+
+
+def test_a_job_that_could_not_be_asked_goes_on(machine):
+    machine.answers = {"ml job show": [json.dumps({"status": "Running", "services": None})]}
+    assert machine.run("report.py", "job", "verdict", LOST="true").returncode == 0
+    assert "cancel" not in machine.asked
+    assert "it goes on" in machine.told
 
 
 @pytest.mark.parametrize("status", ["Failed", "CancelRequested"])
