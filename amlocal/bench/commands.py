@@ -1,4 +1,4 @@
-"""How long `aml` keeps a person waiting: help, listing a full workspace, a hello-world job, a pipeline of tiny steps.
+"""How long `aml` keeps a person waiting: help, what is shown of a full workspace, a hello-world job, many tiny steps.
 
     python bench/commands.py                 # about 5 minutes on two cores; the machine should have nothing else to do
     python bench/commands.py --json
@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 AML = [sys.executable, "-m", "amlocal"]
+ENDPOINT = "name: letters\nauth_mode: key\n"
 HELLO = "type: command\ncommand: echo hello\nenvironment: {image: python}\n"
 STEP = "type: command\ncommand: 'true'\nenvironment: {image: python}\nis_deterministic: false\n"
 
@@ -66,6 +67,7 @@ def measure(folder: Path, repeats: int, jobs: int, steps: int) -> tuple[list[Row
     """All rows, and where the time of a hello-world job goes."""
     (folder / "hello.yml").write_text(HELLO)
     (folder / "step.yml").write_text(STEP)
+    (folder / "endpoint.yml").write_text(ENDPOINT)
     nodes = "".join(f"  s{number}: {{type: command, component: ./step.yml}}\n" for number in range(steps))
     (folder / "many.yml").write_text(f"type: pipeline\njobs:\n{nodes}")
     environment = {**os.environ, "AMLOCAL_HOME": str(folder / ".amlocal")}
@@ -89,12 +91,16 @@ def measure(folder: Path, repeats: int, jobs: int, steps: int) -> tuple[list[Row
     pipeline = timed(lambda: run("job", "create", "-f", "many.yml", "--stream"), 1)
     fill(folder / ".amlocal/jobs", "hello0", jobs)
     said("commands")
+    run("online-endpoint", "create", "-f", "endpoint.yml")
+    endpoint = timed(lambda: run("online-endpoint", "show", "-n", "letters"), repeats)
+    run("online-endpoint", "delete", "-n", "letters", "--yes")
     cores = os.cpu_count() or 1
     rows = [
         Row("python -c pass", timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True), repeats)),
         Row("aml --help", timed(lambda: run("--help"), repeats), 0.3),
         Row(f"aml job show, among {jobs} jobs", timed(lambda: run("job", "show", "-n", "hello0"), repeats), 0.5),
         Row(f"aml job list, {jobs} jobs", timed(lambda: run("job", "list", "--all-results"), repeats), 0.5),
+        Row("aml online-endpoint show", endpoint, 0.5),
         Row("hello world, from Enter to Completed", hello, 3.0),
         Row(f"pipeline of {steps} steps on {cores} cores, a step", [each / steps for each in pipeline], 0.3),
     ]

@@ -16,6 +16,7 @@ from recorded import Place
 from amlocal.assets.uris import DatastorePath, named
 from amlocal.client import LocalMLClient
 from amlocal.core.errors import UserError
+from amlocal.core.files import write_json
 
 COMPONENT = {
     "type": "command",
@@ -34,7 +35,8 @@ class Scratch:
         self.workspace.create()
         self.code = root / "code"
         self.code.mkdir(parents=True)
-        (self.code / "run.py").write_text("print(1)\n", "utf-8")
+        for script in ("run.py", "main.py"):  # what recorded deployments score with, and what stands for it
+            (self.code / script).write_text("def init(): ...\ndef run(batch): return batch\n", "utf-8")
 
     def show(self, place: Place, sent: dict[str, Any]) -> dict[str, Any]:
         """Make what `sent` describes and return what is printed of it. Raises what the making raises."""
@@ -87,7 +89,7 @@ class Scratch:
     def _provide_asset(self, name: str, version: str, kind: str) -> None:
         from azure.ai.ml.entities import Data, Model
 
-        path = "azureml://datastores/workspaceblobstore/paths/stand-in"
+        path = "azureml://datastores/workspaceblobstore/paths/stand-in" + (".csv" if kind == "uri_file" else "")
         self._provide(path, kind)
         if kind.endswith("_model"):
             self.client.models.create_or_update(Model(name=name, version=version, path=path, type=kind))
@@ -204,18 +206,64 @@ class Scratch:
         )
         return dict(self.client.online_deployments.describe(place.name, endpoint))
 
+    def _batchEndpoints(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
+        from amlocal.core.names import creation_context
+        from amlocal.endpoints.store import BATCH, Endpoint
+        from amlocal.operations.batch_endpoints import _spec
+
+        spec = _spec(recorded.entity("batchEndpoints", body))
+        kept = Endpoint(place.name, 20000, "0", spec, creation_context(), kind=BATCH)
+        self.client.batch_endpoints.store.endpoints.create(kept)
+        return dict(self.client.batch_endpoints.describe(place.name))
+
+    def _batchEndpoints_deployments(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
+        endpoint = place.names[-2]
+        self._batchEndpoints(
+            Place(place.path, "batchEndpoints", place.names[:-1], False),
+            {"id": place.path.rpartition("/deployments/")[0], "name": endpoint, "location": "x",
+             "properties": {"authMode": "AADToken"}},
+        )  # fmt: skip
+        made = recorded.entity("batchEndpoints/deployments", self._with_stand_ins(body))
+        made._id = None
+        model = named(f"azureml:{made.model}".replace("azureml:azureml:", "azureml:"))
+        self._provide_asset(model.name, model.version or "1", "custom_model")
+        self.client.batch_deployments.begin_create_or_update(made)
+        return dict(self.client.batch_deployments.describe(place.name, endpoint))
+
     def _schedules(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
         job = body["properties"]["action"].get("jobDefinition") or {}
+        if job.get("sourceJobId"):
+            self._pipeline_on_record(job["sourceJobId"].rpartition("/")[2])
         if job.get("jobs"):
             self._provide_components(job["jobs"], job.get("inputs") or {})
         made = recorded.entity("schedules", self._with_stand_ins(body))
         made._id = None
         made._name = made.name = place.name
-        if hasattr(made.create_job, "_id"):
+        if job.get("sourceJobId"):
+            made.create_job = f"azureml:{job['sourceJobId'].rpartition('/')[2]}"
+        elif hasattr(made.create_job, "_id"):
             made.create_job._id = None
         # Past the check of its type: azure-ai-ml's tests schedule command jobs with private features.
         self.client.schedules.store.put(self.client.schedules._made(made), self.client.schedules.now())
         return dict(self.client.schedules.describe(place.name))
+
+    def _pipeline_on_record(self, name: str) -> None:
+        """A pipeline for a schedule to start."""
+        from azure.ai.ml import load_job
+
+        from amlocal.jobs.submit import prepare_job
+
+        step = {"type": "command", "command": "true", "environment": {"image": "stand-in"}}
+        spec = {
+            "type": "pipeline",
+            "name": name,
+            "settings": {"default_compute": "azureml:cpu"},
+            "jobs": {"step": step},
+        }
+        record, plan = prepare_job(load_job(io.StringIO(yaml.safe_dump(spec))), self.workspace)
+        record.name = name
+        self.client.jobs.store.create(record)
+        write_json(self.client.jobs.store.folder(name) / "plan.json", plan.to_json())
 
     def _workspace(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
         self.client.workspaces.begin_create(recorded.entity("", body))

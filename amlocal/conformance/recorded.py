@@ -18,6 +18,8 @@ COLLECTIONS = {  # as in an address: (what azure-ai-ml calls the body, the kind)
     "computes": ("ComputeResource", "compute"),
     "onlineEndpoints": ("OnlineEndpoint", "online endpoint"),
     "onlineEndpoints/deployments": ("OnlineDeployment", "online deployment"),
+    "batchEndpoints": ("BatchEndpoint", "batch endpoint"),
+    "batchEndpoints/deployments": ("BatchDeployment", "batch deployment"),
     "schedules": ("Schedule", "schedule"),
     "": ("Workspace", "workspace"),
 }
@@ -140,6 +142,8 @@ def entity(collection: str, body: dict[str, Any]) -> Any:
         "computes": "Compute",
         "onlineEndpoints": "OnlineEndpoint",
         "onlineEndpoints/deployments": "OnlineDeployment",
+        "batchEndpoints": "BatchEndpoint",
+        "batchEndpoints/deployments": "BatchDeployment",
         "schedules": "Schedule",
         "": "Workspace",
     }
@@ -152,6 +156,18 @@ def printed(collection: str, body: dict[str, Any]) -> dict[str, Any]:
 
     told = plain(entity(collection, body))
     return dict(without_nothing(told))
+
+
+def container(collection: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What `az ml ... list` prints of a name with its versions. collection: `models`, `data`, ..."""
+    from azure.ai.ml import entities
+    from azure.ai.ml._restclient.arm_ml_service import models
+
+    from amlocal.cli.printing import plain
+
+    noun = {"components": "Component", "data": "Data", "environments": "Environment", "models": "Model"}[collection]
+    rest = getattr(models, f"{noun}Container")._deserialize(body, [])
+    return dict(without_nothing(plain(getattr(entities, noun)._from_container_rest_object(rest))))
 
 
 def without_nothing(value: Any) -> Any:

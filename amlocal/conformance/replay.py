@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Requests that are not about the workspace's resources: storage, the scoring address. `inference`: see the double's.
-ELSEWHERE = re.compile(r"https://(?!management\.azure\.com|Sanitized\.azure\.com)[^/]*/", re.I)
+ELSEWHERE = re.compile(r"https://(?!management\.azure\.com|Sanitized\.azure\.com|[\w-]+\.api\.azureml\.ms)[^/]*/", re.I)
+SCORED = re.compile(r"https://(?P<endpoint>[\w-]+)\.[\w.-]+\.inference\.(?:ml\.azure\.com|azureml-test\.net)/", re.I)
 POLL = re.compile(r"OperationsStatus|operationresults|computeOperationsStatus|mfeOperation|operationStatuses", re.I)
+REGISTRY = re.compile(r"/Microsoft\.MachineLearningServices/registries/[^/]+$", re.I)
+RESULT = re.compile(r"OperationResults|type=location", re.I)
 WORDS = re.compile(
-    r"(Type|State|status|Status|code|Mode|mode|kind|tier|jobTier|stage|goal|osType|enabled|Enabled|Access|name)$"
+    r"(Type|State|status|Status|code|Mode|mode|kind|tier|jobTier|stage|goal|osType|enabled|Enabled|Access)$"
 )
 # Keys that hold what only the service knows: their presence counts, not their form.
 OPAQUE = re.compile(
@@ -37,6 +40,10 @@ LEFT_OUT = [
     (r"(^|\.)additionalInfo", "correlation ids of the service"),
     (r"properties\.properties\.(?!azureml\.labels)", "the service's own notes"),
     (r"properties\.tags\._aml_system", "the notes of Azure's sweep service"),
+    (r"^nextLink$", "whether there is more depends on what was made before the recording began"),
+]
+LEFT_OUT_OF_RUNS = [
+    (r"^(runMetadata|value\.\d+)\.(properties|tags|outputs)\.", "the service's own notes, and where outputs lie"),
 ]
 
 
@@ -51,20 +58,24 @@ class Replay:
 
     def __init__(self, double: Double, recording: Recording) -> None:
         self.double, self.recording = double, recording
-        self.operation = ""  # where the last answer said that its operation is
+        self.operation = self.result = ""  # where the last answer said that its operation is, and its result will be
         for datastore in double.store.collection(f"{double.workspace_id}/datastores"):
             datastore["properties"]["credentials"] = {"credentialsType": "AccountKey"}  # as most were recorded
 
     def run(self, tallies: "Mapping[str, Tally]") -> None:
         for number, one in enumerate(self.recording.exchanges):
-            if ELSEWHERE.match(one.uri) or (POLL.search(one.path) and not self.operation):
+            scored = SCORED.match(one.uri)
+            if (ELSEWHERE.match(one.uri) and not scored) or (POLL.search(one.path) and not self._begun(one)):
                 continue  # storage; an operation whose beginning is not in the recording
             place = one.place
-            self._prepare(one)
+            if not scored:
+                self._prepare(one)
             kind = self._kind(place, one)
             tally = tallies[kind]
             status, headers, body = self.send(one)
-            self.operation = headers.get("Azure-AsyncOperation") or self.operation
+            if one.method != "GET" and one.status in (201, 202):
+                self.operation = headers.get("Azure-AsyncOperation", "")
+                self.result = headers.get("Location", "") if "/operations/" in headers.get("Location", "") else ""
             tally.exchanges += 1
             label = f"{one.method} {self._short(one.path)} [{self.recording.name}, {number + 1}]"
             if status != one.status:
@@ -78,8 +89,18 @@ class Replay:
                     tally.answers.setdefault(f"{key} of {one.method} {place.collection if place else ''}",
                                              f"{said} [{self.recording.name}]")  # fmt: skip
 
+    def _begun(self, one: Exchange) -> str:
+        """Where the operation that a recorded request asks for is in the double; "" if it has not begun there."""
+        return self.result if RESULT.search(one.uri) and self.result else self.operation
+
     @staticmethod
     def _kind(place: Place | None, one: Exchange) -> str:
+        if SCORED.match(one.uri):
+            return "scoring"
+        if "/registries/" in one.path:
+            return "registry"
+        if "api.azureml" in one.uri:
+            return "run history"
         if place is None:
             return "operations" if POLL.search(one.path) else "other"
         if kind := recorded.kind_of(place, one.sent) or recorded.kind_of(place, one.body):
@@ -95,11 +116,18 @@ class Replay:
         """The recorded request, to the double, whose subscription, group and workspace have other names."""
         url = urlsplit(one.uri)
         path, query = one.path, dict(parse_qsl(url.query, keep_blank_values=True))
-        if POLL.search(path) and self.operation:
-            path, query = urlsplit(self.operation).path, {}
+        if POLL.search(path):
+            path, query = urlsplit(self._begun(one)).path, {}
         content = json.dumps(self.ours(one.sent)).encode() if one.sent is not None else b""
         headers = {"host": f"127.0.0.1:{self.double.port}", "content-type": "application/json"}
-        request = Request(one.method, "", "127.0.0.1", self.ours(path), query, headers, content)
+        scored = SCORED.match(one.uri)
+        service, host = ("inference", scored["endpoint"]) if scored else ("", "127.0.0.1")
+        if scored:  # a credential and the deployment are in headers, which are not recorded
+            keys = self.double.endpoints.keys.get(host, {})
+            headers["authorization"] = f"Bearer {keys.get('primaryKey', 'token')}"
+            if named := one.headers.get("azureml-model-deployment"):
+                headers["azureml-model-deployment"] = named
+        request = Request(one.method, service, host, self.ours(path), query, headers, content)
         response = self.double.handle(request)
         body = response.body
         if isinstance(body, bytes):
@@ -131,11 +159,14 @@ class Replay:
     def _prepare(self, one: Exchange) -> None:
         """Put what a request refers to, and what it asks for if something that the recording lacks has made it."""
         place = one.place
-        if place is None:
-            return
-        for id in self._referred(one.sent):
-            self._provide(id)
         found = one.body if isinstance(one.body, dict) and one.status < 300 else {}
+        if place is None:
+            if registry := found.get("registryName") or (REGISTRY.search(one.path) and found.get("name")):
+                self._make_registry(registry, found)
+            return
+        if not self._said(one).endswith("Compute Not Found for run ID : " + place.name):
+            for id in self._referred(one.sent):
+                self._provide(id)
         if place.is_list:
             asked = dict(parse_qsl(urlsplit(one.uri).query))
             for each in reversed(found.get("value") or []):
@@ -146,12 +177,30 @@ class Replay:
         elif one.method == "POST" and one.status < 300:
             self._provide(place.path.rpartition("/")[0])
         elif one.status < 300 and one.status != 204 and (one.method != "PUT" or one.status == 200):
-            self._keep(found) if found else self._provide(place.path)
+            self._keep(found | {"id": place.path}) if found else self._provide(place.path)
         elif place.collection == "onlineEndpoints/deployments":
             self._provide(place.path.rpartition("/deployments/")[0])
+        if place.collection == "runs/children":
+            parent = self.double.jobs.jobs.get(place.names[1])
+            for child, told in zip(parent.children if parent else (), found.get("value") or (), strict=False):
+                child.script = [told["status"]]
         job = self.double.jobs.jobs.get(place.name)
         if place.collection == "jobs" and job and found:  # the state is what a test says it is
             job.script, job.index = [found["properties"]["status"]], 0
+
+    @staticmethod
+    def _said(one: Exchange) -> str:
+        """The message of a refusal."""
+        error = one.body.get("error") if isinstance(one.body, dict) else None
+        return str((error or {}).get("message", ""))
+
+    def _make_registry(self, name: str, found: dict[str, Any]) -> None:
+        double = self.double
+        scope = f"/subscriptions/{double.subscription}/resourceGroups/{double.resource_group}"
+        path = f"{scope}/providers/Microsoft.MachineLearningServices/registries/{name}"
+        if double.store.get(path) is None:
+            region = found.get("location") or found.get("primaryRegion")
+            double.store.make(path, {"location": region, "tags": found.get("tags") or {}})
 
     def _referred(self, value: Any) -> Iterator[str]:
         if isinstance(value, dict):
@@ -203,7 +252,7 @@ class Replay:
             for name in ("systemDatastoresAuthMode", "credentials", "containerRegistry"):
                 if name in kept["properties"]:
                     before["properties"][name] = kept["properties"][name]
-        if before or not place.collection:
+        if before:
             return
         for other in self._referred(body["properties"]):
             self._provide(other)
@@ -218,6 +267,8 @@ class Replay:
             self.double.store.make(path, request)
         except Exception:
             self.double.store.put(path, kept)
+        for deployment in kept["properties"].get("traffic") or ():
+            self._provide(f"{id}/deployments/{deployment}")
 
     # -- is it the same?
 
@@ -230,8 +281,10 @@ class Replay:
             return
         theirs = dict(flat(self.ours(one.body)))
         mine = dict(flat(ours if isinstance(ours, dict) else {}))
+        asked = self.ours(one.path).rpartition("/")[2]
+        left_out = LEFT_OUT + (LEFT_OUT_OF_RUNS if "api.azureml" in one.uri else [])
         for key, value in theirs.items():
-            if any(re.search(pattern, key) for pattern, _ in LEFT_OUT):
+            if any(re.search(pattern, key) for pattern, _ in left_out):
                 continue
             if key not in mine:
                 same = value in (None, {}, []) and any(other.startswith(key) for other in mine)
@@ -240,6 +293,9 @@ class Replay:
             there, here = form(value), form(mine[key])
             if there != here and not {there, here} <= {"an ARM id", "azureml: and an ARM id"}:
                 yield key, f"{there} there, {here} here ({json.dumps(value)[:40]}, {json.dumps(mine[key])[:40]})"
+            elif key == "name":
+                made_up = value != one.path.rpartition("/")[2] or POLL.search(one.path)
+                yield key, None if made_up or mine[key] == asked else f"{value} there, {mine[key]} here"
             elif WORDS.search(key) and value != mine[key] and not OPAQUE.search(key):
                 yield key, f"{json.dumps(value)[:60]} there, {json.dumps(mine[key])[:60]} here"
             else:

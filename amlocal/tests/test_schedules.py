@@ -273,6 +273,9 @@ def test_a_job_of_the_workspace_by_its_name(schedules, client, clock, started):
     clock.goes(hours=1)
     assert names(schedules.run()) == ["again-20260101T130000Z"]
     assert started[0][1].steps["step"].command == "echo kept"
+    id = f"azureml:{client.workspace.id_of('jobs', 'before')}"
+    shown = {"experiment_name": "Default", "id": id, "status": "NotStarted", "type": record.type}
+    assert schedules.describe("again")["create_job"] == shown, "as Azure, nothing of what that job is made of"
 
 
 @pytest.mark.parametrize(

@@ -10,30 +10,51 @@ The operations take and return azure-ai-ml's entities and raise its exceptions. 
 heavy: the command line uses those.
 """
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amlocal.core import registries
 from amlocal.core.errors import NotEmulated, NotFound
 from amlocal.core.files import read_json
 from amlocal.core.names import CURATED_REGISTRY
 from amlocal.core.workspace import NOBODY, Workspace
-from amlocal.operations.batch_deployments import BatchDeploymentOperations
-from amlocal.operations.batch_endpoints import BatchEndpointOperations
-from amlocal.operations.common import Poller, missing, not_missing
-from amlocal.operations.components import ComponentOperations
-from amlocal.operations.compute import ComputeOperations
-from amlocal.operations.data import DataOperations
-from amlocal.operations.datastores import DatastoreOperations
-from amlocal.operations.environments import CuratedEnvironmentOperations, EnvironmentOperations
-from amlocal.operations.jobs import JobOperations
-from amlocal.operations.models import ModelOperations
-from amlocal.operations.online_deployments import OnlineDeploymentOperations
-from amlocal.operations.online_endpoints import OnlineEndpointOperations
-from amlocal.operations.registries import RegistryOperations
-from amlocal.operations.schedules import ScheduleOperations
-from amlocal.operations.workspaces import WorkspaceOperations
+from amlocal.operations.common import missing, not_missing
 
+if TYPE_CHECKING:
+    from amlocal.operations.batch_deployments import BatchDeploymentOperations
+    from amlocal.operations.batch_endpoints import BatchEndpointOperations
+    from amlocal.operations.common import Poller
+    from amlocal.operations.components import ComponentOperations
+    from amlocal.operations.compute import ComputeOperations
+    from amlocal.operations.data import DataOperations
+    from amlocal.operations.datastores import DatastoreOperations
+    from amlocal.operations.environments import CuratedEnvironmentOperations, EnvironmentOperations
+    from amlocal.operations.jobs import JobOperations
+    from amlocal.operations.models import ModelOperations
+    from amlocal.operations.online_deployments import OnlineDeploymentOperations
+    from amlocal.operations.online_endpoints import OnlineEndpointOperations
+    from amlocal.operations.registries import RegistryOperations
+    from amlocal.operations.schedules import ScheduleOperations
+    from amlocal.operations.workspaces import WorkspaceOperations
+
+# The operations, each in the file of its name. They are imported when they are asked for: a command uses those of one.
+OPERATIONS = {
+    "jobs": "JobOperations",
+    "models": "ModelOperations",
+    "data": "DataOperations",
+    "environments": "EnvironmentOperations",
+    "components": "ComponentOperations",
+    "datastores": "DatastoreOperations",
+    "compute": "ComputeOperations",
+    "workspaces": "WorkspaceOperations",
+    "online_endpoints": "OnlineEndpointOperations",
+    "online_deployments": "OnlineDeploymentOperations",
+    "batch_endpoints": "BatchEndpointOperations",
+    "batch_deployments": "BatchDeploymentOperations",
+    "schedules": "ScheduleOperations",
+    "registries": "RegistryOperations",
+}
 # What MLClient has and a machine without Azure has no use for.
 AZURE_ONLY = (
     "azure_openai_deployments",
@@ -98,6 +119,20 @@ class LocalMLClient:
     in the current folder.
     """
 
+    jobs: "JobOperations"
+    models: "ModelOperations"
+    data: "DataOperations"
+    environments: "EnvironmentOperations | CuratedEnvironmentOperations"
+    components: "ComponentOperations"
+    datastores: "DatastoreOperations"
+    compute: "ComputeOperations"
+    workspaces: "WorkspaceOperations"
+    online_endpoints: "OnlineEndpointOperations"
+    online_deployments: "OnlineDeploymentOperations"
+    batch_endpoints: "BatchEndpointOperations"
+    batch_deployments: "BatchDeploymentOperations"
+    schedules: "ScheduleOperations"
+
     def __init__(
         self,
         credential: Any = None,
@@ -122,40 +157,26 @@ class LocalMLClient:
             try:
                 self.workspace = Workspace.find(name=workspace_name)
             except NotFound as error:  # of MLClient, too, the first call fails, and one may create the workspace
-                self.workspaces = WorkspaceOperations(Workspace.here())
+                self.workspaces = _operations("workspaces")(Workspace.here())
                 self.workspace_name, self._missing = workspace_name, error
                 return
         self.workspace_name = workspace_name or self.workspace.name
-        self.jobs = JobOperations(self.workspace)
-        self.models = ModelOperations(self.workspace)
-        self.data = DataOperations(self.workspace)
-        self.environments: Any = EnvironmentOperations(self.workspace)
-        self.components = ComponentOperations(self.workspace)
-        self.datastores = DatastoreOperations(self.workspace)
-        self.compute = ComputeOperations(self.workspace)
-        self.workspaces = WorkspaceOperations(self.workspace)
-        self.online_endpoints = OnlineEndpointOperations(self.workspace)
-        self.online_deployments = OnlineDeploymentOperations(self.workspace)
-        self.batch_endpoints = BatchEndpointOperations(self.workspace)
-        self.batch_deployments = BatchDeploymentOperations(self.workspace)
-        self.schedules = ScheduleOperations(self.workspace)
-        self.registries = RegistryOperations(self.workspace)
 
     def _of_registry(self, name: str, workspace: Path | str | None, workspace_name: str | None) -> None:
         """Make this the client of a registry: it has the four kinds of assets. Raises ResourceNotFoundError."""
         if name.lower() == CURATED_REGISTRY:
             self.registry_name = CURATED_REGISTRY
+            from amlocal.operations.environments import CuratedEnvironmentOperations
+
             self.environments = CuratedEnvironmentOperations()
             return
         with not_missing():
             beside = Workspace.at(Path(workspace)) if workspace else Workspace.find(name=workspace_name)
             registry = registries.find(beside, name)
         self.registry_name = registry.name
-        self.models = ModelOperations(registry)
-        self.data = DataOperations(registry)
-        self.environments = EnvironmentOperations(registry)
-        self.components = ComponentOperations(registry)
-        self.registries = RegistryOperations(beside, registry.name)
+        for kind in ("models", "data", "environments", "components"):
+            setattr(self, kind, _operations(kind)(registry))
+        self.registries = _operations("registries")(beside, registry.name)
 
     @classmethod
     def from_config(
@@ -174,7 +195,7 @@ class LocalMLClient:
         """Create a job, model, data asset, environment, component or datastore; returns it as it now stands."""
         return getattr(self, _home(entity, AT_ONCE)).create_or_update(entity, **kwargs)
 
-    def begin_create_or_update(self, entity: Any, **kwargs: Any) -> Poller:
+    def begin_create_or_update(self, entity: Any, **kwargs: Any) -> "Poller":
         """Create a compute, an endpoint or deployment, a schedule, a workspace or a registry; `.result()` gives it."""
         from azure.ai.ml.entities import Registry
         from azure.ai.ml.entities import Workspace as AzureWorkspace
@@ -195,6 +216,10 @@ class LocalMLClient:
             )
         if not name.startswith("_") and registry:
             raise NotEmulated(f'client.{name}: a registry has none; leave out registry_name="{registry}"')
+        if name in OPERATIONS:
+            made = _operations(name)(self.workspace)
+            setattr(self, name, made)
+            return made
         if name in AZURE_ONLY:
             raise NotEmulated(f"client.{name}: not emulated on this machine; it exists in Azure only")
         raise AttributeError(f"{type(self).__name__} has no attribute {name}")
@@ -205,6 +230,11 @@ class LocalMLClient:
         if "_missing" in self.__dict__:
             return f"LocalMLClient(workspace_name={self.workspace_name!r})"
         return f"LocalMLClient(workspace={str(self.workspace.root)!r})"
+
+
+def _operations(name: str) -> Any:
+    """The class of the operations that a client has by this name."""
+    return getattr(import_module(f"amlocal.operations.{name}"), OPERATIONS[name])
 
 
 def configured_name(path: Path | str | None, file_name: str | None) -> str | None:

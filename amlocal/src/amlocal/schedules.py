@@ -34,7 +34,8 @@ JOB_NAME = re.compile(r"\$\{\{\s*name\s*\}\}")
 class Schedule:
     """A schedule as it stands on disk.
 
-    job: {"record", "plan"}, what `jobs.submit.prepare_job` made of it; None for a monitor, whose definition is
+    job: {"record", "plan"}, what `jobs.submit.prepare_job` made of it, and "source", the name of a job of the workspace
+    whose record and plan they are; None for a monitor, whose definition is
     `monitor`: of that a job is made when it is due.
     looked: the time (UTC, ISO 8601) up to which everything that was due has been started.
     """

@@ -80,6 +80,29 @@ def test_what_differs_is_printed_and_fails(tmp_path: Path) -> None:
     assert "418 there, " in printed
 
 
+def test_queries_of_scripts_are_asked_of_both(tmp_path: Path) -> None:
+    """One has the same answer; one asks for what only the recorded answer has; one is of a noun without a recording."""
+    place = "data/letters/versions/1"
+    properties = {"dataType": "uri_file", "dataUri": "https://a/b.csv", "tags": {}, "properties": {}}
+    (tmp_path / "recordings").mkdir()
+    recording(tmp_path / "recordings", ("GET", place, None, 200, answer(place, "data/versions", properties)))
+    (tmp_path / "run.sh").write_text(
+        "kind=$(az ml data show -n letters \\\n  --version 1 --query type -o tsv)\n"
+        "az ml data list -n $NAME --query \"[?name=='$NAME'].creation_context.created_by_type | [0]\" | cat\n"
+        "az ml job show -n a --query status\n"
+    )
+    script = SCRIPT.with_name("queries.py")
+    ran = subprocess.run(
+        [sys.executable, script, tmp_path / "recordings", tmp_path, "--all"],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert "same answer:\n  data list --name" in ran.stdout, ran.stdout + ran.stderr
+    assert "  data show --query type\n" in ran.stdout
+    assert "no answer to job show is recorded:\n  job show --query status" in ran.stdout
+    assert ran.returncode == 0
+    assert "| tried | 2 |\n| the same answer | 2 |" in ran.stdout
+
+
 @pytest.mark.skipif("AZURE_RECORDINGS" not in os.environ, reason="AZURE_RECORDINGS names no folder of recordings")
 def test_the_folder_of_recordings_reaches_what_was_reached() -> None:
     _, sums, printed = compared(Path(os.environ["AZURE_RECORDINGS"]))

@@ -58,7 +58,8 @@ def test_a_job_is_started_over_http(endpoint, client, finish, numbers):
 
     named = {"azureml-model-deployment": "first"}
     status, told = ask(address, body, token, **named)
-    assert status == 200 and told["type"].endswith("/batchEndpoints/jobs")
+    assert status == 201 and told["type"].endswith("/batchEndpoints/deployments/jobs")
+    assert told["id"].endswith(f"/deployments/first/jobs/{told['name']}")
     assert told["properties"]["status"] == "Preparing"
     record = finish(told["name"])
     assert (record.status, record.experiment_name) == ("Completed", "nightly")

@@ -190,6 +190,17 @@ def test_what_azure_fills_in(things: dict[str, tuple[Any, tuple[str, ...]]]) -> 
     assert shown["schedule"]["create_job"]["status"] == "NotStarted"
 
 
+def test_a_pipeline_component_as_azure_shows_it(client: LocalMLClient) -> None:
+    @dsl.pipeline
+    def both(times: int) -> None:
+        step()(n=times)
+
+    component = client.components.create_or_update(both)
+    told = client.components.describe(component.name, component.version)
+    assert told["is_deterministic"] is False
+    assert told["inputs"]["times"]["optional"] is False
+
+
 def test_a_name_without_a_version_is_a_container(client: LocalMLClient, things: Any) -> None:
     client.data.create_or_update(Data(name="d", version="2", path="azureml://datastores/workspaceblobstore/paths/a"))
     for operations, kind in ((client.data, "data"), (client.models, "model"), (client.environments, "environment")):
@@ -226,6 +237,25 @@ def test_a_component_without_a_version_gets_the_moment_the_second_time(client: L
     second = client.components.create_or_update(other.component)
     assert first.version == "1" and second.version.startswith("20") and len(second.version) == 27
     assert client.components.get("step", label="latest").version == second.version
+
+
+def test_so_does_an_environment_and_data_is_counted(client: LocalMLClient) -> None:
+    for image in ("python:3.11", "python:3.12"):
+        made = client.environments.create_or_update(Environment(name="counted", image=image))
+    assert made.version.startswith("20") and len(made.version) == 27
+    path = "azureml://datastores/workspaceblobstore/paths/a"
+    for each in ("a", "b"):
+        data = client.data.create_or_update(Data(name="counted", path=path + each))
+    assert data.version == "2"
+
+
+def test_a_workspace_keeps_what_it_was_given(client: LocalMLClient) -> None:
+    from azure.ai.ml.entities import Workspace
+
+    client.workspaces.begin_create(Workspace(name="w", image_build_compute="cpu", public_network_access="Disabled"))
+    told, got = client.workspaces.describe(), client.workspaces.get()
+    assert (told["image_build_compute"], told["public_network_access"]) == ("cpu", "Disabled")
+    assert (got.image_build_compute, got.public_network_access) == ("cpu", "Disabled")
 
 
 def test_another_content_under_a_version_is_refused_in_azures_words(client: LocalMLClient) -> None:

@@ -67,12 +67,13 @@ def invoke(
     return start(record, frozen, workspace, runner)
 
 
-def described(record: JobRecord, services: Mapping[str, str]) -> dict[str, Any]:
+def described(workspace: Workspace, record: JobRecord, services: Mapping[str, str]) -> dict[str, Any]:
     """What the REST API answers to an invocation, as far as it means something here."""
+    by = (record.properties.get(ENDPOINT, ""), "deployments", record.properties.get(DEPLOYMENT, ""))
     return {
-        "id": f"azureml:{record.name}",
+        "id": workspace.id_of("batchEndpoints", *by, "jobs", record.name),
         "name": record.name,
-        "type": "Microsoft.MachineLearningServices/workspaces/batchEndpoints/jobs",
+        "type": "Microsoft.MachineLearningServices/workspaces/batchEndpoints/deployments/jobs",
         "properties": {
             "interactionEndpoints": {
                 name: {"endpoint": address, "jobEndpointType": name} for name, address in services.items()
@@ -305,7 +306,7 @@ def main(root: str, endpoint: str, deployment: str | None = None) -> None:
             raise UserError(f"the body is not JSON: {error}") from error
         workspace = Workspace.at(Path(root))
         record = invoke(workspace, endpoint, deployment, read(body))
-        answer = {"status": 200, "body": described(record, {})}
+        answer = {"status": 201, "body": described(workspace, record, {})}
     except UserError as error:
         status, code = (404, "NotFound") if isinstance(error, NotFound) else (400, "BadRequest")
         answer = {"status": status, "body": {"error": {"code": code, "message": str(error)}}}

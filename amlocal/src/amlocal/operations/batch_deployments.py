@@ -13,6 +13,7 @@ from amlocal.core.workspace import Workspace
 from amlocal.endpoints.plan import check_name
 from amlocal.endpoints.store import Endpoint
 from amlocal.jobs.record import JobStore
+from amlocal.operations import service
 from amlocal.operations.assets import SERVICE
 from amlocal.operations.batch_endpoints import BatchEndpointOperations
 from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, missing
@@ -153,9 +154,9 @@ class BatchDeploymentOperations(Operations):
     def _describe(self, deployment: BatchDeployment, endpoint_name: str) -> dict[str, Any]:
         return {
             **deployment.spec,
-            "creation_context": deployment.creation_context,
+            "creation_context": service.with_last_change(deployment.creation_context),
             "endpoint_name": endpoint_name,
-            "id": f"azureml:{endpoint_name}:{deployment.name}",
+            "id": self.workspace.id_of("batchEndpoints", endpoint_name, "deployments", deployment.name),
             "name": deployment.name,
             "provisioning_state": "Succeeded",
         }

@@ -159,7 +159,7 @@ class BatchEndpointOperations(Operations):
             record = invoke(self.workspace, endpoint_name, deployment_name, read(body), runner)
         except NotFound as error:
             raise missing(error) from error
-        return BatchJob._from_rest_object(described(record, {}))
+        return BatchJob._from_rest_object(described(self.workspace, record, {}))
 
     def list_jobs(self, endpoint_name: str) -> Sequence[Any]:
         """The jobs that invocations of the endpoint have started, the newest first, as BatchJobs."""
@@ -172,7 +172,7 @@ class BatchEndpointOperations(Operations):
         self.store.get(endpoint_name)
         wanted = {ENDPOINT: endpoint_name, **({DEPLOYMENT: deployment_name} if deployment_name else {})}
         return [
-            _flat(described(record, {}))
+            _flat(described(self.workspace, record, {}))
             for record in JobStore(self.workspace).all()
             if all(record.properties.get(key) == value for key, value in wanted.items())
         ]
@@ -193,7 +193,7 @@ class BatchEndpointOperations(Operations):
             "defaults": {"deployment_name": self.store.default(endpoint)},
             "description": spec["description"],
             "health": endpoint_health(self.store.endpoints, endpoint),
-            "id": f"azureml:{endpoint.name}",
+            "id": self.workspace.id_of("batchEndpoints", endpoint.name),
             "location": "local",
             "name": endpoint.name,
             "properties": spec["properties"],

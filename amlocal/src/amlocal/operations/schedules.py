@@ -124,7 +124,7 @@ class ScheduleOperations(Operations):
             return self.store.enable(name, enabled, self.now())
 
     def _job(self, schedule: Any) -> dict[str, Any]:
-        """{"record", "plan"} of the job that the schedule creates: that of a job of the workspace, or one made anew."""
+        """{"record", "plan"} of the job that the schedule creates: made anew, or that of the workspace's "source"."""
         from amlocal.jobs.submit import prepare_job
 
         job = schedule.create_job
@@ -132,7 +132,7 @@ class ScheduleOperations(Operations):
             name = job.removeprefix("azureml:").rpartition("/")[2]
             store = JobStore(self.workspace)
             record = store.read(name)
-            return _kept(record, read_json(store.folder(name) / "plan.json"))
+            return _kept(record, read_json(store.folder(name) / "plan.json")) | {"source": name}
         mark = getattr(job, "_kept_as", None)
         if mark and mark[1] == job._to_dict():  # as `get` gave it: its files need not be where they were
             kept = self.store.get(mark[0]).job
@@ -181,6 +181,10 @@ class ScheduleOperations(Operations):
         }
         if schedule.job is None:
             return told | {"create_monitor": schedule.monitor}
+        if source := schedule.job.get("source"):  # as Azure, which does not say again what that job has
+            id = f"azureml:{self.workspace.id_of('jobs', source)}"
+            about = {"experiment_name": "Default", "id": id, "status": "NotStarted"}
+            return told | {"create_job": about | {"type": schedule.job["record"]["type"]}}
         record = schedule.job["record"]
         spec = {**record["spec"], **service.submitted(record["spec"], None)}
         told["create_job"] = spec | {"experiment_name": record["experiment_name"], "status": "NotStarted"}

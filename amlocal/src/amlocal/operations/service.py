@@ -54,8 +54,11 @@ def versioned(workspace: Workspace, kind: str, spec: Mapping[str, Any]) -> dict[
         shown.setdefault("properties", {})
     if kind == "environment":
         shown["os_type"] = spec.get("os_type") or "linux"
-    if kind == "component" and spec.get("type") in RUNS_A_COMMAND:
-        shown["resources"] = {"instance_count": 1, **(spec.get("resources") or {})}
+    if kind == "component":
+        if spec.get("type") in RUNS_A_COMMAND:
+            shown["resources"] = {"instance_count": 1, **(spec.get("resources") or {})}
+        if spec.get("type") == "pipeline":
+            shown["is_deterministic"] = bool(spec.get("is_deterministic"))
         if spec.get("inputs"):
             shown["inputs"] = {
                 name: {**each, "optional": bool(each.get("optional"))} for name, each in spec["inputs"].items()

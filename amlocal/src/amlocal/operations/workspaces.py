@@ -20,7 +20,7 @@ BESIDE = {
     "key_vault": f"{PROVIDERS}/Microsoft.KeyVault/vaults/local",
     "storage_account": f"{PROVIDERS}/Microsoft.Storage/storageAccounts/local",
 }
-MUTABLE = ("description", "display_name", "tags")
+MUTABLE = ("description", "display_name", "image_build_compute", "public_network_access", "tags")
 # Everything that a workspace writes into its folder.
 WRITTEN = re.compile(
     r"artifacts|assets|cache|datastores|endpoints|environments|jobs|locks|mlartifacts|mlruns|models|reuse|registries|schedules"
@@ -48,11 +48,12 @@ class WorkspaceOperations(Operations):
             "enable_data_isolation": False,
             "hbi_workspace": False,
             "id": workspace.id_of(),
+            **({"image_build_compute": kept["image_build_compute"]} if kept.get("image_build_compute") else {}),
             "location": "local",
             "mlflow_tracking_uri": workspace.shown_uri,
             "name": workspace.name,
             "path": str(workspace.root),
-            "public_network_access": "Enabled",
+            "public_network_access": kept.get("public_network_access") or "Enabled",
             "resource_group": "local",
             "tags": kept.get("tags") or {},
             **BESIDE,
@@ -84,6 +85,7 @@ class WorkspaceOperations(Operations):
             location="local",
             resource_group="local",
             mlflow_tracking_uri=workspace.tracking_uri,
+            image_build_compute=told.get("image_build_compute"),
             public_network_access=told["public_network_access"],
             storage_account=BESIDE["storage_account"],
             key_vault=BESIDE["key_vault"],
@@ -129,7 +131,7 @@ class WorkspaceOperations(Operations):
         return Poller(None)
 
     def revise(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the workspace read as `wanted`: description, display name, tags."""
+        """Make the workspace read as `wanted`: description, display name, tags and the like."""
         named = self._named(name)
         _keep(named, refuse_changes(f'workspace "{name}"', self._described(named), wanted, MUTABLE))
         return self._described(named)

@@ -24,6 +24,7 @@ from .deployments import Deployments
 from .endpoints import Endpoints
 from .identity import CLIENT_ID, TENANT, Identity
 from .jobs import Jobs
+from .registries import Registries
 from .resources import Resources
 from .web import Cut, Handler, Refusal, Request, Response, Web
 from .workspace import Workspaces
@@ -55,6 +56,7 @@ class Double(Web):
         self.jobs = Jobs(self)
         self.endpoints = Endpoints(self)
         self.batch = BatchEndpoints(self)
+        self.registries = Registries(self)
         mlflow.install(self)
         control.install(self)
 

@@ -153,9 +153,9 @@ class Store:
         """The headers of an operation that says how it stands, and of where its result will be."""
         return self.start(*steps) | {"Location": self.begin([Response(202), Response(200)])}
 
-    def start_location(self) -> dict[str, str]:
-        """The same of an operation that is over when it is no longer only accepted (202)."""
-        return {"Location": self.begin([Response(202), Response(200)])} | SOON
+    def start_location(self, result: Response | None = None) -> dict[str, str]:
+        """The same of an operation that is over, with this result, when it is no longer only accepted (202)."""
+        return {"Location": self.begin([Response(202, {}), result or Response(200)])} | SOON
 
     def begin(self, steps: Iterable[Any]) -> str:
         place = f"/subscriptions/{self.double.subscription}/providers/{ML}/locations/{self.double.location}"

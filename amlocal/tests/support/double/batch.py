@@ -1,12 +1,12 @@
 """Batch endpoints, their deployments, and the jobs that invocations start.
 
-The answers are those of the recordings of azure-ai-ml's own tests (`batch_services`); the answer to an invocation is
-that of a live one, which a module of Ansible's Azure collection shows.
+The answers are those of the recordings of azure-ai-ml's own tests (`batch_services`).
 """
 
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from . import defaults
 from .arm import ML, Id, Resource, now
 from .certificate import SERVICES
 from .web import Refusal, Request, Response
@@ -22,16 +22,7 @@ PLACE = (
     + ML
     + "/workspaces/{workspace}/batchEndpoints/{name}"
 )
-# What the service fills in.
-DEFAULTS = {
-    "errorThreshold": -1,
-    "loggingLevel": "Info",
-    "maxConcurrencyPerInstance": 1,
-    "miniBatchSize": 10,
-    "outputAction": "AppendRow",
-    "outputFileName": "predictions.csv",
-    "retrySettings": {"maxRetries": 3, "timeout": "PT30S"},
-}
+COMPUTE = dict.fromkeys(("instanceCount", "location", "instanceType", "properties"))
 
 
 class BatchEndpoints:
@@ -78,14 +69,8 @@ class BatchEndpoints:
         place = Id(request.path)
         if self.double.store.get(place.parent) is None:
             raise Refusal(404, "UserError", f"An endpoint with the name '{place.names[-2]}' does not exist.")
-        properties = draft["properties"]
-        for name, value in DEFAULTS.items():
-            if properties.get(name) is None:
-                properties[name] = value
-        for name in ("properties", "environmentVariables"):
-            properties[name] = properties.get(name) or {}
-        properties["resources"] = {"instanceCount": 1, "properties": {}} | (properties.get("resources") or {})
-        properties["provisioningState"] = "Succeeded"
+        draft["properties"] = defaults.filled(draft["properties"], defaults.BATCH_DEPLOYMENT)
+        draft["properties"]["provisioningState"] = "Succeeded"
 
     def begin(self, request: Request, resource: Resource) -> Response:
         running = resource | {"properties": resource["properties"] | {"provisioningState": "Creating"}}
@@ -109,15 +94,42 @@ class BatchEndpoints:
             return Response(404, {"error": {"code": "UserError", "message": "Set a default deployment."}})
         self.invocations.append((request.account, deployment, request.body))
         name = f"batchjob-{uuid.uuid4()}"
+        place = f"{found[0]['id']}/deployments/{deployment}"
+        given = (request.body or {}).get("properties") or {}
+        tags = {"azureml.batchrun": "true", "azureml.deploymentname": deployment, "azureml.jobtype": "azureml.batchjob"}
+        scope = "/".join(place.split("/")[:9])
+        addresses = {
+            "Tracking": f"azureml://127.0.0.1:{self.double.port}/mlflow/v1.0{scope}?",
+            "Studio": f"https://ml.azure.com/runs/{name}?wsid={scope}",
+        }
+        kept = (self.double.store.get(place) or {"properties": {}})["properties"]
         job = {
-            "id": f"{found[0]['id']}/jobs/{name}",
+            "id": f"{place}/jobs/{name}",
             "name": name,
-            "type": f"{ENDPOINT}/jobs",
-            "properties": {"name": name, "output": {}, "provisioningState": "Succeeded", "status": "Preparing"},
-            "systemData": {"createdAt": now(), "createdBy": "double"},
+            "type": f"{DEPLOYMENT}/jobs",
+            "properties": {
+                "provisioningState": "Succeeded",
+                "status": "Preparing",
+                "inputData": {
+                    key: {"description": None, "mode": "ReadOnlyMount"} | one
+                    for key, one in (given.get("inputData") or {}).items()
+                },
+                "compute": defaults.filled({"target": kept.get("compute"), "isLocal": False}, COMPUTE),
+                "output": {"datastoreId": None, "path": None},
+                "retrySettings": kept.get("retrySettings"),
+                "interactionEndpoints": {
+                    key: {"jobEndpointType": key, "endpoint": address, "port": None, "properties": None}
+                    for key, address in addresses.items()
+                },
+                "tags": {"inputType": "input_data", "outputType": "output_data"} | tags,
+                "properties": {"runSource": "Unavailable", "runType": "HTTP"},
+                "name": name,
+            },
+            "systemData": dict.fromkeys(("createdAt", "lastModifiedAt"), now())
+            | dict.fromkeys(("createdBy", "lastModifiedBy"), "double"),
         }
         self.jobs.append((request.account, deployment, job))
-        return Response(200, job)
+        return Response(201, job)
 
     def list_jobs(self, request: Request, name: str, deployment: str | None = None, **_: str) -> Any:
         return {"value": [job for endpoint, by, job in self.jobs if endpoint == name and deployment in (None, by)]}

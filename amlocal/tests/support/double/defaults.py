@@ -68,6 +68,24 @@ OF_JOB: dict[str, dict[str, Any]] = {
         "trial": {"codeId": None, "distribution": None, "environmentVariables": {}, "resources": RESOURCES},
     },
     "Pipeline": {"settings": {}, "jobs": {}, "sourceJobId": None},
+    "AutoML": {
+        "resources": RESOURCES,
+        "environmentId": None,
+        "environmentVariables": None,
+        "taskDetails": {
+            "trainingData": INPUT,
+            "limitSettings": {"exitScore": None},
+            "trainingSettings": dict.fromkeys(
+                ("stackEnsembleSettings", "allowedTrainingAlgorithms", "blockedTrainingAlgorithms")
+            ),
+            **dict.fromkeys(
+                ("sweepSettings", "fixedParameters", "searchSpace", "nCrossValidations", "cvSplitColumnNames")
+            ),
+            **dict.fromkeys(("weightColumnName", "validationData", "testData", "validationDataSize", "testDataSize")),
+            "featurizationSettings": None,
+        },
+        "queueSettings": QUEUE,
+    },
 }
 VERSION: dict[str, Any] = {
     "description": None,
@@ -156,6 +174,27 @@ DEPLOYMENT: dict[str, Any] = {
 }
 
 
+BATCH_DEPLOYMENT: dict[str, Any] = {
+    "description": None,
+    "properties": {},
+    "environmentVariables": {},
+    "errorThreshold": -1,
+    "loggingLevel": "Info",
+    "maxConcurrencyPerInstance": 1,
+    "miniBatchSize": 10,
+    "outputAction": "AppendRow",
+    "outputFileName": "predictions.csv",
+    "retrySettings": {"maxRetries": 3, "timeout": "PT30S"},
+    "resources": {"instanceCount": 1, "instanceType": None, "properties": None},
+}
+
+
+def container(kind: str) -> dict[str, Any]:
+    """What a name has that is there with its first version."""
+    empty: dict[str, Any] | None = None if kind == "data" else {}
+    return {"description": None, "tags": empty, "properties": empty, "isArchived": False}
+
+
 def filled(given: Any, template: dict[str, Any]) -> dict[str, Any]:
     """`given` with what it lacks, or has as null, taken from the template, at every depth that the template has."""
     result = dict(given or {})
@@ -207,9 +246,9 @@ def version(kind: str, properties: dict[str, Any], place: Any) -> dict[str, Any]
 
 
 def _as_json(conda: Any) -> Any:
-    """Azure keeps a conda file as JSON, indented, in a text."""
-    if not isinstance(conda, str):
-        return conda
+    """Azure keeps a conda file as JSON, indented, in a text, which is empty where there is none."""
+    if not conda or not isinstance(conda, str):
+        return conda or ""
     import yaml
 
     return json.dumps(yaml.safe_load(conda), indent=2)
@@ -221,10 +260,16 @@ def component(spec: dict[str, Any], place: Any) -> dict[str, Any]:
     shown["version"] = shown.get("version") or place.name
     if shown.get("type") == "command":
         shown["resources"] = {"instance_count": 1} | (shown.get("resources") or {})
+    if shown.get("type") == "pipeline":
+        shown.setdefault("is_deterministic", False)
     for one in (shown.get("inputs") or {}).values():
         one.setdefault("optional", False)
-    if found := re.fullmatch(r"azureml:(AzureML-[^:/]+):([^:/]+)", str(shown.get("environment")), re.IGNORECASE):
-        shown["environment"] = f"azureml://registries/azureml/environments/{found[1]}/versions/{found[2]}"
+        if isinstance(one.get("default"), str):
+            one["default"] = one["default"].removeprefix("azureml:")
+    curated = re.fullmatch(r"azureml:(AzureML-[^:@/]+)[:@]([^:@/]+)", str(shown.get("environment")), re.IGNORECASE)
+    if curated:  # a label is resolved; to which version, is made up here
+        version = "1" if curated[2] == "latest" else curated[2]
+        shown["environment"] = f"azureml://registries/azureml/environments/{curated[1]}/versions/{version}"
     return dict(_texts(shown))
 
 

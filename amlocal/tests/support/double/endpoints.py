@@ -263,7 +263,9 @@ class Endpoints:
         else:
             self.keys.pop(resource["name"], None)
         self.double.store.delete(resource["id"])
-        return Response(202, "null", self.double.store.start_both("Succeeded") | {"Content-Type": "application/json"})
+        return Response(
+            202, "null", self.double.store.start_both("Updating", "Succeeded") | {"Content-Type": "application/json"}
+        )
 
     def get_logs(self, request: Request, **_: str) -> Any:
         lines = self.logs.splitlines()[-int(request.body.get("tail") or 500) :]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import defaults
 from .arm import ML, Id, Resource, now
 from .certificate import SERVICES
-from .web import Refusal, Request, Response, ml_refusal
+from .web import Request, Response, ml_refusal
 from .workspace import CONTAINER, guid
 
 if TYPE_CHECKING:
@@ -27,12 +27,25 @@ FAILED = (
     "for error details."
 )
 
+# What run history has a key for, and nothing to say about.
+NOT_TOLD = (
+    *("token", "tokenExpiryTimeUtc", "error", "warnings", "parentRunUuid", "lastStartTimeUtc", "currentComputeTime"),
+    *("effectiveStartTimeUtc", "cancelationReason", "currentAttemptId", "scheduleId", "name", "scriptName", "target"),
+    *("runDefinition", "jobSpecification", "primaryMetricName", "createdFrom", "completeUri", "diagnosticsUri"),
+    *("computeRequest", "compute", "queueingInfo"),
+)
+NO_VIRTUAL_CLUSTER = (
+    "The virtual cluster does not exist. Please ensure that you submitted a job to a virtual cluster which exists in "
+    "the same cloud. A virtualcluster created in one Cloud cannot be used to submit jobs to another cloud."
+)
+
 
 class Job:
     """One job's way through its script."""
 
     def __init__(self, resource: Resource, script: list[str], parent: "Job | None" = None) -> None:
-        self.resource, self.script, self.parent = resource, script or ["Completed"], parent
+        self.resource, self.parent = resource, parent
+        self.script = script or ([] if parent else ["Completed"])  # a child's: as its parent's says
         self.children: list[Job] = []
         self.index = self.polls = self.shows = 0
         self.canceled = False
@@ -50,9 +63,15 @@ class Job:
     def status(self) -> str:
         if self.canceled:
             return "Canceled"
-        if self.parent:
+        if self.parent and not self.script:
             return self.parent.status_of_child(self)
         return self.script[self.index]
+
+    @property
+    def computes(self) -> list[str]:
+        """Where the steps of a pipeline run, by name."""
+        nodes = (self.properties.get("jobs") or {}).values()
+        return sorted({Id(str(node["computeId"])).name for node in nodes if node.get("computeId")})
 
     def status_of_child(self, child: "Job") -> str:
         """Children are where their parent is; of a failed pipeline the second step failed, or the only one."""
@@ -128,8 +147,12 @@ class Jobs:
         properties = draft["properties"]
         compute = properties.get("computeId") or ""
         if "/computes/" in compute and self.double.store.get(compute) is None:
-            # The client itself looks for the clusters of a pipeline, not for that of a command. (The words: assumed.)
-            raise ml_refusal(400, f"Not found compute with name {Id(compute).name}")
+            # The client itself looks for the clusters of a pipeline, not for those of other jobs.
+            raise ml_refusal(400, f"{properties.get('experimentName')}: Compute Not Found for run ID : {name}")
+        if "/virtualclusters/" in compute.lower():
+            raise ml_refusal(400, NO_VIRTUAL_CLUSTER)
+        if properties.get("jobType") == "Spark" and request.query.get("api-version", "2025") < "2022-10":
+            self.refuse_without_identity(request, draft)
         if request.query.get("api-version", "2025") >= "2025":  # older ones still took it
             self.refuse_output_versions(properties)
         for node in (properties.get("jobs") or {}).values():
@@ -155,6 +178,13 @@ class Jobs:
             if named:
                 trial["environmentId"] = f"{wsid}/environments/{named[1]}/versions/{named[2]}"
         return None
+
+    @staticmethod
+    def refuse_without_identity(request: Request, draft: Resource) -> None:
+        """A Spark job ran as an identity of the workspace before it could run as its author."""
+        if not draft["properties"].get("identity"):
+            said = f"User assigned identity  is not attached to AML workspace {Id(request.path).names[-2]}."
+            raise ml_refusal(404, said, "NotFound", "UserAssignedIdentityNotFound")
 
     @staticmethod
     def refuse_output_versions(properties: Resource) -> None:
@@ -228,9 +258,7 @@ class Jobs:
     def cancel(self, request: Request, name: str, **_: str) -> Response:
         job = self.find(name)
         if job.status in TERMINAL:
-            raise Refusal(
-                400, "UserError", f"Run {name} is already in terminal state {job.status} and cannot be canceled."
-            )
+            return Response(200)
         for one in (job, *job.children):
             one.canceled = True
         return Response(202, None, self.double.store.start_location())
@@ -263,7 +291,31 @@ class Jobs:
 
     def run(self, job: Job) -> dict[str, Any]:
         properties = job.properties
+        who: dict[str, Any] = dict.fromkeys(("userIdp", "userAltSecId", "upn", "clientApplicationId", "applicationACR"))
+        who |= {"userName": "double", "userObjectId": guid("double"), "userTenantId": guid("tenant")}
+        who |= {"userPuId": "1003200000000000", "userIss": f"https://sts.windows.net/{guid('tenant')}/"}
+        address = f"{self.double.url}/cancel/{job.name}"
+        pipeline = properties["jobType"] == "Pipeline"
         run = {
+            **dict.fromkeys(NOT_TOLD),
+            "runNumber": 1,
+            "createdBy": who,
+            "lastModifiedBy": who,
+            "userId": guid("double"),
+            "revision": 1,
+            "statusRevision": 1,
+            "rootRunUuid": guid(job.parent.name if job.parent else job.name),
+            "lastModifiedUtc": job.created,
+            "computeDuration": "00:00:01",
+            "duration": "00:00:01",
+            "parameters": {},
+            "actionUris": {"Cancel": address},
+            "cancelUri": address,
+            "uniqueChildRunComputeTargets": job.computes,
+            "settings": {},
+            "inputDatasets": [],
+            "outputDatasets": [],
+            "retainForLifetimeOfWorkspace": False,
             "runId": job.name,
             "runUuid": guid(job.name),
             "rootRunId": job.parent.name if job.parent else job.name,
@@ -274,8 +326,13 @@ class Jobs:
             "displayName": properties["displayName"],
             "description": properties.get("description"),
             "hidden": properties.get("isArchived", False),
-            "runType": "azureml.PipelineRun" if properties["jobType"] == "Pipeline" else "azureml.scriptrun",
-            "runTypeV2": {"orchestrator": "", "traits": [], "computeType": "AmlCompute"},
+            "runType": "azureml.PipelineRun" if pipeline else "azureml.scriptrun",
+            "runTypeV2": {
+                "orchestrator": "Pipeline" if pipeline else "",
+                "traits": ["azureml.PipelineRun", "MFE", "HTTP", "DevPlatv2"] if pipeline else [],
+                "attribution": None,
+                "computeType": None if pipeline else "AmlCompute",
+            },
             "createdUtc": job.created,
             "startTimeUtc": job.created,
             "endTimeUtc": now() if job.status in TERMINAL else None,
@@ -285,7 +342,6 @@ class Jobs:
                 name: {"type": one["jobServiceType"], "endpoint": one["endpoint"]}
                 for name, one in properties["services"].items()
             },
-            "warnings": [],
             "inputs": {},
             "outputs": {
                 name: {
@@ -296,9 +352,40 @@ class Jobs:
                 if one and one.get("jobOutputType") in ("uri_folder", "uri_file") and name != "artifacts"
             },
         }
+        if job.parent:
+            run |= self.of_a_step(job, address)
         if job.status == "Failed":
-            run["error"] = {"error": {"code": "UserError", "message": self.message, "messageFormat": "", "details": []}}
+            said = dict.fromkeys(("severity", "messageFormat", "referenceCode", "detailsUri", "target", "innerError"))
+            said |= {"code": "UserError", "message": self.message, "messageParameters": {}, "details": []}
+            around = dict.fromkeys(("correlation", "environment", "location"))
+            around |= {"time": "0001-01-01T00:00:00+00:00", "componentName": "CommonRuntime"}
+            run["error"] = {"error": said | {"debugInfo": None}, **around}
+            run["warnings"] = [{"source": "AzureMLCompute", "message": "AzureMLCompute job failed"}]
         return run
+
+    @staticmethod
+    def of_a_step(job: Job, address: str) -> dict[str, Any]:
+        """What differs in the run of a pipeline's step."""
+        assert job.parent
+        compute = Id(str(job.properties.get("computeId") or "/computes/serverless")).path.rpartition("/")[2]
+        traits = ["azureml.StepRun", "scriptRun", "remote", "AlmostCommonRuntime", "OsType:Linux", "CommonRuntime"]
+        about = dict.fromkeys(("vmSize", "instanceType", "priority", "region", "armId", "properties"))
+        about |= {"target": compute, "targetType": "amlcompute", "instanceCount": 1, "gpuCount": 0}
+        return {
+            "parentRunUuid": guid(job.parent.name),
+            "currentAttemptId": 1,
+            "name": "azureml_anonymous",
+            "runType": "azureml.StepRun",
+            "runTypeV2": {"orchestrator": "", "traits": traits, "attribution": "Aether", "computeType": "AmlcTrain"},
+            "actionUris": {"Cancel": address, "Diagnose": ""},
+            "target": compute,
+            "diagnosticsUri": "",
+            "computeRequest": {"nodeCount": 1, "gpuCount": 0},
+            "compute": about,
+            "retainForLifetimeOfWorkspace": None,
+            "inputs": None,
+            "outputs": None,
+        }
 
     def get_run(self, request: Request, name: str, **_: str) -> Any:
         return self.run(self.find(name))
@@ -332,7 +419,8 @@ class Jobs:
         return {"instances": {}}
 
     def run_data(self, request: Request, **_: str) -> Any:
-        return {"runMetadata": self.run(self.find(request.body["runId"]))}
+        run = self.run(self.find(request.body["runId"]))
+        return {"runMetadata": run, "jobSpecification": None, "systemSettings": None}
 
     def resolve_data(self, request: Request, **_: str) -> Any:
         found = {}

@@ -25,6 +25,8 @@ DATASTORES = {
     "workspaceartifactstore": "azureml",
     "workspaceworkingdirectory": "code-digits",
 }
+# What a schedule does not say of its job when that is one of the workspace's.
+FROM_ITS_SOURCE = ("tags", "properties", "settings", "jobs", "inputs", "outputs")
 NAMESPACE = uuid.UUID("00000000-0000-0000-0000-00000000d16e")
 
 
@@ -67,6 +69,9 @@ class Workspaces:
         for verb in ("start", "stop", "restart"):
             double.route("POST", place + "/computes/{name}/" + verb)(self.change_state)
         double.route("POST", place + "/schedules/{name}/trigger")(self.trigger)
+        double.route("POST", place + "/diagnose")(self.diagnose)
+        for asset in ASSETS:
+            self.store.hook(self.store.before_put, f"{kind}/{asset}")(self.complete_container)
         self.idle_nodes = 0  # of every cluster
         double.route("POST", place + "/codes/{name}/versions/{version}/startPendingUpload")(self.start_upload)
 
@@ -182,6 +187,15 @@ class Workspaces:
             return Response(202, None, self.store.start("Succeeded"))
         return self.store.answer_delete(request)
 
+    def diagnose(self, request: Request, **_: str) -> Response:
+        """Nothing is wrong with a workspace of the double."""
+        if self.store.get(workspace := request.path.rpartition("/")[0]) is None:
+            raise Refusal(404, "ResourceNotFound", f"The resource '{workspace}' was not found.")
+        kinds = ("applicationInsights", "containerRegistry", "dnsResolution", "keyVault", "networkSecurityRule")
+        more = ("other", "resourceLock", "storageAccount", "userDefinedRoute")
+        found = Response(200, {"value": {f"{each}Results": [] for each in (*kinds, *more)}})
+        return Response(202, None, self.store.start_location(found))
+
     def discover(self, request: Request, rest: str) -> Any:
         url = self.double.url
         names = (
@@ -257,7 +271,9 @@ class Workspaces:
         action = properties.get("action") or {}
         if isinstance(action.get("jobDefinition"), dict):
             job = defaults.job(action["jobDefinition"], None) | {"status": "NotStarted"}
-            properties["action"] = action | {"jobDefinition": job | {"services": None}}
+            if job.get("sourceJobId"):  # what that job has is not told again
+                job |= {"services": None} | dict.fromkeys(FROM_ITS_SOURCE)
+            properties["action"] = action | {"jobDefinition": job}
         draft["properties"] = properties
 
     def list_schedules(self, request: Request, **_: str) -> Any:
@@ -277,6 +293,10 @@ class Workspaces:
             if "vmSize" in shown:  # in this answer only
                 shown["vmSize"] = str(shown["vmSize"]).upper()
             creating["properties"]["properties"] = shown
+        if job := (resource["properties"].get("action") or {}).get("jobDefinition") or {}:
+            sent = request.body["properties"]["action"]["jobDefinition"]
+            said = job | {key: sent[key] for key in FROM_ITS_SOURCE if job.get(key) is None and key in sent}
+            creating["properties"]["action"] = resource["properties"]["action"] | {"jobDefinition": said}
         headers = self.store.start("Creating" if "/schedules/" in request.path else "InProgress", "Succeeded")
         return Response(201, creating, headers | self.store.location(request))
 
@@ -327,26 +347,22 @@ class Workspaces:
         known = [one["name"] for one in self.store.collection(container + "/versions")]
         numbers = [int(name) for name in known if name.isdigit()]
         before = self.store.get(container)
-        properties = (
-            copy.deepcopy(before["properties"])
-            if before
-            else {"description": None, "tags": None, "properties": None, "isArchived": False}
-        )
+        kind = Id(version["id"]).type.split("/")[2]
+        properties = copy.deepcopy(before["properties"] if before else defaults.container(kind))
         if "dataType" in version["properties"]:
             properties["dataType"] = version["properties"]["dataType"]
         properties |= {"latestVersion": version["name"], "nextVersion": str(max(numbers, default=0) + 1)}
-        if "/components/" in version["id"]:  # whose versions the service does not count
+        if kind in ("components", "environments"):  # whose versions the service does not count
             moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d-%H-%M-%S-%f") + "0"
-            properties |= {
-                "description": "",
-                "latestVersion": None,
-                "nextVersion": moment,
-                "tags": {},
-                "properties": {},
-            }
-            properties["provisioningState"] = "Succeeded"
+            properties |= {"description": "", "nextVersion": moment}
+        if kind == "components":
+            properties |= {"latestVersion": None, "provisioningState": "Succeeded"}
         if not version["properties"]["isAnonymous"] or before:
             self.store.put(container, {"properties": properties})
+
+    def complete_container(self, request: Request, draft: Resource) -> None:
+        kind = Id(request.path).type.split("/")[2]
+        draft["properties"] = defaults.filled(draft["properties"], defaults.container(kind))
 
     def list_versions(self, request: Request, kind: str, name: str, **_: str) -> Any:
         found = self.store.collection(request.path)
