@@ -132,6 +132,7 @@ class LocalMLClient:
     batch_endpoints: "BatchEndpointOperations"
     batch_deployments: "BatchDeploymentOperations"
     schedules: "ScheduleOperations"
+    registries: "RegistryOperations"
 
     def __init__(
         self,
