@@ -107,6 +107,8 @@ SLOW = (
     "test_differential.py",
     "test_verbs.py",
     "test_references.py",
+    "test_registries.py",
+    "test_workspaces.py",
     "test_arguments.py",
     "test_store.py",
     "test_run.py",

@@ -212,8 +212,10 @@ def test_registries_themselves(folder: Path, capsys: pytest.CaptureFixture[str])
     told = json.loads(aml(capsys, "registry update -n shared --display-name Ours --tags c=d"))
     assert (told["display_name"], told["tags"]) == ("Ours", {"c": "d"})
     (folder / "registry.yml").write_text(
+        "$schema: https://azuremlschemas.azureedge.net/latest/registry.schema.json\n"
         "name: filed\nlocation: eastus\nreplication_locations:\n  - location: eastus\n"
     )
+    aml(capsys, "validate registry.yml")
     assert aml(capsys, "registry create -f registry.yml --query location -o tsv") == "eastus"
     aml(capsys, "registry delete -n more")
     gone = 'registry "more" was not found; there are "filed" and "shared"'

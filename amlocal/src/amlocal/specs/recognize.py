@@ -54,6 +54,7 @@ KINDS = {
         ("azureblob", "azurefile", "azuredatalakegen1", "azuredatalakegen2", "onelake"),
         "datastore",
     ),
+    "registry": "registry",
     "workspace": "workspace",
 }
 # What `type` says where it says it all.
