@@ -69,11 +69,8 @@ def submitted(client: LocalMLClient, job: Any) -> str:
 
 
 @pytest.fixture
-def things(
-    client: LocalMLClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, tuple[Any, tuple[str, ...]]]:
+def things(client: LocalMLClient, tmp_path: Path) -> dict[str, tuple[Any, tuple[str, ...]]]:
     """One of every kind: its operations and what it is asked for with."""
-    monkeypatch.setattr("amlocal.operations.jobs.RUN_SECONDS", 0)  # nothing runs, so that there is no page to wait for
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "run.py").write_text("print(1)\n")
     (tmp_path / "a.csv").write_text("a\n")
@@ -126,6 +123,14 @@ def things(
         "schedule": (client.schedules, ("nightly",)),
         "workspace": (client.workspaces, ()),
     }
+
+
+def test_the_page_of_a_job_that_has_not_begun_is_known(client: LocalMLClient) -> None:
+    """MLflow's page leads from #/runs/ID to the run's experiment. Nothing runs: whoever waited for it would not end."""
+    client.environments.create_or_update(Environment(name="e", version="1", image="python:3.11"))
+    name = submitted(client, step()(n=1))
+    job = client.jobs.get(name)
+    assert job.studio_url.endswith(f"/#/runs/{name}") and name in job._repr_html_() and name in str(job)
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

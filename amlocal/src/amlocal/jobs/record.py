@@ -1,6 +1,7 @@
 """One record per job, `jobs/<name>/job.json`: the truth for show, list and cancel, and for liveness after a crash."""
 
 import contextlib
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ LOG = Path("user_logs", "std_log.txt")
 RUNNER = "runner.json"  # the process that runs the job
 NO_PARENT = b'\n "parent": null'  # as write_json writes it
 EDITS = "edits.json"  # what the user has changed since
+RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")  # which MLflow takes for a run's id
 PIPELINE_LOG = Path("logs", "azureml", "executionlogs.txt")
 
 # A runner writes its process id within moments of being started. One that has not after this long never will.

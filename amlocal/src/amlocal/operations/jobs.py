@@ -4,23 +4,21 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from amlocal.assets import uris
 from amlocal.core.errors import NotFound, Problems, UserError
 from amlocal.core.files import copy_into, disk_errors
+from amlocal.core.mlflow_store import sqlite_file
 from amlocal.core.names import ACTIVE, in_view, refuse_changes, texts, view_of
 from amlocal.core.workspace import Workspace
-from amlocal.jobs.record import JobRecord, JobStore
-from amlocal.jobs.stream import RUN_SECONDS
+from amlocal.jobs.record import RUN_ID, JobRecord, JobStore
 from amlocal.operations import service
 from amlocal.operations.common import Operations, Poller, created, entity, not_missing
 
-READY_SECONDS = 5.0  # of which it takes a tenth, unless the workspace is new
 FIELD = re.compile(r"[^:]+(?::\d+)?: ([\w.-]+): ")  # what a line about a spec begins with: the file, then the field
 MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
@@ -73,8 +71,7 @@ class JobOperations(Operations):
             return self.update(job.name, **{key: value for key, value in changed.items() if value is not None})
         runner, self._runner = self._runner, None
         record = submit(job, self.workspace, runner)
-        # One that was ready begins the run at once; the address of its page is among what is printed next.
-        return self._entity(self.store.opened(record.name, READY_SECONDS) if runner else record)
+        return self._entity(record)
 
     def update(
         self,
@@ -251,8 +248,9 @@ class JobOperations(Operations):
         """The run's page in MLflow's UI: that of the server in use, or as `aml mlflow ui` serves it."""
         shown = self.workspace.shown_uri
         base = shown.rstrip("/") if shown.startswith(("http://", "https://")) else MLFLOW_ADDRESS
-        if not record.run_id:
-            return base
+        if not record.run_id:  # MLflow's page finds the run, which will have the job's name, once it is there
+            named = sqlite_file(self.workspace.tracking_uri) and RUN_ID.fullmatch(record.name)
+            return f"{base}/#/runs/{record.name}" if named else base
         return f"{base}/#/experiments/{record.experiment_id}/runs/{record.run_id}"
 
     def _listed(self, parent: str | None, list_view_type: Any) -> Sequence[JobRecord]:
@@ -322,8 +320,6 @@ class JobOperations(Operations):
             **(getattr(job, "services", None) or {}),
             **{name: JobService(**fields) for name, fields in ours.items()},
         }
-        if not (record.run_id or record.final or record.parent):
-            job.services["Studio"] = _page()(lambda: self.web_view(self.store.opened(record.name, RUN_SECONDS)))
         job._creation_context = created(_context(record))
         for name, output in record.outputs.items():
             if name in (getattr(job, "outputs", None) or {}):
@@ -358,31 +354,6 @@ def _context(record: JobRecord) -> dict[str, str]:
         return context
     changed = record.ended or record.started or context["created_at"]
     return context | {"last_modified_at": changed, "last_modified_by": context["created_by"]}
-
-
-@cache
-def _page() -> Any:
-    from azure.ai.ml.entities._job.job_service import JobService
-
-    class Page(JobService):
-        """A job's page, whose address is asked for when it is wanted: there is none before the job has its run."""
-
-        def __init__(self, address: Callable[[], str]) -> None:
-            self._address = address
-            super().__init__(type="Studio")  # type: ignore[arg-type]  # as Azure answers it
-
-        @property
-        def endpoint(self) -> str | None:
-            return self._address()
-
-        @endpoint.setter
-        def endpoint(self, value: str | None) -> None:
-            """It is the job's to say."""
-
-        def __getitem__(self, key: str) -> Any:
-            return getattr(self, key)
-
-    return Page
 
 
 def _publish(workspace: Workspace, record: JobRecord, gone: set[str]) -> None:

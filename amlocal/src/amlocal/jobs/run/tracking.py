@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,10 +14,9 @@ from urllib.request import url2pathname
 
 from amlocal.core.mlflow_store import client, sqlite_file
 from amlocal.core.workspace import Workspace
-from amlocal.jobs.record import JobRecord
+from amlocal.jobs.record import RUN_ID, JobRecord
 
 JOB_TAG = "azureml.jobName"
-RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")  # which MLflow takes for a run's id
 RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 
