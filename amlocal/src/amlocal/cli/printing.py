@@ -99,6 +99,12 @@ def finished(operations: Any, poller: Any, no_wait: bool) -> dict[str, Any] | No
     return None if no_wait else created(operations, poller.result())
 
 
+def wait(poller: Any, no_wait: bool) -> None:
+    """The end of a verb that takes long and prints nothing: --no-wait does not wait for it."""
+    if not no_wait:
+        poller.result()
+
+
 def note(cli: CLI, text: str) -> None:
     """Say something that is not data: on stderr, and not with --only-show-errors."""
     if not cli.only_show_errors:

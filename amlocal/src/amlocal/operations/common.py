@@ -217,6 +217,5 @@ def one_line(error: Exception) -> str:
     from amlocal.specs.explain import plain_message
     from amlocal.specs.load import problems
 
-    each = dict.fromkeys(f"{field}: {said}" for field, said in problems(error))
-    text = " ".join("; ".join(each).split()) or plain_message(error)
-    return text.partition(" Visit this link")[0]
+    each = dict.fromkeys(f"{field}: {plain_message(said)}" for field, said in problems(error))
+    return "; ".join(each) or plain_message(error)

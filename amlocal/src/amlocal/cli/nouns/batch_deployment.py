@@ -11,7 +11,7 @@ from amlocal.cli import target
 from amlocal.cli.arguments import given, no_wait, shared
 from amlocal.cli.nouns.batch_endpoint import JOB_COLUMNS
 from amlocal.cli.nouns.online_endpoint import changed
-from amlocal.cli.printing import described, described_all, note
+from amlocal.cli.printing import described, described_all, note, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
 from amlocal.core.errors import UserError
@@ -115,9 +115,7 @@ def _at_root(changes: Changes) -> Changes:
 
 
 def delete(name: str, endpoint_name: str, no_wait: bool = False) -> None:
-    deletion = target.client().batch_deployments.begin_delete(name, endpoint_name)
-    if not no_wait:
-        deletion.result()
+    wait(target.client().batch_deployments.begin_delete(name, endpoint_name), no_wait)
 
 
 def list_jobs(name: str, endpoint_name: str) -> list[dict[str, Any]]:

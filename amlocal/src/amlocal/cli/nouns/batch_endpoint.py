@@ -11,7 +11,7 @@ from knack.help_files import helps
 from amlocal.cli import target
 from amlocal.cli.arguments import given, no_wait, positive, shared
 from amlocal.cli.nouns.online_endpoint import changed
-from amlocal.cli.printing import described, described_all, finished
+from amlocal.cli.printing import described, described_all, finished, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
 from amlocal.core.errors import UserError
@@ -70,9 +70,7 @@ def _default(text: str) -> str:
 
 
 def delete(name: str, no_wait: bool = False) -> None:
-    deletion = target.client().batch_endpoints.begin_delete(name)
-    if not no_wait:
-        deletion.result()
+    wait(target.client().batch_endpoints.begin_delete(name), no_wait)
 
 
 def list_jobs(name: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, prices_file, shared
-from amlocal.cli.printing import described, described_all, finished, note, plain
+from amlocal.cli.printing import described, described_all, finished, note, plain, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, changed, update_arguments
 from amlocal.core.errors import UserError
@@ -108,20 +108,15 @@ def _identity(type: str | None, user_assigned: str | None) -> dict[str, Any] | N
 
 
 def start(name: str, no_wait: bool = False) -> None:
-    _wait(target.client().compute.begin_start(name), no_wait)
+    wait(target.client().compute.begin_start(name), no_wait)
 
 
 def stop(name: str, no_wait: bool = False) -> None:
-    _wait(target.client().compute.begin_stop(name), no_wait)
+    wait(target.client().compute.begin_stop(name), no_wait)
 
 
 def restart(name: str, no_wait: bool = False) -> None:
-    _wait(target.client().compute.begin_restart(name), no_wait)
-
-
-def _wait(poller: Any, no_wait: bool) -> None:
-    if not no_wait:
-        poller.result()
+    wait(target.client().compute.begin_restart(name), no_wait)
 
 
 def list_nodes(name: str) -> list[dict[str, Any]]:
@@ -139,9 +134,7 @@ def list_sizes(location: str | None = None, type: str | None = None) -> list[dic
 
 
 def delete(name: str, no_wait: bool = False) -> None:
-    deletion = target.client().compute.begin_delete(name)
-    if not no_wait:
-        deletion.result()
+    wait(target.client().compute.begin_delete(name), no_wait)
 
 
 def list_usage(location: str | None = None) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from knack.help_files import helps
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, positive, prices_file, shared
 from amlocal.cli.nouns.online_endpoint import changed, everything_is_local, refuse_no_wait
-from amlocal.cli.printing import described, described_all, note
+from amlocal.cli.printing import described, described_all, note, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
 from amlocal.core.errors import UserError
@@ -154,9 +154,7 @@ def update(
 
 
 def delete(name: str, endpoint_name: str, no_wait: bool = False) -> None:
-    deletion = target.client().online_deployments.begin_delete(name, endpoint_name)
-    if not no_wait:
-        deletion.result()
+    wait(target.client().online_deployments.begin_delete(name, endpoint_name), no_wait)
 
 
 def get_logs(name: str, endpoint_name: str, lines: int = 5000, container: str = "inference-server") -> None:

@@ -8,7 +8,7 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, shared
-from amlocal.cli.printing import described, described_all, finished, note
+from amlocal.cli.printing import described, described_all, finished, note, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
 from amlocal.core.errors import UserError
@@ -134,9 +134,7 @@ def changed(
 
 
 def delete(name: str, no_wait: bool = False) -> None:
-    deletion = target.client().online_endpoints.begin_delete(name)
-    if not no_wait:
-        deletion.result()
+    wait(target.client().online_endpoints.begin_delete(name), no_wait)
 
 
 # As the REST API and `az ml` name them.

@@ -9,7 +9,7 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, no_wait, shared
-from amlocal.cli.printing import described, described_all, finished, note, plain
+from amlocal.cli.printing import described, described_all, finished, note, plain, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, changed, update_arguments
 from amlocal.core.errors import UserError
@@ -70,9 +70,7 @@ def disable(name: str, no_wait: bool = False) -> dict[str, Any] | None:
 
 
 def delete(name: str, no_wait: bool = False) -> None:
-    deletion = target.client().schedules.begin_delete(name)
-    if not no_wait:
-        deletion.result()
+    wait(target.client().schedules.begin_delete(name), no_wait)
 
 
 def trigger(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, shared
-from amlocal.cli.printing import described, described_all, finished
+from amlocal.cli.printing import described, described_all, finished, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, changed, update_arguments
 
@@ -83,17 +83,14 @@ def update(
 
 
 def sync_keys(name: str, no_wait: bool = False) -> None:
-    syncing = target.client(workspace=name).workspaces.begin_sync_keys(name)
-    if not no_wait:
-        syncing.result()
+    wait(target.client(workspace=name).workspaces.begin_sync_keys(name), no_wait)
 
 
 def delete(name: str, all_resources: bool = False, permanently_delete: bool = False, no_wait: bool = False) -> None:
     deletion = target.client(workspace=name).workspaces.begin_delete(
         name, delete_dependent_resources=all_resources, permanently_delete=permanently_delete
     )
-    if not no_wait:
-        deletion.result()
+    wait(deletion, no_wait)
 
 
 def commands(loader: CLICommandsLoader) -> None:
