@@ -145,3 +145,10 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def notice(change: verdict.DescribedChange) -> dict[str, Any]:
+    """A change for a webhook: figures and words, nothing of what was sent. Requests count as in the detector."""
+    first, seen, last = change.numbers
+    positions = {"first": first, "seen": seen, "last": last}
+    return {**positions, "ended": change.ended, "score": change.score, "words": change.words}

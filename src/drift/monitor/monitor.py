@@ -9,6 +9,8 @@ It reads what the endpoint recorded, never the endpoint itself, and compares it 
 drift.traffic also say which requests belong to a simulation, and when it pretends that they were sent. A change found
 is no failure: the exit code is 0.
 
+`--webhook URL` has a change that stands posted there; with `--watch` each change and its end, once.
+
 `--watch` follows the records while they grow, says what it finds when it finds it, and keeps what it knows in
 state.json: it may be stopped, or killed, at any time, and goes on where it was.
 
@@ -27,7 +29,7 @@ from digits import command, output
 from digits.errors import DataError
 from digits.jobs import tracking
 from drift.detect.detector import GAMMA, Detector
-from drift.monitor import core, runs, watch
+from drift.monitor import core, runs, watch, webhook
 from drift.records import collected, reader
 from drift.records.follow import Follower
 from drift.records.memory import Memory
@@ -57,6 +59,9 @@ def main(argv: list[str] | None = None) -> int:
         help="in its place: the chance of ever a false alarm, as 0.05",
     )
     parser.add_argument("--watch", action="store_true", help="follow the records as they grow, until Ctrl-C")
+    parser.add_argument(
+        "--webhook", type=webhook.address, metavar="URL", help="POST each change and its end there, as JSON with a text"
+    )
     parser.add_argument("--model-name", default="digits", help="the model's in the registry (default: %(default)s)")
     parser.add_argument(
         "--wait", type=float, default=10, metavar="S", help="seconds to wait for records on their way (default: 10)"
@@ -68,9 +73,11 @@ def _main(args: argparse.Namespace) -> None:
     place = core.Place(args.collected, args.endpoint, args.deployment)
     promise = {"gamma": args.gamma} if args.certified is None else {"certified": args.certified}
     if args.watch:
-        watch.watch(place, args.model, args.output, promise, args.labels, args.model_name)
+        watch.watch(place, args.model, args.output, promise, args.labels, args.model_name, webhook=args.webhook)
     else:
-        monitor(place, args.model, args.output, promise, args.labels, args.wait, args.model_name)
+        seen = monitor(place, args.model, args.output, promise, args.labels, args.wait, args.model_name)
+        if args.webhook and seen.standing:
+            webhook.send(args.webhook, "alarm", f"{seen.headline}. {seen.advice}", **core.notice(seen.changes[-1]))
 
 
 def monitor(

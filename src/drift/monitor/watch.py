@@ -20,6 +20,7 @@ from digits.jobs import tracking
 from digits.network import lite
 from drift.detect.detector import Detector
 from drift.monitor import core, runs
+from drift.monitor import webhook as webhooks
 from drift.records import collected, reader
 from drift.records.follow import Follower
 from drift.records.memory import Memory
@@ -39,11 +40,12 @@ def watch(
     labels: Path | None = None,
     name: str = "digits",
     until: Callable[[Detector], bool] = lambda detector: False,
+    webhook: str | None = None,
 ) -> Detector:
     """Follow the records of a place until Ctrl-C, or `until` says so; the detector as it then is. Raises DataError.
 
     Writes state.json, report.html and verdict.json to `out`, the latter at every change and at the end; of what was
-    before the watch began the report has no images.
+    before the watch began the report has no images. webhook: where each change and its end are posted, too.
     """
     detector = core.new_detector(model, promise)
     reader.files(place.folder, reader.OUTPUTS)  # if there is no such folder, that is better known at once
@@ -63,7 +65,7 @@ def watch(
             if state.told == _known(detector):
                 return
             findings = _findings(place, state, labels)
-            _tell(findings, state.told, out)
+            _tell(findings, state.told, out, webhook)
             for key, value in runs.drift_tags(findings).items():
                 client.set_tag(run_id, key, value)
             runs.tag_model(name, model, findings)
@@ -154,14 +156,17 @@ def _known(detector: Detector) -> dict[int, bool]:
     return {change.seen: change.cleared is not None for change in detector.changes}
 
 
-def _tell(findings: Findings, before: Mapping[int, bool], out: Path) -> None:
-    """Say what has changed since, and write the report on it."""
+def _tell(findings: Findings, before: Mapping[int, bool], out: Path, url: str | None) -> None:
+    """Say what has changed since, here and to a webhook, and write the report on it."""
     clear = "\r\x1b[K" if sys.stdout.isatty() else ""
     for change in findings.verdict.changes:
         was = before.get(change.numbers[1])
         if was != change.ended:
             what = "ALARM" if not change.ended else "ALARM, and ALL CLEAR" if was is None else "ALL CLEAR"
-            print(f"{clear}{what}: {' '.join(words.describe(findings, change))}", flush=True)
+            text = f"{what}: {' '.join(words.describe(findings, change))}"
+            print(f"{clear}{text}", flush=True)
+            if url:
+                webhooks.send(url, what.lower(), text, **core.notice(change))
     with output.folder(out) as scratch:
         core.write(findings, scratch)
 

@@ -17,7 +17,7 @@ from digits.data.sets import embedded
 from digits.network import lite, reference
 from digits.network.lite import FILE, Lite
 from drift.detect.detector import Detector
-from drift.monitor import core, monitor, watch
+from drift.monitor import core, monitor, watch, webhook
 from drift.records import collected, memory
 
 BEFORE, AFTER = 150, 60
@@ -50,7 +50,12 @@ def write(folder: Path, columns: dict[str, np.ndarray], start: int, stop: int, *
 
 
 def test_it_tells_of_the_change_and_of_its_end(
-    trained: Path, columns: dict[str, np.ndarray], tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path,
+    columns: dict[str, np.ndarray],
+    tracking: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, out = tmp_path / "collected", tmp_path / "out"
     total = len(columns["ink"])
@@ -63,8 +68,17 @@ def test_it_tells_of_the_change_and_of_its_end(
             write(folder, columns, start, min(start + 30, total))
         return start is None and detector.requests == total
 
-    detector = watch.watch(core.Place(folder), trained, out, {"gamma": 10_000}, until=until)
+    posted = []
+    monkeypatch.setattr(webhook, "send", lambda url, event, text, **more: posted.append((url, event, text, more)))
+    place = core.Place(folder)
+    detector = watch.watch(place, trained, out, {"gamma": 10_000}, until=until, webhook="http://127.0.0.1:9/")
     said = capsys.readouterr().out
+    assert [(url, event) for url, event, _, _ in posted] == [
+        ("http://127.0.0.1:9/", "alarm"),
+        ("http://127.0.0.1:9/", "all clear"),
+    ]
+    assert all(text in said for _, _, text, _ in posted)
+    assert [more["ended"] for *_, more in posted] == [False, True]
     assert "a false alarm at most once in 10,000 requests" in said
     alarm, clear = said.index("ALARM: "), said.index("ALL CLEAR: ")
     assert alarm < clear and "taller" in said[alarm:clear]
