@@ -130,7 +130,7 @@ def test_with_quota_the_colours_take_turns(cloud):
 @pytest.mark.parametrize(
     ("kind", "reason", "before"),
     [
-        ("quota", "Not enough quota available for Standard_D2as_v4. Current usage/limit: 0/6", None),
+        ("quota", "Not enough quota available for Standard_D2as_v4. Current usage/limit: 0/8", None),
         ("quota-async", "Not enough cluster CPU quota", "blue"),
     ],
 )
