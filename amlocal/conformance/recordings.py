@@ -50,7 +50,7 @@ CLOUD = [
     ("compute", "enable_os_patching", "no machine is started, so it has no image"),
     ("compute", "release_quota_on_stop", "there is no quota"),
     ("compute", "ssh_settings.ssh_port", "no machine is started that one could sign in to"),
-    ("online endpoint", "properties.*", "addresses of operations in Azure Resource Manager"),
+    ("online endpoint", "properties.AzureAsyncOperationUri", "the address of an operation in Azure Resource Manager"),
     ("online deployment", "properties.*", "addresses of operations in Azure Resource Manager"),
     ("workspace", "discovery_url", "there are no services to discover"),
     ("workspace", "mlflow_tracking_uri", "MLflow's store here is a database or a server of your own"),

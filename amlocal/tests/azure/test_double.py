@@ -141,3 +141,54 @@ def test_a_request_that_it_does_not_know_is_kept(tmp_path: Path) -> None:
                 requests.get(double.url + path, verify=str(tmp_path / "certificate.pem"), timeout=10).status_code == 501
             )
         assert len(double.unknown) == 2
+
+
+def shown(rest: str, entity: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What `az ml` prints of a body, without its nulls."""
+    from azure.ai.ml import entities
+    from azure.ai.ml._restclient.arm_ml_service import models
+
+    from amlocal.cli.printing import plain
+
+    told = getattr(entities, entity)._from_rest_object(getattr(models, rest)._deserialize(body, []))
+    return {key: value for key, value in plain(told).items() if value is not None}
+
+
+def test_the_double_fills_in_what_is_filled_in_here(tmp_path: Path) -> None:
+    """Both describe what the service adds: deployments, jobs and components that say nothing themselves."""
+    from double import defaults
+
+    from amlocal.batch.plan import Settings
+    from amlocal.core.workspace import Workspace
+    from amlocal.operations import service
+
+    workspace = Workspace(tmp_path)
+    around = {"id": workspace.id_of("onlineEndpoints", "e", "deployments", "d"), "name": "d", "location": "x"}
+    properties = defaults.filled({"instanceType": "Standard_F4s_v2"}, defaults.DEPLOYMENT)
+    around["sku"] = {"name": "Default", "capacity": 1}
+    there = shown("OnlineDeployment", "OnlineDeployment", around | {"properties": properties})
+    here = service.online_deployment(workspace, "e", "d", {})
+    said = ("egress_public_network_access", "instance_type", "liveness_probe", "readiness_probe", "request_settings")
+    for key in (*said, "scale_settings"):
+        assert there[key] == here[key], key
+
+    given = {"jobType": "Command", "command": "true", "environmentId": "azureml:e:1", "status": "Running"}
+    around = {"id": workspace.id_of("jobs", "j"), "name": "j"}
+    there = shown("JobBase", "Job", around | {"properties": defaults.job(dict(given), "j")})
+    here = service.submitted({"type": "command"}, "j")
+    for key in ("outputs", "queue_settings", "resources"):
+        assert there[key] == here[key], key
+
+    around = {"id": workspace.id_of("batchEndpoints", "e", "deployments", "d"), "name": "d", "location": "x"}
+    there = shown("BatchDeployment", "BatchDeployment", around | {"properties": defaults.BATCH_DEPLOYMENT})
+    ours, words = Settings(), ("error_threshold", "max_concurrency_per_instance", "mini_batch_size", "output_file_name")
+    assert {key: there[key] for key in words} == {key: getattr(ours, key) for key in words}
+    assert there["retry_settings"] == {"max_retries": ours.max_retries, "timeout": ours.timeout}
+    assert (there["output_action"], there["logging_level"].lower()) == (ours.output_action, ours.logging_level)
+
+    for kind in ("command", "pipeline"):
+        spec = {"type": kind, "name": "c", "version": "1", "inputs": {"a": {"type": "string"}}}
+        there = defaults.component({**spec, "inputs": {"a": {"type": "string"}}}, None)
+        here = service.versioned(workspace, "component", spec)
+        for key in ("inputs", "is_deterministic", "resources"):
+            assert there.get(key) == defaults._texts(here.get(key)), (kind, key)

@@ -9,6 +9,7 @@ from azure.ai.ml import Input, Output, command, dsl
 from azure.ai.ml.entities import (
     AmlCompute,
     AzureBlobDatastore,
+    BatchEndpoint,
     BuildContext,
     CodeConfiguration,
     CronTrigger,
@@ -26,8 +27,9 @@ from amlocal.cli.printing import as_azure_spells, plain
 from amlocal.client import LocalMLClient
 from amlocal.core.errors import UserError
 from amlocal.core.names import creation_context
-from amlocal.endpoints.store import Deployment, Endpoint
+from amlocal.endpoints.store import BATCH, Deployment, Endpoint
 from amlocal.jobs.submit import prepare_job
+from amlocal.operations.batch_endpoints import _spec as batch_spec
 from amlocal.operations.online_deployments import _deployment_spec
 from amlocal.operations.online_endpoints import _spec
 
@@ -38,6 +40,7 @@ OURS = {"health", "next_run", "error", "parent_job_name"}
 DIFFERENT = {
     "compute": {"creation_context"},
     "datastore": {"creation_context"},
+    "batch endpoint": {"creation_context"},
     "online endpoint": {"creation_context"},
     "workspace": {"path"},
     "pipeline job": {"jobs", "outputs", "tags"},  # azure-ai-ml names an inline component anew each time it reads it
@@ -102,6 +105,8 @@ def things(client: LocalMLClient, tmp_path: Path) -> dict[str, tuple[Any, tuple[
     def pipeline() -> None:
         step()(n=1)
 
+    batch = Endpoint("nightly", 20001, "0", batch_spec(BatchEndpoint(name="nightly")), creation_context(), kind=BATCH)
+    client.batch_endpoints.store.endpoints.create(batch)
     trigger = CronTrigger(expression="0 3 * * *", time_zone="UTC", start_time="2026-01-01 03:00:00")
     client.schedules.begin_create_or_update(JobSchedule(name="nightly", trigger=trigger, create_job=pipeline()))
     sweep = step()(n=Uniform(0, 1)).sweep(primary_metric="loss", goal="minimize", sampling_algorithm="random")
@@ -117,6 +122,7 @@ def things(client: LocalMLClient, tmp_path: Path) -> dict[str, tuple[Any, tuple[
         "built-in datastore": (client.datastores, ("workspaceblobstore",)),
         "online endpoint": (client.online_endpoints, ("letters",)),
         "online deployment": (client.online_deployments, ("blue", "letters")),
+        "batch endpoint": (client.batch_endpoints, ("nightly",)),
         "command job": (client.jobs, (submitted(client, step()(n=1)),)),
         "sweep job": (client.jobs, (submitted(client, sweep),)),
         "pipeline job": (client.jobs, (submitted(client, pipeline()),)),
@@ -169,7 +175,7 @@ def test_what_azure_fills_in(things: dict[str, tuple[Any, tuple[str, ...]]]) -> 
     deployment = shown["online deployment"]
     assert deployment["request_settings"] == {
         "max_concurrent_requests_per_instance": 1,
-        "max_queue_wait_ms": 500,
+        "max_queue_wait_ms": 0,
         "request_timeout_ms": 5000,
     }
     assert deployment["liveness_probe"] == deployment["readiness_probe"]

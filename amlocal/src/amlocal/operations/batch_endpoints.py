@@ -15,6 +15,7 @@ from amlocal.endpoints.health import endpoint_health, wait_for_gateway
 from amlocal.endpoints.plan import check_name
 from amlocal.endpoints.store import BATCH, Endpoint
 from amlocal.jobs.record import JobStore
+from amlocal.operations import rest
 from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, missing
 from amlocal.operations.online_endpoints import move_endpoint, port_of, remove_endpoint, taken
 
@@ -106,13 +107,13 @@ class BatchEndpointOperations(Operations):
 
     def get(self, name: str, **_: Any) -> Any:
         try:
-            return _entity(self.describe(name))
+            return rest.entity("batch endpoint", self.describe(name))
         except NotFound as error:
             raise missing(error) from error
 
     def list(self, **_: Any) -> Iterator[Any]:
         for told in self.describe_all():
-            yield _entity(told)
+            yield rest.entity("batch endpoint", told)
 
     def describe(self, name: str) -> dict[str, Any]:
         return self._describe(self.store.get(name))
@@ -219,17 +220,6 @@ def _spec(entity: Any) -> dict[str, Any]:
         "properties": {key: value for key, value in texts(entity.properties).items() if (key, value) != ("port", "0")},
         "tags": texts(entity.tags),
     }
-
-
-def _entity(told: dict[str, Any]) -> Any:
-    from azure.ai.ml._restclient.arm_ml_service.models import BatchEndpointDefaults
-    from azure.ai.ml.entities import BatchEndpoint
-
-    wanted = ("name", "id", "tags", "properties", "auth_mode", "description", "location", "scoring_uri")
-    # an object, as in Azure: programs write `endpoint.defaults.deployment_name = ...`
-    defaults: Any = BatchEndpointDefaults(deployment_name=told["defaults"]["deployment_name"])
-    more = {"provisioning_state": told["provisioning_state"]}
-    return BatchEndpoint(**{key: told[key] for key in wanted}, defaults=defaults, **more)
 
 
 def _body(

@@ -11,8 +11,8 @@ from amlocal.core.files import copy_into, disk_errors
 from amlocal.core.names import ACTIVE, view_of
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobStore
-from amlocal.operations import service
-from amlocal.operations.common import Operations, created, not_missing, refuse_taken, told_at_path
+from amlocal.operations import rest, service
+from amlocal.operations.common import Operations, not_missing, refuse_taken, told_at_path
 
 
 class ModelOperations(Operations):
@@ -152,19 +152,6 @@ class ModelOperations(Operations):
         return None, None
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        from azure.ai.ml.entities import Model
-
-        model = Model(
-            name=spec["name"],
-            version=spec["version"],
-            type=spec["type"],
-            description=spec["description"],
-            tags=spec["tags"],
-            stage=spec["stage"],
-            properties=spec["properties"],
-            flavors=spec["flavors"],
-        )
-        model._creation_context = created(spec["creation_context"])
-        model._id = service.bare_id(spec)
+        model = rest.entity("model", spec)
         model._path = spec["path"]  # azure-ai-ml makes a local path of what has no host
         return model

@@ -25,6 +25,7 @@ from amlocal.endpoints.health import (
 from amlocal.endpoints.plan import check_name, check_traffic
 from amlocal.endpoints.proof import NotProven, ProvenConnection
 from amlocal.endpoints.store import Endpoint, EndpointStore
+from amlocal.operations import rest, service
 from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, missing, principal
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
@@ -217,7 +218,8 @@ class OnlineEndpointOperations(Operations):
             "mirror_traffic": spec["mirror_traffic"],
             "name": endpoint.name,
             "openapi_uri": f"{endpoint.address}/swagger.json",
-            "properties": spec["properties"],
+            "properties": service.endpoint_properties(self.workspace, endpoint.name, endpoint.creation_context)
+            | spec["properties"],
             "provisioning_state": "Succeeded",
             "public_network_access": spec.get("public_network_access") or "enabled",
             "scoring_uri": f"{endpoint.address}/score",
@@ -226,25 +228,7 @@ class OnlineEndpointOperations(Operations):
         }
 
     def _entity(self, endpoint: Endpoint) -> Any:
-        from azure.ai.ml.entities import IdentityConfiguration, ManagedOnlineEndpoint
-
-        told = self._describe(endpoint)
-        wanted = (
-            "name",
-            "tags",
-            "properties",
-            "auth_mode",
-            "description",
-            "location",
-            "traffic",
-            "mirror_traffic",
-            "kind",
-        )
-        more = ("scoring_uri", "openapi_uri", "provisioning_state", "public_network_access")
-        made = ManagedOnlineEndpoint(**{key: told[key] for key in (*wanted, *more)})
-        made.identity = IdentityConfiguration(**told["identity"])
-        made._id = told["id"]
-        return made
+        return rest.entity("online endpoint", self._describe(endpoint))
 
 
 def taken(workspace: Workspace, name: str) -> UserError:
@@ -255,7 +239,9 @@ def taken(workspace: Workspace, name: str) -> UserError:
 
 def _spec(entity: Any, traffic: dict[str, int], mirror: dict[str, int]) -> dict[str, Any]:
     properties = {
-        key: str(value) for key, value in (entity.properties or {}).items() if key != "port" or str(value) != "0"
+        key: str(value)
+        for key, value in (entity.properties or {}).items()
+        if key not in service.OF_AN_ENDPOINT and (key != "port" or str(value) != "0")
     }
     return {
         "auth_mode": _auth_mode(entity),

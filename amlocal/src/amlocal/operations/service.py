@@ -17,6 +17,7 @@ PREFIXED = ("component", "environment", "model")
 RUNS_A_COMMAND = ("command",)
 LOCATION = "local"
 
+OF_AN_ENDPOINT = ("createdBy", "createdAt", "lastModifiedAt", "azureml.onlineendpointid")
 RESOURCES = {"instance_count": 1, "properties": {}, "shm_size": "2g"}
 QUEUE = {"job_tier": "null"}
 PROBE = {
@@ -26,7 +27,8 @@ PROBE = {
     "success_threshold": 1,
     "timeout": 2,
 }
-REQUESTS = {"max_concurrent_requests_per_instance": 1, "max_queue_wait_ms": 500, "request_timeout_ms": 5000}
+# The service says half a second of the queue, or none; azure-ai-ml counts whole seconds, and prints 0 of both.
+REQUESTS = {"max_concurrent_requests_per_instance": 1, "max_queue_wait_ms": 0, "request_timeout_ms": 5000}
 
 
 def arm_id(workspace: Workspace, kind: str, name: str, version: str) -> str:
@@ -153,6 +155,25 @@ def datastore(workspace: Workspace, spec: Mapping[str, Any]) -> dict[str, Any]:
         "id": workspace.id_of("datastores", spec["name"]),
         "tags": spec.get("tags") or {},
     }
+
+
+def endpoint_properties(workspace: Workspace, name: str, context: Mapping[str, str]) -> dict[str, str | None]:
+    """What the service, and azure-ai-ml of its answer, add to an online endpoint's properties."""
+    changed = with_last_change(context)
+    told = {
+        "createdBy": changed.get("created_by"),
+        "createdAt": _moment(changed["created_at"]),
+        "lastModifiedAt": _moment(changed["last_modified_at"]),
+        "azureml.onlineendpointid": workspace.id_of("onlineEndpoints", name).lower(),
+    }
+    return {key: told[key] for key in OF_AN_ENDPOINT}
+
+
+def _moment(text: str) -> str:
+    """As azure-ai-ml writes an endpoint's times."""
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).strftime("%Y-%m-%dT%H:%M:%S.%f%z")
 
 
 def online_deployment(workspace: Workspace, endpoint: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.names import refuse_changes, texts
 from amlocal.core.workspace import EVERYTHING, PROVIDERS, RECORD, SHARED, Workspace
 from amlocal.down import down
+from amlocal.operations import rest
 from amlocal.operations.common import Operations, Poller, not_missing
 
 # What a workspace in Azure stands on. Scripts give roles on them; `az resource list` under `aml exec` has them, too.
@@ -73,27 +74,8 @@ class WorkspaceOperations(Operations):
         return self.workspace.called(name)
 
     def _entity(self, workspace: Workspace) -> Any:
-        from azure.ai.ml.entities import Workspace as AzureWorkspace
-
-        told = self._described(workspace)
         workspace.create()  # MLflow, given the address below, makes the database but no folder
-        made = AzureWorkspace(
-            name=told["name"],
-            display_name=told["display_name"],
-            description=told["description"],
-            tags=told["tags"],
-            location="local",
-            resource_group="local",
-            mlflow_tracking_uri=workspace.tracking_uri,
-            image_build_compute=told.get("image_build_compute"),
-            public_network_access=told["public_network_access"],
-            storage_account=BESIDE["storage_account"],
-            key_vault=BESIDE["key_vault"],
-            application_insights=BESIDE["application_insights"],
-            container_registry=BESIDE["container_registry"],
-        )
-        made._id = told["id"]
-        return made
+        return rest.entity("workspace", self._described(workspace) | {"mlflow_tracking_uri": workspace.tracking_uri})
 
     def list(self, **_: Any) -> Iterator[Any]:
         for each in self.workspace.every():
