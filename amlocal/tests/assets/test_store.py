@@ -14,7 +14,7 @@ from azure.ai.ml import load_component
 from azure.ai.ml.entities import Data, Environment, Model
 from azure.core.exceptions import ResourceNotFoundError
 
-from amlocal.assets import models, outputs, uris
+from amlocal.assets import models, named_outputs, uris
 from amlocal.assets import store as assets
 from amlocal.assets.store import Assets
 from amlocal.client import LocalMLClient
@@ -353,13 +353,13 @@ def test_the_build_context_of_an_environment_is_kept(client: LocalMLClient, lett
 
 def test_an_output_of_a_job_becomes_an_asset(client: LocalMLClient, letters: Path) -> None:
     record = ended(client, "brave_ant")
-    first = outputs.register_output(client.workspace, "out", None, "uri_folder", letters, record.name, record.run_id)
+    first = named_outputs.register_output(client.workspace, "out", None, "uri_folder", letters, record.name, record.run_id)
     assert (first["version"], first["path"], first["type"]) == ("1", str(letters), "uri_folder")
     assert client.data.get("out", "1").properties["jobName"] == "brave_ant"
-    made = outputs.register_output(client.workspace, "net", "5", "custom_model", letters, record.name, record.run_id)
+    made = named_outputs.register_output(client.workspace, "net", "5", "custom_model", letters, record.name, record.run_id)
     assert (made["version"], client.models.get("net", "5").type) == ("5", "custom_model")
     with pytest.raises(UserError, match="exists with another content"):
-        outputs.register_output(client.workspace, "out", "1", "uri_folder", letters.parent, record.name, record.run_id)
+        named_outputs.register_output(client.workspace, "out", "1", "uri_folder", letters.parent, record.name, record.run_id)
 
 
 # Many at once, and kill -9
