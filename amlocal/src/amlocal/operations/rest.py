@@ -52,7 +52,8 @@ def body(shape: Shape, shown: Mapping[str, Any]) -> dict[str, Any]:
     """The REST body of what is shown."""
     around = (*(key for key in AROUND if not shape.versioned or key != "tags"), "creation_context")
     told = {key: _camel(shown[key]) for key in AROUND if key in around and shown.get(key) is not None}
-    told["id"] = str(shown["id"]).removeprefix("azureml:")
+    # azureml:/subscriptions/... there is /subscriptions/...; what lies in a registry keeps azureml://registries/...
+    told["id"] = re.sub("^azureml:(?!//)", "", str(shown["id"]))
     if shape.versioned:
         told["name"] = shown["version"]
     if identity := told.get("identity"):
