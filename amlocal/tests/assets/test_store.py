@@ -14,8 +14,9 @@ from azure.ai.ml import load_component
 from azure.ai.ml.entities import Data, Environment, Model
 from azure.core.exceptions import ResourceNotFoundError
 
-from amlocal.assets import models, named_outputs, uris
+from amlocal.assets import models, uris
 from amlocal.assets import store as assets
+from amlocal.assets.named_outputs import register_output
 from amlocal.assets.store import Assets
 from amlocal.client import LocalMLClient
 from amlocal.core.errors import NotFound, UserError
@@ -206,7 +207,10 @@ def test_the_whole_of_a_datastore(client: LocalMLClient, tmp_path: Path) -> None
             "azureml://datastores/gone/paths/x",
             'datastore "gone" was not found in this workspace; see `aml datastore create',
         ),
-        ("azureml://registries/azureml/models/x/versions/1", "registries exist in Azure only"),
+        (
+            "azureml://registries/azureml/models/x/versions/1",
+            "only the environments are known here",
+        ),
         ("azureml:x:1:2", 'data "x" was not found in this workspace'),
         ("azureml:x@stable", 'label "stable" is not known; only "latest" is'),
         ("runs:/nothing/model", "not to be had from MLflow"),
@@ -353,13 +357,13 @@ def test_the_build_context_of_an_environment_is_kept(client: LocalMLClient, lett
 
 def test_an_output_of_a_job_becomes_an_asset(client: LocalMLClient, letters: Path) -> None:
     record = ended(client, "brave_ant")
-    first = named_outputs.register_output(client.workspace, "out", None, "uri_folder", letters, record.name, record.run_id)
+    first = register_output(client.workspace, "out", None, "uri_folder", letters, record.name, record.run_id)
     assert (first["version"], first["path"], first["type"]) == ("1", str(letters), "uri_folder")
     assert client.data.get("out", "1").properties["jobName"] == "brave_ant"
-    made = named_outputs.register_output(client.workspace, "net", "5", "custom_model", letters, record.name, record.run_id)
+    made = register_output(client.workspace, "net", "5", "custom_model", letters, record.name, record.run_id)
     assert (made["version"], client.models.get("net", "5").type) == ("5", "custom_model")
     with pytest.raises(UserError, match="exists with another content"):
-        named_outputs.register_output(client.workspace, "out", "1", "uri_folder", letters.parent, record.name, record.run_id)
+        register_output(client.workspace, "out", "1", "uri_folder", letters.parent, record.name, record.run_id)
 
 
 # Many at once, and kill -9

@@ -171,7 +171,7 @@ def test_tags_and_archive(submit: Callable[[str], Any], ml_client: Any) -> None:
 
 
 def test_a_cluster_that_is_not_there(submit: Callable[[str], Any], ml_client: Any) -> None:
-    with pytest.raises(HttpResponseError, match="Not found compute with name gpu"):
+    with pytest.raises(HttpResponseError, match="Compute Not Found for run ID : "):
         submit(COMMAND.replace("azureml:cpu", "azureml:gpu"))
     with pytest.raises(ResourceNotFoundError):
         ml_client.jobs.get("no-such-job")

@@ -78,9 +78,9 @@ def test_something_else_in_the_place_of_an_argument(client: LocalMLClient, kind:
     for called, method, parameters in operations(client):
         if called == "workspaces.begin_delete":
             continue
-        required = [
-            each for each in parameters if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
-        ]
+        needed = [each for each in parameters if each.default is each.empty]
+        required = [each for each in needed if each.kind is each.POSITIONAL_OR_KEYWORD]
+        named = [each.name for each in needed if each.kind is each.KEYWORD_ONLY]
         optional = [
             each.name for each in parameters if each.default is not each.empty and each.name != "list_view_type"
         ]
@@ -88,8 +88,9 @@ def test_something_else_in_the_place_of_an_argument(client: LocalMLClient, kind:
             continue
         calls = [{}] if isinstance(thing, str) else [{}, *({name: thing} for name in optional)]
         for more in calls:
+            given = "gone" if more else thing
             try:
-                said = outcome(method, *[thing if not more else "gone"] * len(required), **more)
+                said = outcome(method, *[given] * len(required), **dict.fromkeys(named, given), **more)
             except Exception as error:
                 error.add_note(f"{called}({kind}, {more})")
                 raise
