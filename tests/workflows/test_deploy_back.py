@@ -23,6 +23,7 @@ def double(tmp_path: Path) -> Iterator[Double]:
 @pytest.fixture
 def place(double: Double) -> str:
     """An endpoint with blue, which serves, and green."""
+    double.resources.usage["standardDASv4Family"] = (0, 8)  # a student's six cores hold one of them
     place = f"{double.workspace_id}/onlineEndpoints/digits"
     body: dict[str, Any] = {"location": double.location, "properties": {"authMode": "Key"}}
     double.store.make(place, body)

@@ -14,7 +14,7 @@ from amlocal.operations.service import with_last_change
 # What the body of every resource has beside its `properties`.
 AROUND = ("id", "identity", "kind", "location", "name", "tags")
 # Objects whose keys are somebody's own words.
-OWN_KEYS = ("flavors", "mirror_traffic", "properties", "tags", "traffic")
+VERBATIM = ("flavors", "mirror_traffic", "properties", "tags", "traffic")
 AUTH_MODES = {"key": "Key", "aml_token": "AMLToken", "aad_token": "AADToken"}
 
 
@@ -61,7 +61,7 @@ def body(shape: Shape, shown: Mapping[str, Any]) -> dict[str, Any]:
     if context := shown.get("creation_context"):
         told["systemData"] = _camel(with_last_change(context))
     told["properties"] = {
-        shape.names.get(key, _camel_case(key)): value if key in OWN_KEYS else _camel(value)
+        shape.names.get(key, _camel_case(key)): value if key in VERBATIM else _camel(value)
         for key, value in shown.items()
         if key not in around and (key, shape.versioned) not in (("version", True), ("name", True))
     }
@@ -75,7 +75,7 @@ def body(shape: Shape, shown: Mapping[str, Any]) -> dict[str, Any]:
 def _camel(value: Any) -> Any:
     """A value with the keys of its objects in camel case, at every depth."""
     if isinstance(value, Mapping):
-        return {_camel_case(str(key)): inner if key in OWN_KEYS else _camel(inner) for key, inner in value.items()}
+        return {_camel_case(str(key)): inner if key in VERBATIM else _camel(inner) for key, inner in value.items()}
     return [_camel(inner) for inner in value] if isinstance(value, list) else value
 
 
