@@ -14,6 +14,7 @@ HARMLESS = (
     r'"generation_token_statistics": "',  # the name of one of Azure's signals
     r'"(tokenType|token_type|secretsType)": "',  # what kind of token, not which
     r'"access_token": "accessToken"|token_type == "Bearer"',  # the name of a field, and what kind of token
+    r'"aml_token": "AMLToken"',  # two names of one way to sign in
     r'"accessToken": "local"|\.token == "local"',  # of the stand-in for az: there is nobody to sign in to
     r"of-the-double|[&?]sig=double|-primary",  # the double's, on 127.0.0.1
     r'"id-token"',  # a permission
