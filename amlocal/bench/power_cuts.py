@@ -204,9 +204,7 @@ class Cuts:
         try:
             self._look(client, sources, lines)
         finally:  # a database that stays open keeps the copy on the disk
-            opened = mlflow_store.client(client.workspace)
-            for store in (opened._tracking_client.store, opened._get_registry_client().store):
-                store.engine.dispose()
+            mlflow_store.close(mlflow_store.client(client.workspace))
 
     def _look(self, client: Any, sources: Path, lines: list[str]) -> None:
         state: dict[tuple[str, int], str] = {}

@@ -91,15 +91,11 @@ LONG = {
 
 # What exists in Azure only, by the entity that would be created.
 ELSEWHERE = {
-    "BatchDeployment": "batch_deployments",
-    "BatchEndpoint": "batch_endpoints",
     "FeatureSet": "feature_sets",
     "FeatureStore": "feature_stores",
     "FeatureStoreEntity": "feature_store_entities",
     "Index": "indexes",
     "MarketplaceSubscription": "marketplace_subscriptions",
-    "ModelBatchDeployment": "batch_deployments",
-    "PipelineComponentBatchDeployment": "batch_deployments",
     "ServerlessEndpoint": "serverless_endpoints",
     "WorkspaceConnection": "connections",
 }

@@ -125,5 +125,6 @@ def test_what_exists_in_azure_only_is_said_to(client: LocalMLClient, entity: Any
 
 
 def test_another_kind_of_entity_is_refused_as_mlclient_does(client: LocalMLClient) -> None:
-    with pytest.raises(TypeError, match="create_or_update takes a Job, Model"):
-        client.create_or_update(ManagedOnlineEndpoint(name="end"))
+    for entity in (ManagedOnlineEndpoint(name="end"), BatchEndpoint(name="end")):
+        with pytest.raises(TypeError, match="create_or_update takes a Job, Model"):
+            client.create_or_update(entity)

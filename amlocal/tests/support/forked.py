@@ -252,7 +252,7 @@ def _warm_up() -> None:
         workspace.create()
         store = mlflow_store.client(workspace)
         store.get_experiment("0")
-        store._tracking_client.store.engine.dispose()
+        mlflow_store.close(store)
         os.environ.clear()
         os.environ.update(before)
 

@@ -49,8 +49,13 @@ def _leave_replaced(database: Path, opened: Any) -> None:
     place = (file.st_dev, file.st_ino)
     if _opened.setdefault(database, place) != place:
         _opened[database] = place
-        for store in (opened._tracking_client.store, opened._get_registry_client().store):
-            store.engine.dispose()
+        close(opened)
+
+
+def close(opened: Any) -> None:
+    """Close what MLflow holds of a client's SQLite files; the client opens them again when it is used."""
+    for store in (opened._tracking_client.store, opened._get_registry_client().store):
+        store.engine.dispose()
 
 
 def make(workspace: Workspace) -> None:

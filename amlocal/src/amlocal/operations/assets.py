@@ -56,22 +56,6 @@ class AssetOperations(Operations, ABC):
         for spec in self.describe_all(name, list_view_type):
             yield self._entity(spec) if name else service.container_entity(self.kind, spec)
 
-    def _share(self, name: str, version: str, share_with_name: str, share_with_version: str, registry_name: str) -> Any:
-        """Copy a version into a registry, under a name and a version of its own there. Returns the copy."""
-        with not_missing():
-            there = type(self)(registries.find(self.workspace, registry_name))
-            kept = self.assets.get(name, version)
-        taken = [str(each["version"]) for each in there.assets.versions(share_with_name, ALL)]
-        title = "data asset" if self.kind == "data" else self.kind
-        refuse_taken(title, share_with_name, share_with_version, taken, there.workspace)
-        spec = {key: value for key, value in kept.items() if key not in SERVICE}
-        spec |= {"name": share_with_name, "version": share_with_version}
-        return there._entity(there.assets.create(there._with_files_shared(spec)))
-
-    def _with_files_shared(self, spec: dict[str, Any]) -> dict[str, Any]:
-        """A version of a workspace with its files copied into this registry."""
-        return spec
-
     def archive(self, name: str, version: str | None = None, label: str | None = None, **_: Any) -> None:
         """Hide a version, or without one everything of that name, from `list`."""
         with not_missing():
@@ -116,3 +100,28 @@ class AssetOperations(Operations, ABC):
         if "creation_context" in shown:
             made._creation_context = created(shown["creation_context"])
         return made
+
+
+class ShareableOperations(AssetOperations):
+    """The operations of what `az ml` can share with a registry."""
+
+    def share(
+        self, name: str, version: str, *, share_with_name: str, share_with_version: str, registry_name: str
+    ) -> Any:
+        """Copy a version into a registry, under a name and a version of its own there. Returns the copy.
+
+        Raises ResourceNotFoundError for what is not there, UserError for a version that the registry has already.
+        """
+        with not_missing():
+            there = type(self)(registries.find(self.workspace, registry_name))
+            kept = self.assets.get(name, version)
+        taken = [str(each["version"]) for each in there.assets.versions(share_with_name, ALL)]
+        title = "data asset" if self.kind == "data" else self.kind
+        refuse_taken(title, share_with_name, share_with_version, taken, there.workspace)
+        spec = {key: value for key, value in kept.items() if key not in SERVICE}
+        spec |= {"name": share_with_name, "version": share_with_version}
+        return there._entity(there.assets.create(there._with_files_shared(spec)))
+
+    @abstractmethod
+    def _with_files_shared(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """A version of a workspace with its files copied into this registry."""

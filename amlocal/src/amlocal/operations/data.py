@@ -6,11 +6,11 @@ from typing import Any
 from amlocal.assets import mltable, uris
 from amlocal.assets.uploads import keep
 from amlocal.core.errors import UserError
-from amlocal.operations.assets import AssetOperations
+from amlocal.operations.assets import ShareableOperations
 from amlocal.operations.common import told_at_path
 
 
-class DataOperations(AssetOperations):
+class DataOperations(ShareableOperations):
     """`client.data`"""
 
     kind = "data"
@@ -18,15 +18,6 @@ class DataOperations(AssetOperations):
 
     def create_or_update(self, data: Any, **_: Any) -> Any:
         return self._register(data)
-
-    def share(
-        self, name: str, version: str, *, share_with_name: str, share_with_version: str, registry_name: str
-    ) -> Any:
-        """Copy a version into a registry, under a name and a version of its own there. Returns the copy.
-
-        Raises ResourceNotFoundError for what is not there, UserError for a version that the registry has already.
-        """
-        return self._share(name, version, share_with_name, share_with_version, registry_name)
 
     def _with_files_shared(self, spec: dict[str, Any]) -> dict[str, Any]:
         return {**spec, "path": self._path(str(spec["path"]), Path(), spec.get("type", "uri_folder"), None)}

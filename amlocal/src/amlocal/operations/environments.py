@@ -7,11 +7,11 @@ from typing import Any
 from amlocal.assets.uploads import keep
 from amlocal.core.errors import NotFound
 from amlocal.core.names import CURATED_PREFIX
-from amlocal.operations.assets import AssetOperations
+from amlocal.operations.assets import ShareableOperations
 from amlocal.operations.common import Operations, entity, not_missing
 
 
-class EnvironmentOperations(AssetOperations):
+class EnvironmentOperations(ShareableOperations):
     """`client.environments`"""
 
     kind = "environment"
@@ -36,15 +36,6 @@ class EnvironmentOperations(AssetOperations):
             if name.lower().startswith(CURATED_PREFIX):
                 return curated.describe(name, version, label)
             raise NotFound(f"{error}{curated.hint(name)}") from error
-
-    def share(
-        self, name: str, version: str, *, share_with_name: str, share_with_version: str, registry_name: str
-    ) -> Any:
-        """Copy a version into a registry, under a name and a version of its own there. Returns the copy.
-
-        Raises ResourceNotFoundError for what is not there, UserError for a version that the registry has already.
-        """
-        return self._share(name, version, share_with_name, share_with_version, registry_name)
 
     def _with_files_shared(self, spec: dict[str, Any]) -> dict[str, Any]:
         build = spec.get("build")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from amlocal.operations.service import with_last_change
+from amlocal.operations.service import bare_id, with_last_change
 
 # What the body of every resource has beside its `properties`.
 AROUND = ("id", "identity", "kind", "location", "name", "tags")
@@ -52,8 +52,7 @@ def body(shape: Shape, shown: Mapping[str, Any]) -> dict[str, Any]:
     """The REST body of what is shown."""
     around = (*(key for key in AROUND if not shape.versioned or key != "tags"), "creation_context")
     told = {key: _camel(shown[key]) for key in AROUND if key in around and shown.get(key) is not None}
-    # azureml:/subscriptions/... there is /subscriptions/...; what lies in a registry keeps azureml://registries/...
-    told["id"] = re.sub("^azureml:(?!//)", "", str(shown["id"]))
+    told["id"] = bare_id(shown)
     if shape.versioned:
         told["name"] = shown["version"]
     if identity := told.get("identity"):

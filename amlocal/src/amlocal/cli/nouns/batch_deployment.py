@@ -9,8 +9,8 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, no_wait, shared
+from amlocal.cli.endpoint_verbs import changed, update_deployment
 from amlocal.cli.nouns.batch_endpoint import JOB_COLUMNS
-from amlocal.cli.nouns.online_endpoint import changed
 from amlocal.cli.printing import described, described_all, note, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
@@ -88,24 +88,18 @@ def update(
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
     deployments = target.client().batch_deployments
-    changes = changes or Changes()
-    if file:
-        entity = load_deployment(file, [*changes.overrides(), *given(name=name, endpoint_name=endpoint_name)])
-        described(deployments, entity.name, endpoint_name=entity.endpoint_name)  # it must be there
-    elif name and endpoint_name:
-        now = described(deployments, name, endpoint_name=endpoint_name)
-        if "deployment_configuration_type" in (now.get("properties") or {}):
-            raise UserError(
-                f"update: deployment {name} runs a pipeline component; give the --file that it is to be made of"
-            )
-        entity = changed("batch-deployment", now, _at_root(changes), FIELDS)
-    else:
-        raise UserError("update: name the deployment with --name and --endpoint-name, or give a --file that does")
-    change = deployments.begin_create_or_update(entity)
-    if no_wait:
-        return None
-    change.result()
-    return described(deployments, entity.name, endpoint_name=entity.endpoint_name)
+    return update_deployment(
+        deployments, file, name, endpoint_name, changes, no_wait, read=load_deployment, change=_changed
+    )
+
+
+def _changed(now: dict[str, Any], changes: Changes) -> Any:
+    """The deployment that `now` describes, after the changes. Raises UserError."""
+    if "deployment_configuration_type" in (now.get("properties") or {}):
+        raise UserError(
+            f"update: deployment {now['name']} runs a pipeline component; give the --file that it is to be made of"
+        )
+    return changed("batch-deployment", now, _at_root(changes), FIELDS)
 
 
 def _at_root(changes: Changes) -> Changes:

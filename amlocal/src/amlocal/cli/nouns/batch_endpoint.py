@@ -10,7 +10,7 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, no_wait, positive, shared
-from amlocal.cli.nouns.online_endpoint import changed
+from amlocal.cli.endpoint_verbs import endpoint_to_put
 from amlocal.cli.printing import described, described_all, finished, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
@@ -50,16 +50,9 @@ def update(
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
     endpoints = target.client().batch_endpoints
-    changes = changes or Changes()
     flags = given(defaults={"deployment_name": _default(defaults)} if defaults else None)
-    entity = load(KIND, file, [*changes.overrides(), *flags, *given(name=name)]) if file else None
-    name = entity.name if entity else name
-    if not name:
-        raise UserError("update: name the endpoint with --name, or give a --file that does")
-    now = described(endpoints, name)
-    if entity is None:
-        entity = changed(KIND, now, changes, FIELDS, flags)
-    elif not entity.defaults:  # a file need not say which deployment is the default
+    entity, now = endpoint_to_put(KIND, endpoints, FIELDS, file, name, changes, flags)
+    if file and not entity.defaults:  # it need not say which deployment is the default
         entity.defaults = {key: value for key, value in (now.get("defaults") or {}).items() if value} or None
     return finished(endpoints, endpoints.begin_create_or_update(entity), no_wait)
 

@@ -9,7 +9,8 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, positive, prices_file, shared
-from amlocal.cli.nouns.online_endpoint import changed, everything_is_local, refuse_no_wait
+from amlocal.cli.endpoint_verbs import changed, update_deployment
+from amlocal.cli.nouns.online_endpoint import everything_is_local, refuse_no_wait
 from amlocal.cli.printing import described, described_all, note, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
@@ -137,20 +138,16 @@ def update(
     changes: Changes | None = None,
     no_wait: bool = False,
 ) -> dict[str, Any] | None:
-    deployments = target.client().online_deployments
-    changes = changes or Changes()
-    if file:
-        entity = load(KIND, file, [*changes.overrides(), *given(name=name, endpoint_name=endpoint_name)])
-        described(deployments, entity.name, endpoint_name=entity.endpoint_name)  # it must be there
-    elif name and endpoint_name:
-        entity = changed(KIND, described(deployments, name, endpoint_name=endpoint_name), changes, FIELDS)
-    else:
-        raise UserError("update: name the deployment with --name and --endpoint-name, or give a --file that does")
-    change = deployments.begin_create_or_update(entity)
-    if no_wait:
-        return None
-    change.result()
-    return described(deployments, entity.name, endpoint_name=entity.endpoint_name)
+    return update_deployment(
+        target.client().online_deployments,
+        file,
+        name,
+        endpoint_name,
+        changes,
+        no_wait,
+        read=lambda file, overrides: load(KIND, file, overrides),
+        change=lambda now, changes: changed(KIND, now, changes, FIELDS),
+    )
 
 
 def delete(name: str, endpoint_name: str, no_wait: bool = False) -> None:

@@ -8,6 +8,7 @@ from knack.help_files import helps
 
 from amlocal.cli import target
 from amlocal.cli.arguments import given, ignored, no_wait, shared
+from amlocal.cli.endpoint_verbs import endpoint_to_put
 from amlocal.cli.printing import described, described_all, finished, note, wait
 from amlocal.cli.specs import load
 from amlocal.cli.updates import Changes, update_arguments
@@ -85,18 +86,11 @@ def update(
 ) -> dict[str, Any] | None:
     options = _local(local)
     endpoints = target.client().online_endpoints
-    changes = changes or Changes()
     flags = given(
         traffic=shares(traffic) if traffic else None, mirror_traffic=shares(mirror_traffic) if mirror_traffic else None
     )
-    entity = load(KIND, file, [*changes.overrides(), *flags, *given(name=name)]) if file else None
-    name = entity.name if entity else name
-    if not name:
-        raise UserError("update: name the endpoint with --name, or give a --file that does")
-    now = described(endpoints, name)
-    if entity is None:
-        entity = changed(KIND, now, changes, FIELDS, flags)
-    elif not entity.traffic:  # a file says nothing of what deployments get
+    entity, now = endpoint_to_put(KIND, endpoints, FIELDS, file, name, changes, flags)
+    if file and not entity.traffic:  # it says nothing of what deployments get
         entity.traffic, entity.mirror_traffic = now["traffic"], entity.mirror_traffic or now.get("mirror_traffic")
     return finished(endpoints, endpoints.begin_create_or_update(entity, **options), no_wait)
 
@@ -109,28 +103,6 @@ def shares(texts: list[str]) -> dict[str, int]:
     from amlocal.endpoints.plan import parse_traffic
 
     return parse_traffic(texts)
-
-
-def changed(
-    kind: str, now: dict[str, Any], changes: Changes, fields: tuple[str, ...], flags: list[dict[str, Any]] | None = None
-) -> Any:
-    """The entity that `now` describes, after the changes; only `fields` are theirs to change. Raises UserError."""
-    import io
-
-    import yaml
-
-    from amlocal.operations.common import one_line
-    from amlocal.specs.load import loader
-
-    after = changes.applied(now)
-    for path in sorted(key for key in now.keys() | after.keys() if now.get(key) != after.get(key)):
-        if path not in fields or path == "name":
-            raise UserError(f"--set {path}: cannot be changed; what can is {', '.join(fields[1:])}")
-    text = yaml.safe_dump({key: after[key] for key in fields if after.get(key) is not None})
-    try:
-        return loader(kind)(io.StringIO(text), params_override=flags or [])
-    except Exception as error:  # marshmallow's and azure-ai-ml's, each of its own kind
-        raise UserError(f"{kind} {now['name']}: {one_line(error)}") from error
 
 
 def delete(name: str, no_wait: bool = False) -> None:
