@@ -140,16 +140,10 @@ class Scratch:
         return job
 
     def _components_versions(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
-        made = recorded.entity("components/versions", self._with_stand_ins(body))
-        made._id = None
-        found = self.client.components.create_or_update(made)
-        return dict(self.client.components.describe(found.name, found.version))
+        return _created(self.client.components, recorded.entity("components/versions", self._with_stand_ins(body)))
 
     def _data_versions(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
-        made = recorded.entity("data/versions", body)
-        made._id = None
-        found = self.client.data.create_or_update(made)
-        return dict(self.client.data.describe(found.name, found.version))
+        return _created(self.client.data, recorded.entity("data/versions", body))
 
     def _models_versions(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
         properties = body["properties"]
@@ -162,10 +156,7 @@ class Scratch:
         return dict(self.client.models.describe(made.name, made.version))
 
     def _environments_versions(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
-        made = recorded.entity("environments/versions", body)
-        made._id = None
-        found = self.client.environments.create_or_update(made)
-        return dict(self.client.environments.describe(found.name, found.version))
+        return _created(self.client.environments, recorded.entity("environments/versions", body))
 
     def _datastores(self, place: Place, body: dict[str, Any]) -> dict[str, Any]:
         if not place.name.startswith("workspace"):
@@ -276,3 +267,10 @@ def _type(given: dict[str, Any], inputs: dict[str, Any]) -> str:
     source = inputs.get(bound[1], {}) if bound else given
     kind = str(source.get("jobInputType") or source.get("job_input_type") or "string")
     return "string" if kind == "literal" else kind
+
+
+def _created(operations: Any, made: Any) -> dict[str, Any]:
+    """A new version of an asset, as it is shown; the recorded id is that of another workspace's."""
+    made._id = None
+    found = operations.create_or_update(made)
+    return dict(operations.describe(found.name, found.version))

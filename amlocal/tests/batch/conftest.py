@@ -46,13 +46,10 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def deploy(client, no_server, files):
-    """Makes a deployment of endpoint `tens`; the arguments are its file's fields."""
-    client.batch_endpoints.begin_create_or_update(entity("batch-endpoint", {"name": "tens"})).result()
+def deployment(files):
+    """azure-ai-ml's entity of a deployment of endpoint `tens`; the arguments are its file's fields, None for none."""
 
-    def make(script=None, default=True, **fields):
-        if script is not None:
-            (files / "code" / "score.py").write_text(script)
+    def make(**fields):
         spec = {
             "name": "first",
             "endpoint_name": "tens",
@@ -63,8 +60,20 @@ def deploy(client, no_server, files):
             "compute": "azureml:cpu-cluster",
             **fields,
         }
-        spec = {key: value for key, value in spec.items() if value is not None}
-        made = client.batch_deployments.begin_create_or_update(entity("model-batch-deployment", spec)).result()
+        return entity("model-batch-deployment", {key: value for key, value in spec.items() if value is not None})
+
+    return make
+
+
+@pytest.fixture
+def deploy(client, no_server, files, deployment):
+    """Makes a deployment of endpoint `tens`; the arguments are its file's fields."""
+    client.batch_endpoints.begin_create_or_update(entity("batch-endpoint", {"name": "tens"})).result()
+
+    def make(script=None, default=True, **fields):
+        if script is not None:
+            (files / "code" / "score.py").write_text(script)
+        made = client.batch_deployments.begin_create_or_update(deployment(**fields)).result()
         if default:
             endpoint = client.batch_endpoints.get("tens")
             endpoint.defaults.deployment_name = made.name

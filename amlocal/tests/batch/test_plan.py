@@ -48,22 +48,10 @@ def test_what_azure_refuses(deploy, fields, told):
         deploy(**fields)
 
 
-def test_a_script_with_a_syntax_error_is_refused_unless_nobody_looks(deploy, client, files):
+def test_a_script_with_a_syntax_error_is_refused_unless_nobody_looks(deploy, deployment, client):
     with pytest.raises(UserError, match=r"score.py, line 2: .*--skip-script-validation"):
         deploy(script="\ndef run(:\n")
-    from amlocal.operations.common import entity
-
-    spec = {
-        "name": "second",
-        "endpoint_name": "tens",
-        "type": "model",
-        "model": {"path": str(files / "model")},
-        "code_configuration": {"code": str(files / "code"), "scoring_script": "score.py"},
-        "environment": {"image": "a"},
-        "compute": "azureml:c",
-    }
-    made = entity("model-batch-deployment", spec)
-    client.batch_deployments.begin_create_or_update(made, skip_script_validation=True).result()
+    client.batch_deployments.begin_create_or_update(deployment(name="second"), skip_script_validation=True).result()
     assert [each.name for each in client.batch_deployments.list("tens")] == ["second"]
 
 

@@ -11,19 +11,10 @@ from amlocal.operations.common import entity
 
 
 @pytest.fixture
-def endpoint(client, files):
+def endpoint(client, deployment):
     try:
         client.batch_endpoints.begin_create_or_update(entity("batch-endpoint", {"name": "tens"})).result()
-        spec = {
-            "name": "first",
-            "endpoint_name": "tens",
-            "type": "model",
-            "model": {"path": str(files / "model")},
-            "code_configuration": {"code": str(files / "code"), "scoring_script": "score.py"},
-            "environment": {"image": "a"},
-            "compute": "azureml:c",
-        }
-        client.batch_deployments.begin_create_or_update(entity("model-batch-deployment", spec)).result()
+        client.batch_deployments.begin_create_or_update(deployment()).result()
         yield client.batch_endpoints.get("tens")
     finally:
         down(client.workspace)

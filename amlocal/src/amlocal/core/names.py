@@ -52,6 +52,14 @@ def next_version(taken: Iterator[str]) -> str:
     return str(max((int(version) for version in taken if version.isdecimal()), default=0) + 1)
 
 
+def there_are(names: Iterable[str]) -> str:
+    """`there is "a"`, `there are "a", "b" and "c"`; empty for no names."""
+    quoted = [f'"{name}"' for name in names]
+    if len(quoted) < 2:
+        return f"there is {quoted[0]}" if quoted else ""
+    return f"there are {', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
 def is_name(name: Any) -> bool:
     return isinstance(name, str) and NAME.fullmatch(name) is not None
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amlocal.core.errors import Absent, NotFound
-from amlocal.core.names import CURATED_REGISTRY
+from amlocal.core.names import CURATED_REGISTRY, there_are
 from amlocal.core.workspace import REGISTRIES, Workspace
 
 RECORD = "registry.json"
@@ -68,14 +68,8 @@ def find(workspace: Workspace, name: str) -> AssetRegistry:
             f'of the registry "{CURATED_REGISTRY}" only the environments are known here; fetch the asset in Azure'
             f" (`az ml ... download` or `show`, with --registry-name {CURATED_REGISTRY}) and create it from the file"
         )
-    raise Absent(f'registry "{name}" was not found; {_names(workspace) or f"see `aml registry create -n {name}`"}')
-
-
-def _names(workspace: Workspace) -> str:
-    names = [f'"{each.name}"' for each in every(workspace)]
-    if len(names) < 2:
-        return f"there is {names[0]}" if names else ""
-    return f"there are {', '.join(names[:-1])} and {names[-1]}"
+    known = there_are(each.name for each in every(workspace))
+    raise Absent(f'registry "{name}" was not found; {known or f"see `aml registry create -n {name}`"}')
 
 
 def named(workspace: Workspace, name: str | None) -> Workspace:

@@ -25,7 +25,7 @@ from typing import Any
 from amlocal.core.durable import make_folder, sync_folder
 from amlocal.core.errors import NotFound, UserError
 from amlocal.core.files import disk_errors, read_json, write_json, write_text
-from amlocal.core.names import checked_name
+from amlocal.core.names import checked_name, there_are
 from amlocal.core.trust import check_workspace
 
 FOLDER = ".amlocal"
@@ -127,8 +127,7 @@ class Workspace:
         return made
 
     def _names(self) -> str:
-        names = [f'"{each.name}"' for each in self.every()]
-        return f"there are {', '.join(names[:-1])} and {names[-1]}" if names[1:] else f"there is {names[0]}"
+        return there_are(each.name for each in self.every())
 
     def _holds_something(self) -> bool:
         return any(each.name not in SHARED for each in self.root.iterdir())
