@@ -64,6 +64,13 @@ param workflowsMayDeploy bool = false
 @description('Which jobs may sign in as that identity: those of a GitHub environment that only main may use and that has reviewers.')
 param deploySubject string = 'environment:infra'
 
+@description('Who gets a mail when a job fails or warns. Azure asks the address to confirm. Empty: nobody.')
+param alertEmail string = ''
+
+@description('What is called then: an https address. Whoever knows it may post there, so it is treated as a secret. Empty: nothing.')
+@secure()
+param alertWebhook string = ''
+
 var tags = { project: name }
 var workflows = !empty(repository)
 
@@ -150,6 +157,20 @@ module infra 'modules/github.bicep' = if (workflows && workflowsMayDeploy) {
     location: location
     tags: tags
     subject: 'repo:${repository}:${deploySubject}'
+  }
+}
+
+// Left out here it is not deleted: a workflow, which does not know the addresses, changes nothing in it.
+module alerts 'modules/alerts.bicep' = if (!empty(alertEmail) || !empty(alertWebhook)) {
+  name: '${name}-alerts'
+  scope: group
+  dependsOn: [workspace]
+  params: {
+    groupName: 'ag-${name}'
+    workspaceName: workspaceName
+    tags: tags
+    email: alertEmail
+    webhook: alertWebhook
   }
 }
 

@@ -17,6 +17,15 @@ from fixtures import (  # noqa: F401 (fixtures)
     forks,
     pytest_addoption,
 )
+from tests.listener import Listener, listening
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """A webhook that keeps what is posted to it."""
+    with listening() as server:
+        yield server
+
 
 # --- what tests of the jobs share: an MLflow store of their own, and one small pipeline run ---
 

@@ -3,17 +3,23 @@
 
 A drift that nobody was told of becomes an issue, or a comment where one is open; where somebody has labelled its
 digits a retraining is started, once; when it is over the issue is closed. What was told stands in the issue itself, in
-a comment that browsers do not show, so that the same drift is not told every day. Only the Python and the `gh` of a
-GitHub runner are needed.
+a comment that browsers do not show, so that the same drift is not told every day. A drift and its end are posted to
+DRIFT_WEBHOOK as well, if that is set. Only the Python and the `gh` of a GitHub runner are needed.
 """
 
+import argparse
 import json
 import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
+
+from drift.monitor import webhook  # needs no package, and nothing else of ours
 
 LABEL = "drift"
 WORKFLOW = "train.yml"  # what retrains
@@ -116,12 +122,16 @@ def page(verdict: Change, new: list[Change]) -> str:
     )
 
 
-def all_clear(verdict: Change) -> str:
-    """The comment with which an issue is closed."""
+def why_clear(verdict: Change) -> str:
+    """Why a drift is over."""
     ended = [change["last_date"] for change in verdict["changes"] if change["ended"]]
     calm = "nothing in what was collected differs from what the latest model was tested on"
-    why = f"the last odd digits came on {max(ended)}" if ended else calm
-    return f"**All clear**: {plain(why)}.\n\n" + "\n".join(figures(verdict))
+    return f"the last odd digits came on {max(ended)}" if ended else calm
+
+
+def all_clear(verdict: Change) -> str:
+    """The comment with which an issue is closed."""
+    return f"**All clear**: {plain(why_clear(verdict))}.\n\n" + "\n".join(figures(verdict))
 
 
 # ---- what there is to say
@@ -156,6 +166,8 @@ def follow_up(verdict: Change, issues: list[Issue]) -> list[str]:
         issue = create(verdict, new)
         issues = [issue, *issues]
         did.append(f"opened issue #{issue.number}")
+    if new and issue:
+        post("alarm", issue, f"{verdict['headline']}. {verdict['advice']}")
     if learning := [one for one in issues if unlearnt(one, verdict)]:
         # Before it is noted: where this fails, the next look tries again.
         gh(
@@ -180,6 +192,7 @@ def follow_up(verdict: Change, issues: list[Issue]) -> list[str]:
         keep(issue)
         gh("issue", "close", issue.number, "--reason", "completed")
         did.append(f"closed issue #{issue.number}")
+        post("all clear", issue, why_clear(verdict))
     return did
 
 
@@ -247,6 +260,21 @@ def comment(issue: Issue, text: str) -> None:
 
 def keep(issue: Issue) -> None:
     gh("issue", "edit", issue.number, "--body-file", "-", text=issue.body)
+
+
+def post(event: str, issue: Issue, text: str) -> None:
+    """Tell the webhook, if there is one. What does not arrive is a warning: the issue has it."""
+    url = os.environ.get("DRIFT_WEBHOOK")
+    if not url:
+        return
+    try:
+        webhook.address(url)
+    except argparse.ArgumentTypeError:
+        print("::warning title=Webhook::the secret DRIFT_WEBHOOK is no http:// or https:// address")
+        return
+    place = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ.get('GH_REPO')}"
+    address = f"{place}/issues/{issue.number}"
+    webhook.send(url, event, f"Drift, {event}: {plain(text)} {address}", issue=address)
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 import pytest
 
 STORES, WORKSPACE = "modules/stores.bicep", "modules/workspace.bicep"
-ACCESS, GITHUB = "modules/access.bicep", "modules/github.bicep"
+ACCESS, GITHUB, ALERTS = "modules/access.bicep", "modules/github.bicep", "modules/alerts.bicep"
 
 # What goes wrong: the file, what stands there, what is made of it, and what the checker says of the first line that
 # differs; or, where the fault shows elsewhere, how that line begins and what it says of it.
@@ -58,6 +58,19 @@ FAULTS = {
     "wrong item of an array": (GITHUB, "['api://AzureADTokenExchange']", "[true]", "expected string"),
     "below the minimum": (STORES, "      days: 7\n", "      days: 0\n", "below the minimum of 1"),
     "does not match the pattern": (WORKSPACE, "name: workspaceName", "name: 'mlw digits'", "does not match"),
+    "too long": (ALERTS, "groupShortName: 'azureml'", "groupShortName: 'azure machine learning'", "longer than 12"),
+    "value of another name, in a loop": (
+        ALERTS,
+        "timeAggregation: 'Total'",
+        "timeAggregation: 'Sum'",
+        "expected one of 'Average'",
+    ),
+    "tag that is no string": (
+        "main.bicep",
+        "    tags: tags\n    purge",
+        "    tags: { project: 1 }\n    purge",
+        "expected string",
+    ),
     # types and places of resources
     "old version": (STORES, "storageAccounts@2026-09-01", "storageAccounts@2019-06-01", "not the newest known"),
     "version that never was": (

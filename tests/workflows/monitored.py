@@ -49,10 +49,11 @@ class Repository:
         gh.write_text(f'#!/bin/sh\n[ "$1 $2" != "$BROKEN" ] || exit 1\n{fake}\n')
         gh.chmod(0o755)
 
-    def look(self, seen, job="monitor-1"):
+    def look(self, seen, job="monitor-1", webhook=""):
         handed_on = json.dumps(seen | {"job": job, "place": f"https://ml.azure.com/runs/{job}"}) if seen else ""
         surroundings = {"PATH": f"{self.folder / 'gh-cli'}{os.pathsep}{os.environ['PATH']}", "BROKEN": self.broken}
         surroundings |= {"GH_TOKEN": "", "GH_REPO": "somebody/digits", "GITHUB_REF_NAME": "main", "VERDICT": handed_on}
+        surroundings |= {"DRIFT_WEBHOOK": webhook}
         return subprocess.run(
             [sys.executable, SCRIPT], env=os.environ | surroundings, capture_output=True, text=True, check=False
         )

@@ -208,3 +208,20 @@ def test_without_a_verdict_it_is_red(repository):
     ran = repository.look(None)
     assert ran.returncode == 1
     assert "::error title=No verdict::" in ran.stdout
+
+
+def test_a_webhook_is_told_once_and_what_it_does_changes_nothing(repository, listener):
+    seen = verdict(change("2026-03-02", "2026-03-20"))
+    listener.status = 403
+    ran = repository.look(seen, webhook=listener.url)
+    assert (ran.returncode, len(repository.issues)) == (0, 1)
+    assert ran.stderr == "Warning: the webhook was not told of the alarm: it answered 403\n"
+    repository.look(seen, webhook=listener.url)
+    assert [heard["event"] for _, _, heard in listener.heard] == ["alarm"]
+
+
+def test_a_webhook_that_is_no_address_is_a_warning(repository):
+    ran = repository.look(verdict(change("2026-03-02", "2026-03-20")), webhook="ftp://somewhere")
+    assert (ran.returncode, len(repository.issues)) == (0, 1)
+    assert "::warning title=Webhook::the secret DRIFT_WEBHOOK is no http:// or https:// address" in ran.stdout
+    assert "ftp://" not in ran.stdout + ran.stderr

@@ -66,8 +66,9 @@ def after(runner, *earlier, found):
     return ran, before
 
 
-def test_a_drift_becomes_an_issue(cloud):
+def test_a_drift_becomes_an_issue_and_is_posted(cloud, listener):
     runner, double = cloud
+    runner.secrets["DRIFT_WEBHOOK"] = listener.url
     ran = look(cloud, verdict(MARCH))
     assert ran.green, ran.log
     assert ran.steps >= run_steps("monitor")
@@ -79,6 +80,10 @@ def test_a_drift_becomes_an_issue(cloud):
     assert "[Job `monitor-1-1`](https://ml.azure.com/runs/monitor-1-1)" in issue["body"]
     assert "What to do: label some of them" in issue["body"]
     assert runner.started == []
+    address = "https://github.com/somebody/digits/issues/1"
+    text = f"Drift, alarm: Other digits came and stayed. Label some of what was collected. {address}"
+    assert [heard for _, _, heard in listener.heard] == [{"event": "alarm", "text": text, "issue": address}]
+    assert listener.url not in ran.log, "whoever knows it may post"
     [job] = submitted(double)
     assert job["inputs"]["collected"]["uri"].endswith("/datastores/workspaceblobstore/paths/modelDataCollector/")
     assert job["inputs"]["model"]["uri"].endswith("/models/digits/versions/1")
@@ -102,12 +107,15 @@ def test_another_drift_is_a_comment(azure):
     assert ["bolder" in comment["body"] for comment in issue["comments"]] == [True]
 
 
-def test_its_end_closes_the_issue(azure):
+def test_its_end_closes_the_issue_and_is_posted(azure, listener):
     runner, _ = azure
+    runner.secrets["DRIFT_WEBHOOK"] = listener.url
     after(runner, MARCH, found=verdict(OVER))
     [issue] = runner.issues
     assert issue["state"] == "CLOSED"
     assert issue["comments"][-1]["body"].startswith("**All clear**: the last odd digits came on 2026-03-22.")
+    [(_, _, heard)] = listener.heard
+    assert heard["event"] == "all clear" and "the last odd digits came on 2026-03-22 https://" in heard["text"]
 
 
 def test_no_drift_is_quiet(azure):

@@ -35,5 +35,5 @@ def send(url: str, event: str, text: str, **more: Any) -> bool:
         error.close()
     except (OSError, ValueError) as error:
         why = str(getattr(error, "reason", error))
-    print(f"Warning: --webhook was not told of the {event}: {why}", file=sys.stderr, flush=True)
+    print(f"Warning: the webhook was not told of the {event}: {why}", file=sys.stderr, flush=True)
     return False

@@ -11,6 +11,10 @@ from typing import Any
 
 from .kinds import SIMPLE, Field, Kind, Limits, ListOf, Named, OneOf, Shape
 
+# Types that azmcp lists and cannot load ("with apiVersion 2023-01-01 not supported"), in its own form, and of their
+# properties those that are used here: learn.microsoft.com/azure/templates/microsoft.insights, read on 2026-11-30.
+OURS = Path(__file__).with_name("types")
+
 
 class ToolMissing(RuntimeError):
     """The one line that says which tool is missing and how to get it."""
@@ -55,9 +59,11 @@ class Catalogue:
         return self._known[key]
 
     def _answer(self, name: str) -> list[dict[str, Any]] | None:
-        kept = self._cache / (name.lower().replace("/", "_") + ".json")
-        if kept.is_file():
-            return json.loads(kept.read_text(encoding="utf-8"))
+        file = name.lower().replace("/", "_") + ".json"
+        kept = self._cache / file
+        for known in (OURS / file, kept):
+            if known.is_file():
+                return json.loads(known.read_text(encoding="utf-8"))
         if self._azmcp is None:
             raise ToolMissing(f"azmcp is not beside {self._cache}: install it with `make tools`")
         done = subprocess.run(
