@@ -27,7 +27,7 @@ from typing import Any
 
 from amlocal.cli import main as run
 
-ENDPOINT = "digits"
+ENDPOINT = os.environ.get("AZURE_ENDPOINT") or "digits"  # names of endpoints are unique in a region
 COLOURS = ("blue", "green")
 SPECS = "aml/endpoints/digits"
 STEP_SECONDS = os.environ.get("STEP_SECONDS", "60")  # how long each step of the rollout lasts
@@ -116,14 +116,15 @@ def create(version: str) -> None:
     for line in quota.splitlines() or ["The quota could not be looked up."]:
         tell(f"- {line}")
     if endpoint is None:
-        ask(f"online-endpoint create --file {SPECS}/endpoint.yml", "auto")
+        ask(f"online-endpoint create --file {SPECS}/endpoint.yml --name {ENDPOINT}", "auto")
     else:
         # So that `teardown` sees that somebody works with it, though nobody asks it yet.
         ask(f"online-endpoint update --name {ENDPOINT} --set tags.deployed={int(time.time())}")
     if endpoint and any(each["name"] == colour for each in ask(f"online-deployment list --endpoint-name {ENDPOINT}")):
         delete(colour)  # left by a run that came to no end
     model = f"azureml:digits:{version}" if version else "azureml:digits@latest"
-    made = ask(f"online-deployment create --file {spec} --set {shlex.quote(f'model={model}')}", "auto")
+    named = f"--file {spec} --endpoint-name {ENDPOINT}"
+    made = ask(f"online-deployment create {named} --set {shlex.quote(f'model={model}')}", "auto")
     output("colour", colour)
     if made["target"] == "local":
         try_here(colour, made["fallback_reason"], former)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Follow a job of Azure ML to its end, and give up on one that only waits:    follow.sh NAME
 #
-# Exit code 0 if it completed, 1 otherwise. QUEUE_MINUTES is how long it may wait, POLL_SECONDS how often to look.
+# Exit code 0 if it completed, 1 otherwise. QUEUE_MINUTES is how long it may stand still, POLL_SECONDS how often to look:
+# a first job waits for its image (Preparing) and then for a node (Queued), and each has the time of its own.
 # FOLLOW_MINUTES ends this early, with 0 and the output again=true: what az signed in with is good for about an hour, and
 # somebody has to sign in anew. The output lost=true means that the job could not be asked any more; it may well go on.
 # Azure lets a job that no quota has room for wait for ever without a word, so somebody has to look at the clock.
@@ -18,12 +19,16 @@ status() {
     az ml job show --name "$name" --query status --output tsv
 }
 
-# A pipeline counts as running while its steps wait for a node: then it is the steps that tell.
+# Whether it works, or has gone on since the last look. A pipeline counts as running while its steps wait for a node: then
+# it is the steps that tell.
+seen=''
 moves() {
-    local steps
-    [[ $1 =~ ^(Running|Finalizing)$ ]] || return 1
-    steps=$(az ml job list --parent-job-name "$name" --query '[].status' --output tsv)
-    [[ -z $steps || $steps =~ Running|Finalizing ]]
+    local before=$seen steps=''
+    [[ ! $1 =~ ^(Running|Finalizing)$ ]] ||
+        steps=$(az ml job list --parent-job-name "$name" --query '[].status' --output tsv)
+    seen="$1 $steps"
+    [[ -n $before && $seen != "$before" ]] && return
+    [[ $1 =~ ^(Running|Finalizing)$ && (-z $steps || $steps =~ Running|Finalizing) ]]
 }
 
 give_up() {
@@ -41,8 +46,8 @@ accepts a job that the subscription has no cores for, and lets it wait without a
   (\`az ml compute delete --name cpu-cluster\`), and deploy again with another \`AZURE_VM_SIZE\` (docs/azure.md).
 - Whether another job holds the only node: \`az ml job list --output table\`.
 - Whether the cluster is there and can grow: \`az ml compute show --name cpu-cluster\`.
-- The first job of a new environment waits for its image, 10 to 20 minutes: give it more with the variable
-  \`AZURE_QUEUE_MINUTES\`.
+- The first job of a new environment waits for its image, which is built on serverless compute from the same quota. If it
+  stays at *Preparing*: docs/azure.md, "When a step fails". More time: the variable \`AZURE_QUEUE_MINUTES\`.
 EXPLANATION
     exit 1
 }

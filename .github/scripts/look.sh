@@ -8,12 +8,13 @@ set -euo pipefail
 
 name=$1
 labels=${LABELS:-}
+endpoint=${AZURE_ENDPOINT:-digits}
 
 # Whether there is an endpoint. No workspace is no endpoint; any other error is one.
 collecting() {
     local answer
-    if answer=$(az ml online-endpoint list --query "[?name=='digits'].name" --output tsv 2>&1); then
-        [[ $answer =~ (^|$'\n')digits($|$'\n') ]]
+    if answer=$(az ml online-endpoint list --query "[?name=='$endpoint'].name" --output tsv 2>&1); then
+        grep --quiet --fixed-strings --line-regexp "$endpoint" <<<"$answer"
     else
         [[ $answer == *NotFound* ]] || { echo "$answer" >&2 && exit 1; }
         return 1
@@ -21,13 +22,13 @@ collecting() {
 }
 
 if [[ ${GITHUB_EVENT_NAME:-} == schedule ]] && ! collecting; then
-    echo "There is no endpoint \`digits\`: nothing new to look at." | tee -a "${GITHUB_STEP_SUMMARY:-/dev/null}"
+    echo "There is no endpoint \`$endpoint\`: nothing new to look at." | tee -a "${GITHUB_STEP_SUMMARY:-/dev/null}"
     exit
 fi
 if [[ -z $labels && -n $(az ml data list --query "[?name=='digits-labels'].name" --output tsv) ]]; then
     labels=azureml:digits-labels@latest
 fi
-settings=("tags.commit=${GITHUB_SHA:-}")
+settings=("tags.commit=${GITHUB_SHA:-}" "inputs.endpoint=$endpoint")
 [[ -z $labels ]] || settings+=("jobs.monitor.inputs.labels.type=uri_file" "jobs.monitor.inputs.labels.path=$labels")
 az ml job create --file aml/pipelines/monitoring.yml --name "$name" --set "${settings[@]}" --output none
 echo "job=$name" >> "${GITHUB_OUTPUT:-/dev/null}"

@@ -66,6 +66,11 @@ everything)
     # Without --permanently-delete the name stays taken by a workspace nobody sees, and the next deployment is refused.
     az ml workspace delete --name "$workspace" --permanently-delete --yes --output none
     tell "- workspace \`$workspace\`: deleted for good"
+    # Logs are kept for 14 days, and hold their name against another region.
+    for logs in $(az monitor log-analytics workspace list --resource-group "$group" --query '[].name' --output tsv); do
+        az monitor log-analytics workspace delete --workspace-name "$logs" --resource-group "$group" --force --yes --output none
+        tell "- logs \`$logs\`: deleted for good"
+    done
     az group delete --name "$group" --yes --output none
     tell "- group \`$group\`: deleted"
     # A deleted Key Vault keeps its name too.

@@ -1,5 +1,6 @@
 """Versions live once: pyproject.toml, the locks and the Conda files say the same."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from tests.specs.environments import installed
 
 ROOT = Path(__file__).parents[2]
 # Azure's engine of parallel jobs imports them. They cannot be installed with our numpy, so the project has neither.
@@ -68,3 +70,18 @@ def test_the_locks_meet_what_both_projects_ask_for(lock: str, folder: Path) -> N
     pinned = {canonicalize_name(name): version for name, version in pinned.items()}
     for name, wanted in requirements(described(folder)["dependencies"]).items():
         assert name in pinned and wanted.specifier.contains(pinned[name]), f"{lock}: {wanted}, not {pinned.get(name)}"
+
+
+def test_what_the_scoring_code_imports_has_a_version_of_its_own() -> None:
+    """A package that only comes with another has whatever version is the newest on the day the image is built."""
+    conda = ROOT / "aml" / "environments" / "scoring" / "conda.yml"
+    pinned = {name for name, wanted in requirements(pip(conda)).items() if str(wanted.specifier).startswith("==")}
+    imported = set()
+    for node in ast.walk(ast.parse((ROOT / "src/digits/serving/score.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported.add(node.module.partition(".")[0])
+    others = {module for module in imported - {"digits"} if module in installed()}
+    assert {"numpy", "pandas"} <= others
+    assert {module for module in others if not installed()[module] & pinned} == set()

@@ -102,6 +102,16 @@ def purge(arguments):
     arm("POST", f"{vaults}/locations/{os.environ['AZURE_DEFAULTS_LOCATION']}/deletedVaults/{arguments.name}/purge")
 
 
+def log_workspaces(arguments):
+    return (
+        f"{SUBSCRIPTION}/resourceGroups/{arguments.resource_group}/providers/Microsoft.OperationalInsights/workspaces"
+    )
+
+
+def delete_logs(arguments):
+    arm("DELETE", f"{log_workspaces(arguments)}/{arguments.workspace_name}", force=str(arguments.force).lower())
+
+
 # command: (what it does, the flags it takes; a flag ending in ! has no value, in + has several)
 COMMANDS = {
     "login": (lambda _: [], "service-principal! username tenant federated-token"),
@@ -111,6 +121,11 @@ COMMANDS = {
     "deployment sub what-if": (what_if, "name location parameters exclude-change-types+"),
     "group delete": (lambda given: arm("DELETE", f"{SUBSCRIPTION}/resourceGroups/{given.name}"), "name yes!"),
     "monitor metrics list": (metrics, "resource metrics aggregation offset interval"),
+    "monitor log-analytics workspace list": (
+        lambda given: arm("GET", log_workspaces(given))["value"],
+        "resource-group",
+    ),
+    "monitor log-analytics workspace delete": (delete_logs, "workspace-name resource-group force! yes!"),
     "keyvault purge": (purge, "name"),
     "bicep build": (lambda _: None, "file stdout!"),
     "bicep lint": (lambda _: None, "file"),

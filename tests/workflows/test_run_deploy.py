@@ -261,6 +261,16 @@ class Script:
         return [line for line in self.asked if all(word in line for word in words)]
 
 
+def test_an_endpoint_of_another_name_is_made_and_deployed_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("AZURE_ENDPOINT", "digits-7")
+    script = Script(tmp_path)
+    script.answers["online-endpoint list"] = []
+    assert script.module.main(["create"]) == 0
+    assert script.did("online-endpoint create", "--name digits-7")
+    assert script.did("online-deployment create", "--endpoint-name digits-7")
+    assert script.did("online-endpoint invoke --name digits-7")
+
+
 @pytest.fixture
 def script(tmp_path, monkeypatch):
     made = Script(tmp_path)

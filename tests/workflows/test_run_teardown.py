@@ -64,6 +64,8 @@ def test_everything_goes_and_can_be_made_again(azure, endpoints):
     assert ran.green, ran.log
     assert double.resource_group not in double.resources.groups
     assert "- workspace `mlw-digits`: deleted for good" in ran.summary
+    assert "- logs `log-digits`: deleted for good" in ran.summary
+    assert [r.query["force"] for r in double.requests if r.method == "DELETE" and "/log-digits" in r.path] == ["true"]
     assert "- Key Vault `kv-digits-" in ran.summary
     assert ran.leaks(double) == []
 

@@ -116,6 +116,14 @@ def test_a_job_that_moves_is_not(machine, steps):
     assert "cancel" not in machine.asked
 
 
+def test_the_image_and_the_node_have_a_time_each(machine):
+    steps = ["Running\nNotStarted", "Completed\nPreparing", "Completed\nQueued", "Completed\nRunning"]
+    machine.answers = {"ml job show": ["Running"] * 4 + ["Completed"], "ml job list": steps}
+    ran = machine.run("follow.sh", "job", QUEUE_MINUTES="0")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "cancel" not in machine.asked
+
+
 def test_an_az_that_fails_once_ends_nothing(machine):
     gone = [1, "ERROR: Connection aborted"]
     machine.answers = {"ml job show": ["Running", gone, gone, gone, gone, "Running", gone, "Completed"]}
@@ -161,6 +169,13 @@ def test_labels_are_taken_from_where_they_are(machine, labels, assets, path):
     assert ("jobs.monitor.inputs.labels" in line) == bool(path)
     if path:
         assert f" jobs.monitor.inputs.labels.type=uri_file jobs.monitor.inputs.labels.path={path} " in line
+
+
+def test_an_endpoint_of_another_name_is_looked_at(machine):
+    machine.answers = {"ml online-endpoint list --query [?name=='digits-7'].name": ["digits-7"]}
+    ran = machine.run("look.sh", "job", GITHUB_EVENT_NAME="schedule", AZURE_ENDPOINT="digits-7")
+    assert ran.returncode == 0, ran.stderr
+    assert "inputs.endpoint=digits-7" in machine.asked
 
 
 def test_what_is_asked_for_is_looked_at_without_an_endpoint(machine):
