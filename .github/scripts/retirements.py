@@ -4,8 +4,8 @@
     retirements.py tell [--today 2028-01-01]     an issue for each that ends within half a year, once
     retirements.py page                          the table of docs/retirements.md
 
-Only what a spec, a Bicep file or a workflow names is told of. Needs the Python and, to tell, the `gh` of a GitHub
-runner; the network only through `gh`.
+Only what a spec, a Bicep file, a workflow, a notebook, a command's help or a command in the documentation names is told
+of. Needs the Python and, to tell, the `gh` of a GitHub runner; the network only through `gh`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,8 +24,19 @@ from drift_issue import gh
 ROOT = Path(__file__).parents[2]
 LABEL = "retirement"
 BEFORE = timedelta(days=183)  # half a year
-SEARCHED = ("aml/**/*.yml", "infra/**/*.bicep", "infra/**/*.bicepparam", ".github/workflows/*.yml")
+SEARCHED = (
+    *("aml/**/*.yml", "infra/**/*.bicep", "infra/**/*.bicepparam", ".github/workflows/*.yml", ".github/scripts/*.sh"),
+    *(
+        "README.md",
+        "docs/*.md",
+        "amlocal/README.md",
+        "amlocal/docs/*.md",
+        "notebooks/*.ipynb",
+        "amlocal/src/amlocal/cli/**/*.py",
+    ),
+)
 COMMENT = re.compile(r"(^|\s)(#|//).*")
+COMMAND = re.compile(r"`((?:aml|az|export|--set) [^`]*)`")  # in a sentence
 
 
 @dataclass(frozen=True)
@@ -54,12 +65,23 @@ def entries(root: Path = ROOT) -> list[Entry]:
 
 
 def lines(root: Path = ROOT) -> Iterator[tuple[str, str]]:
-    """Every line that may name something, without its comment, and where it stands."""
+    """Every line that may name something, without its comment, and where it stands; of a page only what is typed."""
     for pattern in SEARCHED:
         for file in sorted(root.glob(pattern)):
-            for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-                if text := COMMENT.sub("", line):
-                    yield f"{file.relative_to(root).as_posix()}:{number}", text
+            text = file.read_text(encoding="utf-8").splitlines()
+            for number, line in enumerate(commands(text) if file.suffix == ".md" else text, 1):
+                if bare := COMMENT.sub("", line):
+                    yield f"{file.relative_to(root).as_posix()}:{number}", bare
+
+
+def commands(page: Iterable[str]) -> Iterator[str]:
+    """The lines of a page, those that are no code emptied of all but the commands in them."""
+    fenced = False
+    for line in page:
+        fence = line.lstrip().startswith("```")
+        fenced ^= fence
+        code = not fence and (fenced or line.startswith("    "))
+        yield line if code else " ".join(COMMAND.findall(line))
 
 
 def places(entry: Entry, root: Path = ROOT) -> list[str]:

@@ -98,7 +98,7 @@ examples:
   - name: Create an environment from a conda specification
     text: >
       aml environment create --name my-env --version 1 --conda-file conda_dep.yml
-      --image mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04
+      --image mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04
 """
 helps["environment show"] = """
 type: command
