@@ -17,7 +17,7 @@ from amlocal.core.errors import UserError
 
 ADDRESS = "https://prices.azure.com/api/retail/prices"
 PATIENCE_SECONDS = 5
-HOURS_A_MONTH = 730  # as Azure's calculator counts
+HOURS_A_MONTH = 730  # as azure.microsoft.com/pricing/calculator counts
 
 
 @dataclass(frozen=True)

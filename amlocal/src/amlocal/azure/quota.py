@@ -1,6 +1,8 @@
 """Cores: how many a deployment or a cluster takes, how many the subscription has left, and what would fit instead.
 
-Pure: it is given Azure's answers and returns findings. The rules, from Microsoft's "Manage resource quotas" page:
+Pure: it is given Azure's answers and returns findings. The rules are those of Microsoft's pages, read on 2026-11-30:
+learn.microsoft.com/azure/machine-learning/how-to-manage-quotas (of 2026-01-27), for the sizes that are exempt
+reference-managed-online-endpoints-vm-sku-list:
 
 - A managed deployment takes ceil(1.2 x instances) times the cores of its size: Azure keeps 20 % more for upgrades, in
   whole instances. A few sizes with GPUs are exempt, no other is.
