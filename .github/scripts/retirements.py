@@ -26,6 +26,7 @@ LABEL = "retirement"
 BEFORE = timedelta(days=183)  # half a year
 SEARCHED = (
     *("aml/**/*.yml", "infra/**/*.bicep", "infra/**/*.bicepparam", ".github/workflows/*.yml", ".github/scripts/*.sh"),
+    ".devcontainer/*.json",
     *(
         "README.md",
         "docs/*.md",

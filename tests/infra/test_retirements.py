@@ -72,6 +72,7 @@ def copy(tmp_path):
         ("aml/x.yml", "runtime_version: '3.4'", "2026-03-31"),
         ("aml/x.yml", "  - python=3.11", "2027-10-31"),
         # elsewhere than in specs
+        (".devcontainer/x.json", '  "image": "mcr.microsoft.com/devcontainers/python:3.11",', "2027-10-31"),
         (".github/workflows/x.yml", "        run: az ml compute create --size Standard_F2s_v2", "2028-11-15"),
         (".github/workflows/x.yml", "    runs-on: ubuntu-22.04", "2027-04-17"),
         (

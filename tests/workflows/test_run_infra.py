@@ -41,6 +41,15 @@ def test_an_environment_that_other_branches_may_use_is_refused(azure, branches):
     assert double.requests == []
 
 
+def test_no_other_repository_gets_trusted(azure):
+    runner, double = azure
+    runner.variables["AZURE_REPOSITORY"] = "somebody@1/else@2"
+    ran = runner("infra", ref="refs/heads/main")
+    assert not ran.green
+    assert "AZURE_REPOSITORY is somebody@1/else@2, not somebody/digits or somebody@" in ran.log
+    assert double.requests == []
+
+
 def test_other_branches_deploy_nothing(azure):
     runner, double = azure
     assert runner("infra", "workflow_dispatch", ref="refs/heads/branch", inputs={}).green
