@@ -21,7 +21,10 @@ from amlocal.core.workspace import Workspace
 _SCOPE = r"(?:(?:subscriptions|locations|resource[gG]roups)/.+/workspaces/(?P<workspace>[^/]+)/)"
 _PLACE = rf"azureml://{_SCOPE}?"
 _DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
-JOB_OUTPUT = re.compile(_PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/(?:paths(?:/(?P<path>.*))?)?)?")
+# What a run has logged is also found without "paths", as Microsoft's pages on MLflow models write it.
+JOB_OUTPUT = re.compile(
+    _PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/(?:paths(?:/|$)|(?<=/outputs/artifacts/)|$)(?P<path>.*))?"
+)
 # A job's default output: what its run has logged, where Azure keeps it.
 ARTIFACTS = re.compile(
     _PLACE + r"datastores/workspaceartifactstore/(?:paths/)?ExperimentRun/dcid\.(?P<job>[^/]+)/*(?P<path>.*)"

@@ -157,7 +157,8 @@ def test_a_model_of_a_job_is_found_registered_and_downloaded(
     )
     job = run(spec("code: code\ncommand: python train.py\nenvironment: {image: a}\n"))
     assert job.status == "Completed"
-    paths = [f"azureml://jobs/{job.name}/outputs/artifacts/paths/model/", f"runs:/{job.name}/model"]
+    logged = f"azureml://jobs/{job.name}/outputs/artifacts"
+    paths = [f"{logged}/paths/model/", f"{logged}/model", f"runs:/{job.name}/model"]
     for number, path in enumerate(paths):
         entity = load("model", spec(f"name: made\ntype: mlflow_model\npath: {path}\nversion: {number + 1}\n"))
         client.models.create_or_update(entity)
