@@ -4,7 +4,7 @@
     python conformance/run.py azureml-examples                       # all: a table, exit code 0 if no case failed
     python conformance/run.py azureml-examples 'hello-*' train-sh    # some, by name or pattern
     python conformance/run.py azureml-examples --jobs 4 --json results.json
-    python conformance/run.py azureml-examples --again results.json  # what failed there; the rest is taken from there
+    python conformance/run.py azureml-examples --again results.json  # what is missing or failed there; the rest is kept
     python conformance/table.py docs/conformance.md results.json     # the page of the results
 
 The checkout is only read: each case runs in a temporary copy of what it needs, with a workspace of its own.
@@ -48,18 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     width = max(len(one.name) for one in selected)
     whole = not chosen.case
-    excused, unexplained = (list(known.excused(checkout)), known.unexplained(checkout)) if whole else ([], [])
+    excused, unexplained = list(known.excused(checkout)), known.unexplained(checkout)
 
     started = time.monotonic()
-    before = {result.case: result for result in table.read_json(chosen.again) if result.passed} if chosen.again else {}
-    due = [one for one in selected if one.name not in before]
-    found = dict(before)
+    found = {result.case: result for result in table.read_json(chosen.again)} if chosen.again else {}
+    due = [one for one in selected if one.name not in found or not found[one.name].passed]
 
     case.fingerprint()  # of what is about to run, not of what it may have become by the end
 
     def write() -> None:  # after each case, so that a run that is cut short can go on with --again
         if chosen.json:
-            so_far = [found[one.name] for one in selected if one.name in found]
+            so_far = [found[one.name] for one in known.cases if one.name in found]
             content = table.as_json(known, commit(checkout), so_far, excused, unexplained)
             chosen.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -75,8 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     if whole:
         print(table.not_run(excused, unexplained, width))
-    print(f"{table.summary(results, excused, unexplained)}; {seconds:.0f} s")
-    return 0 if not unexplained and all(result.passed for result in results) else 1
+    print(f"{table.summary(results, excused if whole else [], unexplained if whole else [])}; {seconds:.0f} s")
+    return 0 if not (whole and unexplained) and all(result.passed for result in results) else 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("checkout", type=Path, help="a checkout of Azure/azureml-examples")
     made.add_argument("case", nargs="*", help="the cases to run, by name or pattern; default: all")
     made.add_argument("--jobs", type=int, default=2, help="cases at a time; default: 2")
-    made.add_argument("--again", type=Path, help="a --json file: run only what did not pass in it, keep the rest")
+    made.add_argument("--again", type=Path, help="a --json file: keep its results but those that failed and are due")
     made.add_argument("--json", type=Path, help="write the results to this file as well, after each case")
     made.add_argument("--keep", type=Path, help="run below this folder and leave everything there to look at")
     made.add_argument("--cases", type=Path, default=HERE / "cases.yml", help="the cases; default: the repository's")

@@ -316,6 +316,11 @@ def test_again_runs_what_failed_and_keeps_the_rest(checkout, tmp_path, capfd) ->
     assert "**Not the table of one run**: 3 of the results" in page.read_text()
     assert "- `unknown` (3): hello, hello-wrong, script\n" in page.read_text()
 
+    run.main([str(checkout), "hello", *options])  # what is not asked for is kept too, and what nobody runs is told
+    content = json.loads(results.read_text())
+    assert {row["name"] for row in content["cases"]} == set(told)
+    assert content["unexplained"] == ["cli/jobs/gpu.yml"]
+
 
 def test_the_page_of_some_cases_says_that_the_others_have_no_result(checkout, tmp_path) -> None:
     (tmp_path / "cases.yml").write_text(FAKE_CASES)
