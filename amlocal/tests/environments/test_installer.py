@@ -33,6 +33,17 @@ mlflow.end_run()
 mlflow.set_experiment("another")
 with mlflow.start_run():
     mlflow.log_text("hello", "note.txt")
+
+model = pathlib.Path("saved")
+model.mkdir()
+(model / "MLmodel").write_text("flavors: {python_function: {loader_module: x}}")
+mlflow.register_model(model.resolve().as_uri(), "registered")
+try:
+    mlflow.register_model(pathlib.Path("/").as_uri(), "registered")
+except mlflow.MlflowException as refused:
+    assert "Invalid model version source" in str(refused)
+else:
+    raise SystemExit("what is no model was registered")
 """
 
 SCORE = """
@@ -79,6 +90,8 @@ def test_another_mlflow_talks_to_a_server_and_leaves_the_database_alone(
     [other] = tracking.client.search_runs([tracking.experiment("another")])
     assert [item.path for item in tracking.client.list_artifacts(other.info.run_id)] == ["note.txt"]
     assert schema(client.workspace.database) == before
+    [version] = tracking.client.search_model_versions("name='registered'")  # and what was registered has a copy here
+    assert (client.workspace.artifacts / "LocalUpload").as_uri() in version.source
 
     # another such job has the same server
     command = "pip install 'mlflow<2.19' && python train.py"

@@ -1,11 +1,16 @@
 """MLflow's store of a workspace: made on first use, opened by a client; the only file of `core` that imports MLflow."""
 
+import functools
 import logging
 import os
+import shutil
+import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from amlocal.core.durable import publish, sync_folder
 from amlocal.core.errors import UserError
@@ -131,6 +136,55 @@ def _make_store(database: Path, artifacts: Path) -> None:
         beside.unlink()
     else:
         publish(beside, database)
+
+
+def registering(store: Any, workspace: Workspace) -> Any:
+    """The `create_model_version` of a store of MLflow's that creates the model's name, too, as Azure does.
+
+    A local folder is copied into the workspace, as azureml-mlflow uploads it: it may be gone when the call returns.
+    """
+    create = store.create_model_version
+
+    @functools.wraps(create)
+    def create_model_version(name: str, source: str, *arguments: Any, **keywords: Any) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        source = kept(source, workspace)
+        with suppress(MlflowException):  # it is there; whatever else is wrong with it, `create` says, too
+            store.create_registered_model(name)
+        return create(name, source, *arguments, **keywords)
+
+    return create_model_version
+
+
+def kept(source: str, workspace: Workspace) -> str:
+    """The address of a model's folder in the workspace; other addresses than those of folders on this machine stay.
+
+    Raises ValueError in azureml-mlflow's words for what is no model.
+    """
+    if not source.startswith("file://") or not workspace.tracking_uri.startswith("sqlite:"):
+        return source
+    folder = _folder(source)
+    if folder.is_relative_to(workspace.root):
+        return source  # a run's, which keeps its files here
+    if not is_model(source):
+        raise ValueError(
+            "Model source must be a directory containing an mlflow MLmodel, as is produced by an mlflow save_model"
+            f" function: {source}"
+        )
+    copy = workspace.artifacts / "LocalUpload" / uuid.uuid4().hex / folder.resolve().name
+    shutil.copytree(folder, copy)
+    return str(copy.as_uri())
+
+
+def _folder(source: str) -> Path:
+    folder = Path(source.removeprefix("file://"))  # as azureml-mlflow reads it, relative paths too
+    return folder if folder.exists() else Path(url2pathname(urlparse(source).path))
+
+
+def is_model(source: str) -> bool:
+    """Whether `file://...` names a folder that MLflow has saved a model in."""
+    return (_folder(source) / "MLmodel").is_file()
 
 
 class Registry:

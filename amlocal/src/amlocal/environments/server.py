@@ -21,7 +21,8 @@ from amlocal.core.workspace import Workspace
 START_SECONDS = 120.0  # a cold disk included
 POLL_SECONDS = 0.05
 # As `mlflow server` starts it (mlflow/server/__init__.py, _run_server), without the four seconds its own command takes.
-COMMAND = ["-m", "uvicorn", "--workers", "1", "--log-level", "warning", "mlflow.server.fastapi_app:app"]
+COMMAND = ["-m", "uvicorn", "--workers", "1", "--log-level", "warning", "amlocal.environments.served:app"]
+WORKSPACE = "AMLOCAL_SERVED"
 VARIABLES = {
     "_MLFLOW_SGI_NAME": "uvicorn",
     "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
@@ -45,6 +46,7 @@ class TrackingServer:
             # New experiments keep their files where ours do; a client on this machine reaches them there, however old.
             "_MLFLOW_SERVER_ARTIFACT_ROOT": artifacts,
             "_MLFLOW_SERVER_ARTIFACT_DESTINATION": artifacts,
+            WORKSPACE: str(workspace.root),
         }
         command = [sys.executable, *COMMAND, "--host", "127.0.0.1", "--port", str(self.port)]
         with log.open("ab") as output:

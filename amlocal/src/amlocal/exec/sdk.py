@@ -2,14 +2,8 @@
 
 import functools
 import re
-import shutil
-import uuid
-from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 LIFETIME_SECONDS = 24 * 3600
 
@@ -54,53 +48,12 @@ def serve_workspace(find: Any) -> Any:
             mlflow_store.make(workspace)
             store = build(store_uri=ours, **keywords)
             if hasattr(store, "create_model_version"):
-                store.create_model_version = registering(store, workspace)
+                store.create_model_version = mlflow_store.registering(store, workspace)
             return store
 
         return builder
 
     return get_store_builder
-
-
-def registering(store: Any, workspace: Any) -> Any:
-    """The `create_model_version` of a store of MLflow's that creates the model's name, too, as Azure does.
-
-    A local folder is copied into the workspace, as azureml-mlflow uploads it: it may be gone when the call returns.
-    """
-    create = store.create_model_version
-
-    @functools.wraps(create)
-    def create_model_version(name: str, source: str, *arguments: Any, **keywords: Any) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        source = kept(source, workspace)
-        with suppress(MlflowException):  # it is there; whatever else is wrong with it, `create` says, too
-            store.create_registered_model(name)
-        return create(name, source, *arguments, **keywords)
-
-    return create_model_version
-
-
-def kept(source: str, workspace: Any) -> str:
-    """The address of a model's folder in the workspace; other addresses than those of folders on this machine stay.
-
-    Raises ValueError in azureml-mlflow's words for what is no model.
-    """
-    if not source.startswith("file://") or not workspace.tracking_uri.startswith("sqlite:"):
-        return source
-    folder = Path(source.removeprefix("file://"))  # as azureml-mlflow reads it, relative paths too
-    if not folder.exists():
-        folder = Path(url2pathname(urlparse(source).path))
-    if folder.is_relative_to(workspace.root):
-        return source  # a run's, which keeps its files here
-    if not (folder / "MLmodel").is_file():
-        raise ValueError(
-            "Model source must be a directory containing an mlflow MLmodel, as is produced by an mlflow save_model"
-            f" function: {source}"
-        )
-    copy = workspace.artifacts / "LocalUpload" / uuid.uuid4().hex / folder.resolve().name
-    shutil.copytree(folder, copy)
-    return str(copy.as_uri())
 
 
 def offline(credential: type, asynchronous: bool = False) -> type:
