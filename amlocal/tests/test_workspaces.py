@@ -143,6 +143,17 @@ def test_deleting_the_first_leaves_the_others(two: Path) -> None:
     assert data(workspace_name="new") == []
 
 
+def test_one_client_deletes_them_all_the_first_first(two: Path) -> None:
+    workspaces = LocalMLClient().workspaces
+    workspaces.begin_delete("dev").result()
+    assert [each.name for each in (*workspaces.list(), workspaces.get("Prod"), workspaces.get("any"))] == ["prod"] * 3
+    assert not (two / ".amlocal/mlflow.db").exists()
+    with pytest.raises(NotFound, match='workspace "dev2" was not found; the one of this folder is "prod"'):
+        workspaces.begin_delete("dev2")
+    workspaces.begin_delete("prod").result()
+    assert not (two / ".amlocal/workspaces/prod").exists()
+
+
 def test_deleting_another_leaves_the_first(two: Path) -> None:
     assert main(["workspace", "delete", "-n", "prod", "--yes"]) == 0
     assert data() == ["of-dev"]

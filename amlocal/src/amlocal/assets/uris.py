@@ -23,7 +23,8 @@ _PLACE = rf"azureml://{_SCOPE}?"
 _DATASTORE = re.compile(_PLACE + r"datastores/(?P<store>[^/]+)(?:/paths/|/?$)(?P<path>.*)")
 # What a run has logged is also found without "paths", as Microsoft's pages on MLflow models write it.
 JOB_OUTPUT = re.compile(
-    _PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/(?:paths(?:/|$)|(?<=/outputs/artifacts/)|$)(?P<path>.*))?"
+    _PLACE + r"jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)"
+    r"(?:/(?:paths(?:/|$)|(?<=/outputs/artifacts/)|$)(?P<path>.*))?"
 )
 # A job's default output: what its run has logged, where Azure keeps it.
 ARTIFACTS = re.compile(

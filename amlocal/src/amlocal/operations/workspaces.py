@@ -62,16 +62,20 @@ class WorkspaceOperations(Operations):
 
     def get(self, name: str | None = None, **_: Any) -> Any:
         """One workspace; where there is one only, it is that one, whatever name a program written for Azure gives."""
+        known = self.workspace.every()
         with not_missing():
-            return self._entity(self._named(name if len(self.workspace.every()) > 1 else None))
+            return self._entity(known[0] if len(known) == 1 else self._named(name if known else None))
 
     def _named(self, name: str | None) -> Workspace:
         """Raises NotFound for a name that none has."""
         if not name or name.lower() == self.workspace.name.lower():
             return self.workspace
-        if len(self.workspace.every()) < 2:
-            raise NotFound(f'workspace "{name}" was not found; the one of this folder is "{self.workspace.name}"')
-        return self.workspace.called(name)
+        try:
+            return self.workspace.called(name)
+        except NotFound:
+            if len(known := self.workspace.every() or [self.workspace]) > 1:
+                raise
+        raise NotFound(f'workspace "{name}" was not found; the one of this folder is "{known[0].name}"')
 
     def _entity(self, workspace: Workspace) -> Any:
         workspace.create()  # MLflow, given the address below, makes the database but no folder
