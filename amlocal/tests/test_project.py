@@ -81,8 +81,9 @@ def test_the_wheel_contains_the_package_alone(built: Path) -> None:
         "entry_points.txt",
         "licenses/LICENSE",
     }
-    assert {name for name, mode in names.items() if mode & stat.S_IXUSR} == {"amlocal/exec/standin/az"}
-    for name in ("endpoints/gateway/pages/index.html", "exec/standin/az.cmd", "exec/standin/python/sitecustomize.py"):
+    runs = {name for name, mode in names.items() if mode & stat.S_IXUSR}
+    assert runs == {f"amlocal/exec/standin/{name}" for name in ("az", "python", "python3")}
+    for name in ("endpoints/gateway/pages/index.html", "exec/standin/az.cmd", "exec/standin/modules/sitecustomize.py"):
         assert f"amlocal/{name}" in names
 
 

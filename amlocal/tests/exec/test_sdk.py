@@ -168,6 +168,32 @@ def test_a_pipeline_ends_with_its_last_command(tmp_path):
     assert ran.returncode == 128 + signal.SIGPIPE
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell's script")
+@pytest.mark.parametrize("name", ["python", "python3"])
+def test_a_program_with_a_pythonpath_of_its_own_is_reached(tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "said.py").write_text("import os\ntold = os.environ.get('PYTHONPATH')")
+    program = "import sys, said; print(sys.argv[1:], said.told, sys.meta_path[0])"
+    script = f'export PYTHONPATH=mine; {name} -c "$1" "a b" && {name} -c "$1"; echo $?; PATH= && {name}'
+    environment = os.environ | {"AMLOCAL_HOME": str(tmp_path / ".amlocal")}
+    said = {}
+    for target in ("local", "azure"):
+        command = [sys.executable, "-m", "amlocal", "exec", "--target", target, "--", "bash", "-c", script, "-", program]
+        ran = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        said[target] = ran.stdout.splitlines()
+    assert said["local"] == [
+        f"['a b'] {PYTHON}:mine <class 'sitecustomize.Finder'>",
+        f"[] {PYTHON}:mine <class 'sitecustomize.Finder'>",
+        "0",
+    ]
+    assert said["azure"][0].startswith("['a b'] mine ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's script")
+def test_both_pythons_are_the_same_script():
+    assert (STAND_IN / "python").read_bytes() == (STAND_IN / "python3").read_bytes()
+
+
 def test_the_stand_ins_are_there_once():
     twice = surroundings(surroundings({"PATH": "/usr/bin", "PYTHONPATH": f"mine{os.pathsep}yours"}))
     assert twice["PYTHONPATH"].split(os.pathsep) == [str(PYTHON), "mine", "yours"]

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-STAND_IN = Path(__file__).with_name("standin")  # holds `az` and, for Windows, `az.cmd`
-PYTHON = STAND_IN / "python"  # holds `sitecustomize.py`
+STAND_IN = Path(__file__).with_name("standin")  # holds `az`, `python`, `python3` and, for Windows, `az.cmd`
+PYTHON = STAND_IN / "modules"  # holds `sitecustomize.py`
 
 
 def without(folder: Path, path: str) -> list[str]:
