@@ -178,7 +178,8 @@ def test_a_program_with_a_pythonpath_of_its_own_is_reached(tmp_path, name):
     environment = os.environ | {"AMLOCAL_HOME": str(tmp_path / ".amlocal")}
     said = {}
     for target in ("local", "azure"):
-        command = [sys.executable, "-m", "amlocal", "exec", "--target", target, "--", "bash", "-c", script, "-", program]
+        words = ["bash", "-c", script, "-", program]
+        command = [sys.executable, "-m", "amlocal", "exec", "--target", target, "--", *words]
         ran = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         said[target] = ran.stdout.splitlines()
     assert said["local"] == [
