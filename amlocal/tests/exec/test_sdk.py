@@ -168,6 +168,67 @@ def test_a_pipeline_ends_with_its_last_command(tmp_path):
     assert ran.returncode == 128 + signal.SIGPIPE
 
 
+def test_mlflow_deploys_to_the_workspace(run):
+    ran = run(
+        """
+        import json
+        from pathlib import Path
+        import mlflow, pandas
+        from mlflow.deployments import get_deploy_client
+        from azure.ai.ml import MLClient
+
+        class Counts(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input, params=None): return [len(model_input)] * len(model_input)
+
+        mlflow.pyfunc.save_model("model", python_model=Counts(), pip_requirements=["mlflow"])
+        version = mlflow.MlflowClient().create_model_version("counts", "file://model").version
+        client = MLClient()
+        target = get_deploy_client(client.workspaces.get(client.workspace_name).mlflow_tracking_uri)
+        Path("of.json").write_text(json.dumps({"instance_type": "Standard_DS3_v2", "instance_count": 1}))
+        Path("all.yml").write_text("traffic: {blue: 100}")
+        of, table = {"deploy-config-file": "of.json"}, pandas.DataFrame({"a": [1, 2]})
+        try:
+            target.get_endpoint("counting")
+        except Exception as error:
+            print(type(error).__name__)
+        made = target.create_endpoint("counting")
+        print(made["properties"]["scoringUri"] == client.online_endpoints.get("counting").scoring_uri)
+        made = target.create_deployment("blue", f"models:/counts/{version}", config=of, endpoint="counting")
+        print(made["name"], made["flavor"], made["properties"]["instanceType"])
+        print(target.update_endpoint("counting", {"endpoint-config-file": "all.yml"})["properties"]["traffic"])
+        print(target.predict(endpoint="counting", df=table).values.tolist())
+        print(target.predict("blue", table, endpoint="counting").values.tolist())
+        print([each["name"] for each in target.list_deployments("counting")])
+        print(target.list_deployments()[0]["endpointName"])
+        Path("of.json").write_text(json.dumps({"model": "azureml:counts:1"}))
+        try:
+            target.update_deployment("blue", config=of, endpoint="counting")
+        except mlflow.MlflowException as error:
+            print(error)
+        target.delete_deployment("counting")  # no deployment is called so
+        target.delete_deployment("blue", endpoint="counting")
+        print(target.list_deployments("counting"), [each["name"] for each in target.list_endpoints()])
+        target.delete_endpoint("counting")
+        target.delete_endpoint("counting")
+        print(target.list_endpoints())
+        """
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == [
+        "ResourceNotFoundError",
+        "True",
+        "blue python_function Standard_DS3_v2",
+        "{'blue': 100}",
+        "[[2], [2]]",
+        "[[2], [2]]",
+        "['blue']",
+        "counting",
+        "model: not used with MLflow deployments; remove it from the file",
+        "[] ['counting']",
+        "[]",
+    ]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a shell's script")
 @pytest.mark.parametrize("name", ["python", "python3"])
 def test_a_program_with_a_pythonpath_of_its_own_is_reached(tmp_path, name):

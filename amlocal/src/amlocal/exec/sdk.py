@@ -14,6 +14,8 @@ def patch(module: ModuleType) -> None:
         from amlocal.client import LocalMLClient
 
         module.MLClient = LocalMLClient  # type: ignore[attr-defined]
+    elif module.__name__ == "mlflow.deployments.interface":
+        module.get_deploy_client = deploying(module.get_deploy_client)  # type: ignore[attr-defined]
     elif module.__name__.startswith("mlflow."):
         module.StoreRegistry.get_store_builder = serve_workspace(module.StoreRegistry.get_store_builder)
     else:
@@ -54,6 +56,27 @@ def serve_workspace(find: Any) -> Any:
         return builder
 
     return get_store_builder
+
+
+def deploying(find: Any) -> Any:
+    """MLflow's `get_deploy_client`, whose client deploys to the workspace where the target is a workspace."""
+
+    @functools.wraps(find)
+    def get_deploy_client(target_uri: str | None = None) -> Any:
+        from amlocal.client import LocalMLClient
+        from amlocal.core.workspace import AZUREML, Workspace
+
+        uri = target_uri or ""
+        named = re.search(r"/workspaces/([^/?]+)", uri) if uri.startswith(AZUREML) else None
+        mine = [each for each in Workspace.find().every() if each.tracking_uri == uri]
+        if not mine and not uri.startswith(AZUREML):
+            return find(target_uri)
+        from amlocal.exec.deployments import Deployments
+
+        workspace = mine[0] if mine else Workspace.find(name=named[1] if named else None)
+        return Deployments(uri, LocalMLClient(workspace=workspace.root))
+
+    return get_deploy_client
 
 
 def offline(credential: type, asynchronous: bool = False) -> type:

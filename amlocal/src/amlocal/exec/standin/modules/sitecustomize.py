@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 HERE = os.path.dirname(__file__)  # noqa: PTH120 (importing pathlib would cost every Python 4 ms)
 STORES = "mlflow.tracking.registry"  # opens MLflow's stores by their addresses
-PATCHED = ("azure.ai.ml", "azure.identity", "azure.identity.aio", STORES)
+DEPLOYMENTS = "mlflow.deployments.interface"  # finds MLflow's clients for deployments by their addresses
+PATCHED = ("azure.ai.ml", "azure.identity", "azure.identity.aio", STORES, DEPLOYMENTS)
 SERVER = "from amlocal.environments.server import main; main()"
 
 
@@ -47,6 +48,7 @@ def patch(module: "ModuleType") -> None:
     except ImportError as error:
         if module.__name__ == STORES:
             serve_store()
+        if module.__name__ in (STORES, DEPLOYMENTS):
             return
         here = f"in this Python ({sys.executable}), which has no amlocal: {error}"
         print(f"aml exec: {module.__name__} is Azure's own {here}", file=sys.stderr)
