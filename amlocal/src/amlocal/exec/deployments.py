@@ -4,10 +4,10 @@ What is taken and returned is what azureml-mlflow takes and returns: configurati
 """
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 from mlflow.deployments import BaseDeploymentClient
 from mlflow.exceptions import MlflowException
@@ -135,15 +135,12 @@ class Deployments(BaseDeploymentClient):
             asked: Any = {key: _get_jsonable_obj(value, pandas_orient="split") for key, value in df.items()}
         else:
             asked = _get_jsonable_obj(df, pandas_orient="split")
-        keys = self._client.online_endpoints.get_keys(place)
-        headers = {
-            "Content-Type": "application/json",
-            "Authorization": f"Bearer {getattr(keys, 'primary_key', None) or keys.access_token}",
-            **({"azureml-model-deployment": deployment_name} if endpoint and deployment_name else {}),
-        }
-        request = Request(self._client.online_endpoints.get(place).scoring_uri, method="POST", headers=headers)  # noqa: S310
-        with urlopen(request, json.dumps({"input_data": asked}).encode()) as answer:  # noqa: S310 (it is this machine's)
-            return pandas.DataFrame(json.load(answer))
+        deployment = deployment_name if endpoint else None
+        with tempfile.TemporaryDirectory() as folder:
+            request = Path(folder) / "request.json"
+            request.write_text(json.dumps({"input_data": asked}), encoding="utf-8")
+            answer = self._client.online_endpoints.invoke(place, request_file=str(request), deployment_name=deployment)
+        return pandas.DataFrame(json.loads(answer))
 
     # ---- what is told
 
