@@ -10,7 +10,7 @@ from amlocal.cli import app
 
 TABLE = table_of_commands()
 # They serve, run programs, or look at the machine, whatever they are given.
-OTHERS = ("mlflow", "exec", "down", "up", "doctor", "validate", "quota", "online-endpoint-rollout")
+OTHERS = ("mlflow", "exec", "down", "up", "doctor", "validate", "completion", "quota", "online-endpoint-rollout")
 VERBS = [verb for verb in TABLE if verb.split()[0] not in OTHERS and verb != "workspace delete"]
 FILES = {
     "empty.yml": "",

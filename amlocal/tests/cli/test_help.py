@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -27,12 +28,13 @@ def test_every_command_has_a_summary_and_an_example(command: str, capsys: pytest
     assert err == ""
     assert f"aml {command} : " in out
     assert "Examples" in out and f"        aml {command}" in out
+    assert not re.search(r"Defaults?[^.:]*\.\s+Default: ", out), "the default is said twice"
 
 
 def test_additions_are_called_additions(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    for name in ("mlflow", "doctor", "down", "up", "exec", "quota"):
+    for name in ("mlflow", "doctor", "down", "up", "exec", "quota", "completion"):
         assert "addition to `az ml`" in " ".join(out[out.index(f"{name} ") :].split())
 
 

@@ -18,7 +18,7 @@ from amlocal.core.documents import read_yaml
 from amlocal.core.durable import make_folder, publish
 from amlocal.core.errors import Absent, NotFound, UserError
 from amlocal.core.files import copy_into, disk_errors, hash_path
-from amlocal.core.mlflow_store import Registry
+from amlocal.core.mlflow_store import Registry, is_there
 from amlocal.core.names import (
     ACTIVE,
     ALL,
@@ -274,7 +274,7 @@ def versions(workspace: Workspace, name: str, view: View = ACTIVE) -> list[Regis
 
 def every(workspace: Workspace, name: str) -> list[Registered]:
     """All versions of one name, archived ones too, the latest created first."""
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not is_there(workspace):
         return []
     registry = Registry(workspace)
     items = list(registry.search_model_versions(f"name = '{_quoted(name)}'"))
@@ -297,6 +297,8 @@ def taken(workspace: Workspace, name: str) -> list[str]:
 
 
 def names(workspace: Workspace) -> list[str]:
+    if not is_there(workspace):
+        return []
     registry = Registry(workspace)
     page = registry.search_registered_models()
     found = [model.name for model in page]

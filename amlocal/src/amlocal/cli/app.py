@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from knack.cli import CLI
 from knack.commands import CLICommandsLoader
+from knack.completion import CLICompletion
 from knack.config import CLIConfig
 from knack.events import EVENT_INVOKER_POST_PARSE_ARGS, EVENT_PARSER_GLOBAL_CREATE
 from knack.help import CLIHelp
@@ -54,6 +55,7 @@ NOUNS = (
     "down",
     "exec",
     "validate",
+    "completion",
 )
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 
@@ -132,6 +134,19 @@ class Commands(CLICommandsLoader):
                 settings = argument.type.settings
                 if settings.get("choices") and "type" not in settings:
                     settings["type"] = in_any_case(settings["choices"])
+                settings["help"] = _default_once(settings)
+        if self.cli_ctx.data["completer_active"]:
+            from amlocal.cli.completion import complete_names
+
+            complete_names(self)
+
+
+def _default_once(settings: dict[str, Any]) -> str | None:
+    """The help of a flag; knack says what its default is, so a sentence that says it as well is left out."""
+    text, default = settings.get("help"), settings.get("default")
+    if not isinstance(text, str) or not default or default == argparse.SUPPRESS:
+        return text
+    return re.sub(r"\s*Defaults? (is|to|:)?\s*" + re.escape(str(default)) + r"\.?$", "", text).rstrip()
 
 
 class Invoker(CommandInvoker):
@@ -155,6 +170,20 @@ class Help(CLIHelp):
         """There is none; knack would note in a file that it was shown."""
 
 
+class Completion(CLICompletion):
+    """knack's, but for flags without a completer: argcomplete calls knack's with keywords, which it does not take."""
+
+    def enable_autocomplete(self, parser: argparse.ArgumentParser) -> None:
+        if self.cli_ctx.data["completer_active"]:
+            from argcomplete import CompletionFinder
+
+            CompletionFinder()(
+                parser,
+                validator=lambda candidate, prefix: candidate.lower().startswith(prefix.lower()),
+                default_completer=lambda **_: (),  # the shell offers files then
+            )
+
+
 class Aml(CLI):
     def __init__(self) -> None:
         super().__init__(
@@ -166,6 +195,7 @@ class Aml(CLI):
             invocation_cls=Invoker,
             parser_cls=Parser,
             commands_loader_cls=Commands,
+            completion_cls=Completion,
             help_cls=Help,
         )
         self.register_event(EVENT_PARSER_GLOBAL_CREATE, _add_target_flags)

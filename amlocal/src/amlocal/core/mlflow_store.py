@@ -77,6 +77,12 @@ def make(workspace: Workspace) -> None:
             raise UserError(damaged_database(database, "it is no SQLite database"))
 
 
+def is_there(workspace: Workspace) -> bool:
+    """Whether there is anything to read; False where a client would make the file first."""
+    database = sqlite_file(workspace.tracking_uri)
+    return database is None or database.exists()
+
+
 @contextmanager
 def _artifact_root(workspace: Workspace) -> Iterator[None]:
     """`artifact_root` in the environment, meanwhile: the store that MLflow opens keeps it."""

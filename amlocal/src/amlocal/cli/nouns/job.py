@@ -105,6 +105,7 @@ def show(cmd: CLICommand, name: str, web: bool = False) -> dict[str, Any]:
 
 
 def list_all(
+    cmd: CLICommand,
     parent_job_name: str | None = None,
     max_results: int = 50,
     all_results: str = "false",
@@ -113,7 +114,11 @@ def list_all(
 ) -> list[dict[str, Any]]:
     limit = None if all_results == "true" else max_results
     which = view(include_archived, archived_only)
-    return described_all(target.client().jobs, limit, parent_job_name=parent_job_name, list_view_type=which)
+    found = described_all(target.client().jobs, limit, parent_job_name=parent_job_name, list_view_type=which)
+    if not found and not parent_job_name and not archived_only:
+        where = "this workspace in Azure" if target.is_azure() else str(target.workspace().root)
+        note(cmd.cli_ctx, f"No job was submitted to {where} yet: `aml job create -f FILE.yml --stream` submits one.")
+    return found
 
 
 def update(cmd: CLICommand, name: str, web: bool = False, changes: Changes | None = None) -> dict[str, Any]:
@@ -280,7 +285,7 @@ def arguments(loader: CLICommandsLoader) -> None:
             help="Indicates whether to stream the job's logs to the console. Ctrl-C then cancels the job.",
         )
     with ArgumentsContext(loader, "job list") as c:
-        c.argument("max_results", help="Max number of results to return. Default is 50.", default=50)
+        c.argument("max_results", help="Max number of results to return.", default=50)
         c.argument("all_results", nargs="?", const="true", choices=["false", "true"], help="Returns all results.")
         c.argument(
             "parent_job_name",
