@@ -14,9 +14,9 @@ from digits.data import ink
 from digits.data.hands import source_title
 from drift.detect import detector
 from drift.records.collected import Collected
+from drift.verdict.accuracy import LUCK, Share, WeakSpot, by_luck, weak_spot
 
-WORSE = 0.02  # so much less accurate during a change is worth retraining
-GOOD = 0.9  # ... and so accurate is not bad by itself, where nothing is known to compare it with
+GOOD = 0.9  # an accuracy that is not bad by itself, where nothing is known to compare it with
 CLEARLY = math.log(20)  # a statistic is named that alone is as rare as this, the two clearest at most
 
 # What a person says of a statistic that fell or rose.
@@ -103,14 +103,19 @@ def judge(seen: Collected, changes: Sequence[detector.Change], numbers: np.ndarr
     for stretch in stretches:
         calm[stretch] = False
     found = [_change(seen, change, stretch, calm, numbers) for change, stretch in zip(changes, stretches, strict=True)]
-    calm_accuracy, changed_accuracy = _mean(right[calm & known]), _mean(right[~calm & known])
+    outside, inside = Share.counted(right[calm & known]), Share.counted(right[~calm & known])
+    if found:
+        headline, advice = _headline(found), _advice(found, outside, inside)
+    else:
+        weak = weak_spot(seen)
+        headline, advice = _headline_unchanged(outside, weak), _advice_unchanged(outside, weak, requests)
     return Verdict(
-        headline=_headline(found),
-        advice=_advice(found, calm_accuracy, changed_accuracy, requests),
+        headline=headline,
+        advice=advice,
         changes=found,
         accuracy=_mean(right[known]),
-        calm_accuracy=calm_accuracy,
-        changed_accuracy=changed_accuracy,
+        calm_accuracy=outside.value,
+        changed_accuracy=inside.value,
     )
 
 
@@ -200,9 +205,13 @@ def _writer(seen: Collected, stretch: slice, calm: np.ndarray) -> tuple[str | No
     return most, _mean(inside == most)
 
 
+def _headline_unchanged(read: Share, weak: WeakSpot | None) -> str:
+    if weak is not None and weak.share.value < GOOD:
+        return f"Nothing changed, but {'the last digits' if weak.late else weak.what} are often misread"
+    return "Nothing changed, but many digits are misread" if read.value < GOOD else "Nothing changed"
+
+
 def _headline(changes: list[DescribedChange]) -> str:
-    if not changes:
-        return "Nothing changed"
     sources = {change.source for change in changes}
     known = dict.fromkeys(change.source for change in changes if change.source)
     named = [f"{source_title(source)} digits" for source in known]
@@ -213,7 +222,7 @@ def _headline(changes: list[DescribedChange]) -> str:
     if None in sources:
         if len(changes) == 1 and not ended:
             return "The digits have changed"
-        return f"The digits changed{times}, and are as before again" if ended else f"The digits changed{times}"
+        return f"The digits changed{times}, then went back to normal" if ended else f"The digits changed{times}"
     if not ended and len(named) > 1:
         stay = f"{source_title(changes[-1].source or '')} digits"
         named.remove(stay)
@@ -228,26 +237,50 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _advice(changes: list[DescribedChange], calm: float, changed: float, requests: int) -> str:
-    if not changes:
-        all_of_them = "The one request looks" if requests == 1 else f"All {requests:,} requests look"
-        told = f"{all_of_them} like the digits the model was tested on."
-        if calm < GOOD:
-            return f"{told} Yet it read only {calm:.0%} of them right: look at its mistakes, and label more."
-        return f"{told} There is nothing to do."
+def _advice(changes: list[DescribedChange], others: Share, inside: Share) -> str:
+    """What to do about changes. others: of the labelled digits outside them. inside: of those in them."""
     ended = changes[-1].ended
-    if math.isnan(changed):
+    if not inside.of:
         told = "Nobody has said yet what these digits are, so what the change costs is not known."
         return f"{told} Label some of them" + (", before they come again." if ended else ", then retrain.")
-    others = "" if math.isnan(calm) else f", against {calm:.0%} of the others"
-    if not math.isnan(calm) and not changed < calm - WORSE:
-        return "The model reads these digits as well as the others. There is nothing to do yet; keep watching."
-    told = f"The model read {changed:.0%} of them right{others}."
-    if math.isnan(calm) and changed >= GOOD:
-        return f"{told} Label some of the others, too, to know whether that is worse than before."
+    told = f"The model read {inside.value:.0%} of them right"
+    if not others.of:
+        if inside.value >= GOOD:
+            return f"{told}. Label some of the others, too, to know whether that is worse than before."
+        told = f"{told}."
+    else:
+        told = f"{told}, against {others.value:.0%} of the others."
+        if not inside.is_worse_than(others):
+            if inside.value < GOOD:
+                return f"{told} That is no worse, but it is not good: look at the mistakes, label more, and retrain."
+            return f"{told} It reads these digits as well as the others. There is nothing to do yet; keep watching."
+        if by_luck(inside, others) > LUCK:
+            labelled = "Only one of them is labelled" if inside.of == 1 else f"Only {inside.of:,} of them are labelled"
+            return f"{told} {labelled}, and the difference may be luck. Label more, to know whether to retrain."
     if ended:
         return f"{told} Before they come again, collect and label some of them, and retrain."
     return f"{told} Label some of what was collected, and retrain now."
+
+
+def _advice_unchanged(read: Share, weak: WeakSpot | None, requests: int) -> str:
+    """What to do where nothing changed. read: of all labelled digits."""
+    all_of_them = "The one request looks" if requests == 1 else f"All {requests:,} requests look"
+    told = f"{all_of_them} like the digits the model was tested on."
+    if not read.of:
+        return f"{told} There is nothing to do. How many were read right, only labels tell."
+    if weak is None:
+        if read.value < GOOD:
+            return f"{told} Yet it read only {read.value:.0%} of them right: look at its mistakes, and label more."
+        return f"{told} It read {read.value:.0%} of them right. There is nothing to do."
+    told = (
+        f"{told} Yet of {weak.what} it read {weak.share.value:.0%} right ({weak.share.right:,} of {weak.share.of:,}), "
+        f"against {weak.others.value:.0%} of the {'earlier ones' if weak.late else 'others'}."
+    )
+    if weak.share.value >= GOOD:
+        return f"{told} That is good enough to go on; more of them to learn from would help."
+    if weak.late:
+        return f"{told} Look at the mistakes, label more of what comes now, and retrain."
+    return f"{told} It knows that hand, but not well: collect and label more of it, and retrain."
 
 
 def _mean(values: np.ndarray) -> float:

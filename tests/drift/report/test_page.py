@@ -250,7 +250,7 @@ def test_a_change_of_which_nothing_is_shown_is_told_and_not_drawn(reference: Ref
     html = page.page(findings)
     data = told(html)
     assert data["changes"] == [] and data["gaps"] == [40]
-    assert "<h1>The digits changed, and are as before again</h1>" in html and "09:30" in text(html)
+    assert "<h1>The digits changed, then went back to normal</h1>" in html and "09:30" in text(html)
     assert "nan" not in text(html)
 
 

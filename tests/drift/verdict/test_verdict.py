@@ -8,7 +8,7 @@ import pytest
 from digits.data import ink
 from drift.detect.detector import Change
 from drift.records.collected import Collected
-from drift.verdict import verdict, words
+from drift.verdict import accuracy, verdict, words
 
 N = 100
 
@@ -155,3 +155,52 @@ def test_a_calm_stream_that_is_read_badly_is_not_well() -> None:
 
 def test_every_statistic_of_the_ink_has_words_for_its_change() -> None:
     assert verdict.STATISTICS.keys() == ink.STATISTICS.keys()
+
+
+def test_what_is_read_badly_is_told_though_nothing_changed() -> None:
+    """A model that has learnt a hand finds it normal, and may read it badly all the same."""
+    half = ["mnist"] * 50 + ["devanagari"] * 50
+    said = judge(seen(half, slice(85, 100)), [])
+    assert said.headline == "Nothing changed, but Devanagari digits are often misread"
+    assert "of Devanagari digits it read 70% right (35 of 50), against 100% of the others" in said.advice
+    assert "retrain" in said.advice and "nothing to do" not in said.advice
+
+    few = seen(half)
+    few["prediction"][[55, 72, 93]] = -1
+    said = judge(few, [])
+    assert said.headline == "Nothing changed" and said.advice.endswith("97% of them right. There is nothing to do.")
+
+
+def test_a_fall_in_accuracy_is_told_where_nobody_says_who_wrote() -> None:
+    said = judge(seen([""] * N, slice(80, 90)), [])
+    assert said.headline == "Nothing changed, but the last digits are often misread"
+    assert "against 100% of the earlier ones" in said.advice and "retrain" in said.advice
+    spread = seen([""] * N)
+    spread["prediction"][[3, 22, 41, 63, 88]] = 9  # 3 of 10 of which are right all the same
+    spread["label"][[3, 22, 41, 63, 88]] = 1
+    assert judge(spread, []).headline == "Nothing changed" and "There is nothing to do" in judge(spread, []).advice
+
+
+def test_a_difference_that_luck_makes_is_no_reason_to_retrain() -> None:
+    stream = seen(STAYED, slice(60, 61), labelled=slice(40, 63))
+    said = judge(stream, [change()])
+    assert said.changed_accuracy == pytest.approx(2 / 3) and said.calm_accuracy == 1
+    assert "Only 3 of them are labelled" in said.advice and "Label more" in said.advice
+
+
+def test_as_bad_as_the_others_is_not_good() -> None:
+    stream = seen(STAYED)
+    stream["prediction"][::4] = -1
+    said = judge(stream, [change()]).advice
+    assert "The model read 75% of them right, against 75% of the others. That is no worse, but it is not good" in said
+
+
+def test_without_labels_nobody_says_that_all_is_read_right() -> None:
+    assert "only labels tell" in judge(seen([""] * N, labelled=slice(0, 0)), []).advice
+
+
+def test_fishers_exact_test() -> None:
+    """By the lady who tastes tea: 3 of 4 cups, or fewer, are right by luck 69 times of 70."""
+    assert accuracy.by_luck(accuracy.Share(3, 4), accuracy.Share(1, 4)) == pytest.approx(69 / 70)
+    assert accuracy.by_luck(accuracy.Share(0, 4), accuracy.Share(4, 4)) == pytest.approx(1 / 70)
+    assert accuracy.by_luck(accuracy.Share(0, 0), accuracy.Share(4, 4)) == 1
