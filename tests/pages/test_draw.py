@@ -117,14 +117,22 @@ def test_digits_drawn_with_the_mouse_are_recognised(drawing: Drawing) -> None:
         drawing.reads(digit)
         cards = drawing.page.locator(".answer")
         assert cards.locator("h2").all_inner_texts() == ["blue", "green"]
+        assert cards.locator(".share").all_inner_texts() == ["0\xa0% of the traffic"] * 2
         assert cards.locator(".digit").all_inner_texts() == [str(digit), str((digit + 1) % 10)]
         assert drawing.page.locator(".disagree").count() == 1 and "differ" in drawing.verdict.get_attribute("class")
         rows = drawing.page.locator("#bars li")
-        told = [float(text.rstrip(" %\xa0")) for text in rows.locator(".bar > :last-child").all_inner_texts()]
+        told = [float(text.strip("> %\xa0")) for text in rows.locator(".bar > :last-child").all_inner_texts()]
         assert len(told) == 20 and abs(sum(told[::2]) - 100) < 1 and abs(sum(told[1::2]) - 100) < 1
         assert max(range(10), key=lambda row: told[2 * row]) == digit
         drawing.page.locator("#clear").click()
         drawing.page.locator("#spoken", has_text="Draw, and it is read").wait_for()
+
+
+@pytest.mark.browser
+def test_no_probability_is_told_as_certain(drawing: Drawing) -> None:
+    told = drawing.tab.frames[1].evaluate("[0, 0.5, 0.9994, 0.9996, 0.99997, 0.999996, 1].map(percent)")
+    shown = ["0.0 %", "50.0 %", "99.9 %", "99.96 %", "99.997 %", "> 99.999 %", "> 99.999 %"]
+    assert [text.replace("\xa0", " ") for text in told] == shown
 
 
 @pytest.mark.browser

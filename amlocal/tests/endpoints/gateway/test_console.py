@@ -5,6 +5,7 @@ import html
 import http.client
 import http.server
 import json
+import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from thief import thief
 
+from amlocal.cli import main
 from amlocal.client import LocalMLClient
 from amlocal.down import down, up
 from amlocal.endpoints.gateway import console
@@ -189,6 +191,26 @@ def test_it_can_only_be_read(served: Served) -> None:
     assert head.status == 200 and head.text == "" and int(head.headers["content-length"]) > 1000
 
 
+def test_who_looks_for_it_below_score_is_sent_to_it(served: Served) -> None:
+    """`show` prints the address of /score, and some append to it."""
+    for way in ("GET", "HEAD"):
+        answer = served.get("/score/console", method=way)
+        assert answer.status == 308 and answer.headers["location"] == "/console" and answer.text == ""
+    assert served.get("/score/console", method="POST").status == 405
+    for path in ("/score", "/score/console/", "/score/console/about", "/score/else"):
+        assert served.get(path).status == 401, f"{path} is no way around the key"
+
+
+def test_the_key_page_shows_the_command_that_prints_the_key(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = re.search(r"<code>aml (.*?)</code>", served.get("/console").text)
+    assert shown
+    monkeypatch.setenv("AMLOCAL_HOME", str(served.client.workspace.root))
+    assert main(shown[1].split()) == 0
+    assert capsys.readouterr().out.strip() == served.key
+
+
 def test_nothing_else_is_there(served: Served) -> None:
     for path in ("", "nothing", "index.html", "../gateway.py", "%2e%2e/console.py", "..%2f..%2fclient.py"):
         assert served.get(f"/console/{path}").status == 404, path
@@ -299,8 +321,8 @@ def test_a_wrong_key_is_told_and_the_right_one_lets_in(served: Served, tab: Any)
     tab.locator("#test").wait_for()
     assert tab.locator("#deployment option").all_inner_texts() == [
         "by traffic rule (blue 90 %, green 10 %)",
-        "blue",
-        "green",
+        "blue (90 % of the traffic)",
+        "green (10 % of the traffic)",
     ]
     tab.click("#leave")
     assert tab.locator("#test").is_hidden() and tab.input_value("#key") == ""

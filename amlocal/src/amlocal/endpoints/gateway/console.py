@@ -22,6 +22,7 @@ from amlocal.endpoints.gateway.connection import Headers, Request
 from amlocal.endpoints.store import Endpoint
 
 PATH = b"/console"
+GUESSED = b"/score/console"  # where people look for it who have the address of /score
 MODEL = b"/console/model"
 ABOUT = b"/console/about"
 TAG = "console"
@@ -54,7 +55,7 @@ TITLE = re.compile(r"<title[^>]*>(.*?)</title\s*>", re.S | re.I)
 
 def is_public(path: bytes) -> bool:
     """Whether `path` is one of the console's that need no key."""
-    return path != ABOUT and (path == PATH or path.startswith(PATH + b"/"))
+    return path != ABOUT and (path in (PATH, GUESSED) or path.startswith(PATH + b"/"))
 
 
 def serve(request: Request, path: bytes, endpoint: Endpoint) -> None:
@@ -63,6 +64,8 @@ def serve(request: Request, path: bytes, endpoint: Endpoint) -> None:
         request.refuse(403, reason)
     elif request.method not in ("GET", "HEAD"):
         request.refuse(405, "the console's pages are only there to be read: GET", [(b"allow", b"GET, HEAD")])
+    elif path == GUESSED:
+        request.respond(308, [(b"location", PATH), (b"cache-control", b"no-store")], b"")
     elif path == PATH:
         # A window that another origin has opened is no window of its own to it.
         alone = (b"cross-origin-opener-policy", b"same-origin")
@@ -171,6 +174,7 @@ def _shell(endpoint: Endpoint) -> bytes:
     parts = {
         "name": endpoint.name,
         "key": "key" if endpoint.auth_mode == KEY else "token",
+        "field": "primaryKey" if endpoint.auth_mode == KEY else "accessToken",
         "door": "open" if endpoint.local else "shut",
         "page": "" if page is None else _title(page) or "Model",
     }

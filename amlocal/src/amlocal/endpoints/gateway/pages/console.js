@@ -139,7 +139,10 @@ function offerDeployments() {
   const select = by("deployment"), chosen = select.value;
   const shares = about.deployments.filter(one => one.traffic).map(one => `${one.name} ${one.traffic} %`).join(", ");
   const options = [new Option(`by traffic rule (${shares || "none has traffic"})`, "")];
-  for (const one of about.deployments) options.push(new Option(one.runs ? one.name : `${one.name} (${one.state})`, one.name));
+  for (const one of about.deployments) {
+    const told = one.runs ? `${one.traffic} % of the traffic` : one.state;
+    options.push(new Option(`${one.name} (${told})`, one.name));
+  }
   select.replaceChildren(...options);
   select.value = about.deployments.some(one => one.name === chosen) ? chosen : "";
 }
