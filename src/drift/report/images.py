@@ -12,11 +12,12 @@ import numpy as np
 from digits.data.hands import source_title
 from drift.records.collected import Collected
 from drift.report.parts import outside, style
+from drift.verdict import words
 
 if TYPE_CHECKING:
     from drift.verdict.findings import Findings
 
-SHOWN = 40  # images shown at once; the others wait behind a click
+SHOWN = 40  # images shown at once; the others wait behind a click. On a phone the page itself shows twelve
 
 
 class Pictures:
@@ -36,12 +37,15 @@ class Pictures:
         seen = self.seen
         label, read = int(seen["label"][index]), seen["prediction"][index]
         said = f"read as {read:.0f}" if read >= 0 else "not read"
-        if label >= 0:
-            said = f"{label}, read right" if label == read else f"{label}, {said}"
+        if label == read:
+            heard = '<span class="unseen">, read right</span>'
+            said = f'<span class="right"><i aria-hidden="true">✓</i> {label}{heard}</span>'
+        elif label >= 0:
+            said = f'<b class="wrong"><i aria-hidden="true">✗</i> {label}, {said}</b>'
         source, id = str(seen["source"][index]), escape(str(seen["id"][index]))
         what = f"{source_title(source)} {label}" if label >= 0 else "not labelled"
         sure = seen.columns["confidence"][index] if "confidence" in seen.columns else math.nan
-        sure = "" if math.isnan(sure) else f"{sure:.0%} sure<br>"
+        sure = "" if math.isnan(sure) else f"{escape(words.percent(sure))} sure<br>"
         button = (
             f'<button value="{self.places[index]}" class="{style(seen, source)}" title="{id}">'
             f'<img src="{self.uris[index]}" alt="{escape(what.strip())}">{said}'
@@ -54,25 +58,44 @@ class Pictures:
 
 
 def gallery(pictures: Pictures, indices: np.ndarray, ask: bool = False) -> str:
-    """Images side by side, SHOWN of them at once."""
+    """Images side by side, SHOWN of them at once, and on a phone fewer."""
     items = [pictures.item(int(index), ask) for index in pictures.only(indices)]
     html = f'<div class="gallery">{"".join(items[:SHOWN])}</div>' if items else ""
     if len(items) > SHOWN:
         more = "".join(items[SHOWN:])
         html += f'<details><summary>{len(items) - SHOWN} more</summary><div class="gallery">{more}</div></details>'
-    return html
+    return f'<div class="fold">{html}</div>' if items else ""
+
+
+def comparison(pictures: Pictures, typical: np.ndarray) -> str:
+    """A typical request read as each digit, in order; an empty place for a digit that there is none of."""
+    of = {int(pictures.seen["prediction"][index]): int(index) for index in pictures.only(typical)}
+    items = [
+        pictures.item(of[digit], ask=False) if digit in of else f'<div class="none">no {digit}</div>'
+        for digit in range(10)
+    ]
+    return f'<div class="gallery">{"".join(items)}</div>'
 
 
 def typical(findings: "Findings") -> np.ndarray:
-    """Indices of the least surprising request of each class before the first change, or else outside all of them."""
+    """Indices of the least surprising request of each class: before the first change, or else outside all of them.
+
+    Of a class that is not there, one within a change that does not speak against being normal.
+    """
+    if not findings.verdict.changes:
+        return np.array([], int)
     calm = outside(findings)
-    if findings.verdict.changes and (before := calm & (np.arange(len(calm)) < findings.verdict.changes[0].first)).any():
-        calm = before
+    before = calm & (np.arange(len(calm)) < findings.verdict.changes[0].first)
     order = np.argsort(findings.surprise, kind="stable")
-    order = order[(calm & findings.seen.pictured)[order]]
-    read = findings.seen["prediction"][order]
-    found = [order[read == digit][0] for digit in range(10) if (read == digit).any()]
-    return np.array(found if findings.verdict.changes else [], int)
+    order = order[findings.seen.pictured[order]]
+    found = []
+    for digit in range(10):
+        read = order[findings.seen["prediction"][order] == digit]
+        for part in (before, calm, findings.surprise <= 0):
+            if (among := read[part[read]]).size:
+                found.append(among[0])
+                break
+    return np.array(found, int)
 
 
 def gallery_told(pictures: Pictures, anomalous: np.ndarray) -> str:

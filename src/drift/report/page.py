@@ -54,7 +54,7 @@ def page(findings: Findings) -> str:
         "scores": parts.scores(findings),
         "unlike_told": images.unlike_told(seen, unlike, pictures),
         "unlike": images.gallery(pictures, unlike, ask=True),
-        "typical": images.gallery(pictures, typical),
+        "typical": images.comparison(pictures, typical),
         "confusion": parts.confusion(findings),
         "hands": parts.hands(seen),
         "timeline_title": "When, and how sure that is" if found.changes else "How unusual the digits were",
@@ -69,6 +69,7 @@ def page(findings: Findings) -> str:
         "notes": "".join(f"<p>{escape(note)}.</p>" for note in notes),
         "unit": words.unit(seen),
         "rolling": str(measures.ROLLING),
+        "table_told": escape(parts.table_told(findings, len(drawn), len(pictured))),
         "data": _json(_data(findings, drawn, pictures, anomalous)),
     }
     shown = {
@@ -80,6 +81,8 @@ def page(findings: Findings) -> str:
         "sources": bool(seen.sources),
         "hands": bool(seen.labelled.any() and seen.sources),
         "weights": _weighed(seen),
+        "runs": bool(findings.addresses),
+        "here": any(address.startswith("http://127.0.0.1:") for address in findings.addresses),
     }
     frame = _kept(TEMPLATE.read_text(encoding="utf-8"), shown)
     # In one pass, so that nothing a part says is taken for another part's place.
@@ -134,8 +137,9 @@ def _data(findings: Findings, drawn: np.ndarray, pictures: images.Pictures, anom
         "weights": np.round(seen.weights[drawn], 4).tolist() if _weighed(seen) else [],
         "label": seen["label"][drawn].tolist(),
         "prediction": np.nan_to_num(seen["prediction"][drawn], nan=-1).astype(int).tolist(),
-        "confidence": _numbers(measures.column(seen, "confidence")[drawn], 4),
+        "confidence": _numbers(measures.column(seen, "confidence")[drawn], 7),
         "unsure": anomalous[drawn].tolist(),
+        "accuracy": round(found.accuracy, 4) if seen.labelled.any() else None,
         "recent": _numbers(accuracy[drawn], 4),
         "evidence": _numbers(findings.evidence[drawn] / math.log(10), 2),
         "certified": findings.detector.certified is not None,
@@ -152,7 +156,9 @@ def _data(findings: Findings, drawn: np.ndarray, pictures: images.Pictures, anom
             if c.last >= c.first
         ],
         "images": [pictures.uris.get(int(index)) for index in drawn],
-        "ids": [str(seen["id"][index]) if int(index) in pictures.uris else None for index in drawn],
+        "ids": seen["id"][drawn].tolist(),
+        "surprise": _numbers(findings.surprise[drawn] / math.log(10), 2),
+        "runs": [findings.addresses[index] for index in drawn] if findings.addresses else [],
     }
 
 

@@ -11,6 +11,7 @@ from digits.data.hands import HANDS, of_source, source_title
 from drift.records.collected import Collected
 from drift.records.memory import LAST, OF_A_CHANGE
 from drift.report.marks import OTHER, marks
+from drift.verdict import words
 from drift.verdict.verdict import SCORES, DescribedChange, Verdict
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 IN_FULL = 6  # changes told of in full, the last ones
 BARS = 5  # scores shown of a change
-_SIZES = ((15, "a thousand trillion"), (12, "a trillion"), (9, "a billion"), (6, "a million"))
 
 
 def outside(findings: "Findings") -> np.ndarray:
@@ -100,6 +100,16 @@ def others(findings: "Findings") -> list[str]:
     return [f"Shown are {shown:,} of the {findings.requests:,} requests, all of which were looked at: {kept}, {since}"]
 
 
+def table_told(findings: "Findings", listed: int, pictured: int) -> str:
+    """What the table of requests holds."""
+    told = "What was sent and what the model made of it. The names of the columns sort it."
+    if listed < len(findings.seen):
+        told += f" Listed are {listed:,} of the {len(findings.seen):,} requests, chosen evenly, and all with an image."
+    if pictured < listed:
+        told += f" {pictured:,} have their image here: the strangest, the unsure and the misread first."
+    return told
+
+
 def scores(findings: "Findings") -> str:
     """A figure for each change, the last IN_FULL: which scores tell of it, and what moved."""
     found = list(enumerate(findings.verdict.changes, 1))[-IN_FULL:]
@@ -116,7 +126,7 @@ def _scores(findings: "Findings", number: int, change: DescribedChange, wide: bo
     best = list(change.scores.items())[:BARS]
     most = max([value for _, value in best], default=1.0)
     bars = "".join(
-        f"<li><span>{escape(SCORES.get(name, name))}</span><span>{odds(value, certified)}</span>"
+        f"<li><span>{escape(SCORES.get(name, name))}</span><span>{words.odds(value, certified)}</span>"
         f'<div class="bar"><i style="width:{max(value / most, 0.01):.1%}"></i></div></li>'
         for name, value in best
     )
@@ -125,7 +135,7 @@ def _scores(findings: "Findings", number: int, change: DescribedChange, wide: bo
         for name, before, during in _moved(findings, change)
     )
     before, during = periods(findings.verdict) if not number else ("outside the changes", "in this one")
-    heading = f"DescribedChange {number}: what gave it away" if number else "What gave it away"
+    heading = f"Change {number}: what gave it away" if number else "What gave it away"
     chance = (
         "the chance that normal digits ever show the like" if certified else "how rarely normal digits show the like"
     )
@@ -152,22 +162,6 @@ def _moved(findings: "Findings", change: DescribedChange) -> list[tuple[str, str
         )
         rows.append(("how sure the model was of its answer", before, during))
     return rows
-
-
-def odds(evidence: float, certified: bool) -> str:
-    """Evidence, a natural logarithm, as a few words: "once in 40,000", or certified, "1 in 40,000"."""
-    decades = evidence / math.log(10)
-    once = "1 in" if certified else "once in"
-    if decades < 1:
-        return "nothing unusual"
-    if decades < 6:
-        value = 10**decades
-        return f"{once} {round(value, 1 - int(decades)):,.0f}"
-    if decades < 15:
-        power, name = next((power, name) for power, name in _SIZES if decades >= power)
-        times = int(10 ** (decades - power))
-        return f"{once} {name if times < 2 else f'{times} {name[2:]}'}"
-    return f"{once} 10<sup>{decades:,.0f}</sup>"
 
 
 def confusion(findings: "Findings") -> str:
@@ -246,6 +240,7 @@ def style(seen: Collected, source: str) -> str:
 def promise(findings: "Findings") -> list[str]:
     """What the detector promises, and what not."""
     size, detector = f"{len(findings.detector.bets.reference):,}", findings.detector
+    million = "1 in a million" if detector.certified is not None else "once in a million requests"
     if detector.certified is not None:
         kept = (
             f"the chance that there is ever a false alarm is at most {detector.certified:.3g}, "
@@ -260,7 +255,8 @@ def promise(findings: "Findings") -> list[str]:
         f"What is promised: while the digits are as they were, {kept}",
         "What is not promised: that every change is seen, nor how soon; that a change does harm, which only labels "
         "tell; and nothing at all where requests hang together, as when one person writes many in a row. "
-        "Where a change begins and ends is an estimate.",
+        f"Where a change begins and ends is an estimate. What is rarer than {million} is not told apart: a reference "
+        "of so many digits says no more.",
     ]
 
 

@@ -1,6 +1,6 @@
 """What the monitor looked at and what came of it: what the report, MLflow and verdict.json are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ class Findings:
     evidence: (n,) the natural logarithm of the detector's after each. surprise: (n,) how much each alone speaks
     against being normal. detector: with its promise and threshold. numbers: (n,) the detector's of these requests,
     rising, of many some. dates: when the first request of all was, and when changes began, were seen and ended, by the
-    number of the request.
+    number of the request. addresses: (n,) where each request's MLflow run is looked at, none where that is not known.
     """
 
     seen: Collected
@@ -27,6 +27,7 @@ class Findings:
     detector: Detector
     numbers: np.ndarray
     dates: Mapping[int, str] = field(default_factory=dict)
+    addresses: Sequence[str] = ()
 
     def when(self, number: int) -> tuple[int, str]:
         """Tick and date of a request by the detector's number."""

@@ -9,6 +9,10 @@ from drift.records.collected import Collected
 from drift.verdict.findings import Findings
 from drift.verdict.verdict import DescribedChange
 
+# Evidence beyond this is all told alike: a reference has 10,000 digits at most, and of a hundred times as many requests
+# it says nothing.
+RAREST = math.log(1e6)
+
 
 def describe(findings: Findings, change: DescribedChange) -> tuple[str, str]:
     """A change in words: when, and what."""
@@ -38,20 +42,36 @@ def rarity(evidence: float, certified: bool = False) -> str:
         return f"the chance that normal digits ever look like this is {_chance(evidence)}"
     if evidence < math.log(10):
         return "normal digits look like this every few requests"
-    if evidence < math.log(1e6):
+    if evidence < RAREST:
         times = math.exp(evidence)
         return f"normal digits look like this once in {round(times, 1 - int(math.log10(times))):,.0f} requests"
-    for size, name in ((1e9, "a million"), (1e12, "a billion")):
-        if evidence < math.log(size):
-            return f"normal digits look like this less than once in {name} requests"
-    return "normal digits never look like this: less than once in a trillion requests"
+    return "normal digits look like this less than once in a million requests"
 
 
 def _chance(evidence: float) -> str:
-    if evidence >= math.log(1e6):
+    if evidence >= RAREST:
         return "less than 1 in a million"
     times = math.exp(max(evidence, 0.0))
     return f"1 in {round(times, 1 - int(math.log10(times))):,.0f}"
+
+
+def odds(evidence: float, certified: bool) -> str:
+    """Evidence in a few words: "once in 40,000", or certified, "1 in 40,000"; as rare as RAREST at most."""
+    once = "1 in" if certified else "once in"
+    if evidence < math.log(10):
+        return "nothing unusual"
+    if evidence >= RAREST:
+        return f"less than {once} a million"
+    times = math.exp(evidence)
+    return f"{once} {round(times, 1 - int(math.log10(times))):,.0f}"
+
+
+def percent(probability: float) -> str:
+    """A probability in percent; near 1 with more digits, for 100% is what no model can say."""
+    for digits in range(4):
+        if (told := f"{probability:.{digits}%}") != f"{1:.{digits}%}":
+            return told
+    return "> 99.999%"
 
 
 def day(date: str) -> str:

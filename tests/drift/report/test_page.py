@@ -15,6 +15,7 @@ from drift.detect.reference import Reference
 from drift.monitor import core
 from drift.records.collected import Collected
 from drift.report import page
+from drift.verdict import words
 from drift.verdict.findings import Findings, most_unlike
 
 N = 60
@@ -141,7 +142,8 @@ def test_which_scores_tell_and_what_moved(reference: Reference) -> None:
     (change,) = findings.verdict.changes
     bars = re.findall(r"<li><span>(.*?)</span><span>(.*?)</span>", html)
     assert 1 < len(bars) <= 5 and [name for name, _ in bars].count("mean brightness, 0 to 255") == 1
-    assert all(odds.startswith("once in ") for _, odds in bars)
+    assert all(odds.removeprefix("less than ").startswith("once in ") for _, odds in bars)
+    assert bars[0][1] == "less than once in a million", "a reference of 2,000 digits tells no rarer things apart"
     before, during = change.what["ink"]
     assert f"<td>{before:.1f}</td><td>{during:.1f}</td>" in html and during > before + 30
 
@@ -154,9 +156,41 @@ def test_those_most_unlike_are_shown_with_their_ids(reference: Reference) -> Non
     assert re.findall(r'title="(.*?)"', part) == [f"spring-{index}" for index in worst]
     assert all(index >= 30 for index in worst)
     ordinary = html.split("For comparison")[1].split("</figure>")[0]
-    assert len(re.findall(r"<img", ordinary)) == 10, "one of each class"
+    assert re.findall(r'alt="MNIST (\d)"', ordinary) == list("0123456789"), "one of each class, in order"
     assert all(int(place) < 30 for place in re.findall(r'<button value="(\d+)"', ordinary))
-    assert "<input" not in html, "there is nothing to ask where all is labelled"
+    assert "data-id=" not in html, "there is nothing to ask where all is labelled"
+
+
+def test_the_comparison_has_a_place_for_every_digit(reference: Reference) -> None:
+    """Also where one was not read before the change: then it is one from after it, or an empty place."""
+    seen = collected(200, unsure=0, foreign=slice(40, 100))
+    for prediction, places in ((3, slice(0, 40)), (5, slice(0, 100)), (7, slice(None))):
+        other = np.flatnonzero(seen["prediction"][places] == prediction)
+        seen["prediction"][other] = seen["label"][other] = 1
+    html = page.page(looked(seen, reference))
+    row = html.split("For comparison")[1].split("</figure>")[0]
+    shown = re.findall(r'<button value="(\d+)"|<div class="none">no (\d)', row)
+    assert len(shown) == 10 and shown[7] == ("", "7")
+    assert [int(seen["prediction"][int(place)]) for place, _ in shown if place] == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+    assert all(not 40 <= int(place) < 100 for place, _ in shown if place), "none from within the change"
+
+
+def test_right_and_wrong_differ_by_more_than_a_colour(reference: Reference) -> None:
+    html = page.page(looked(collected(), reference))
+    assert '<b class="wrong"><i aria-hidden="true">✗</i> 8, read as 9</b>' in html
+    assert '<span class="right"><i aria-hidden="true">✓</i> 3<span class="unseen">, read right</span></span>' in html
+    unknown = page.page(looked(followed(collected()), reference))
+    assert (
+        ">read as 3<" in unknown and "✗" not in unknown.split("<script")[0] and "✓" not in unknown.split("<script")[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("probability", "told"),
+    [(0.5, "50%"), (0.994, "99%"), (0.996, "99.6%"), (0.99996, "99.996%"), (0.999999, "> 99.999%"), (1, "> 99.999%")],
+)
+def test_no_answer_is_told_as_certain(probability: float, told: str) -> None:
+    assert words.percent(probability) == told
 
 
 def test_every_change_has_some_among_the_most_unlike(reference: Reference) -> None:
@@ -353,13 +387,13 @@ def test_in_a_browser(chromium: Any, reference: Reference, tmp_path: Path, width
     tab.keyboard.press("End")
     tab.keyboard.press("ArrowLeft")
     assert "tick 58" in tip.inner_text() and "8, read as 9" in tip.inner_text() and "Devanagari" in tip.inner_text()
-    assert "less than once in a trillion" in tip.inner_text() and "spring-58" in tip.inner_text()
+    assert "less than once in a million" in tip.inner_text() and "spring-58" in tip.inner_text()
     assert tip.locator("img").count() == 1
     tab.keyboard.press("Escape")
     assert tip.is_hidden()
     tab.locator("figure", has_text="The digits behind them").locator(".gallery button").first.click()
     assert "tick 54" in tip.inner_text()
-    assert tab.locator("#parallel .thread.on").count() == 1, "the same request is marked in every chart"
+    assert tab.locator("#parallel .thread.on").count() == 2, "the same request is marked in every chart"
     assert not complaints
 
 
@@ -391,6 +425,110 @@ def test_the_alarm_is_told_on_the_chart(chromium: Any, reference: Reference, tmp
                 assert apart, (what, other[4])
         assert not complaints
         tab.close()
+
+
+@pytest.mark.browser
+def test_no_pole_crosses_a_text(chromium: Any, reference: Reference, tmp_path: Path) -> None:
+    seen = collected(200, unsure=0, foreign=slice(40, 60))
+    for start in (80, 120, 150):
+        seen.columns["ink"][start : start + 15] += 90
+    for width in (390, 700, 1280):
+        tab, complaints = opened(chromium, tmp_path, page.page(looked(followed(seen), reference)), width)
+        assert tab.locator("#evidence .band").count() >= 3
+        crossed = tab.evaluate(
+            """[...document.querySelectorAll("#evidence .pole")].flatMap(pole => {
+                const p = pole.getBBox();
+                return [...document.querySelectorAll("#evidence text")].filter(t => {
+                    const b = t.getBBox();
+                    return b.x < p.x && p.x < b.x + b.width && b.y < p.y + p.height && p.y < b.y + b.height;
+                }).map(t => t.textContent); })"""
+        )
+        assert crossed == [] and not complaints
+        tab.close()
+
+
+@pytest.mark.browser
+def test_near_certainty_is_spread_out(chromium: Any, reference: Reference, tmp_path: Path) -> None:
+    """0.9, 0.99, 0.999 lie equally far apart; and every axis has a title."""
+    tab, complaints = opened(chromium, tmp_path, page.page(looked(collected(), reference)), 1280)
+    at = tab.evaluate(
+        """Object.fromEntries([...document.querySelectorAll("#confidence text")].map(
+            t => [t.textContent, t.getBBox().y]))"""
+    )
+    gaps = [at[one] - at[other] for one, other in (("0.9", "0.99"), ("0.99", "0.999"), ("0.999", "0.9999"))]
+    assert max(gaps) - min(gaps) < 1 and gaps[0] > 30
+    for chart in ("evidence", "weights", "confidence", "classes", "accuracy"):
+        assert tab.locator(f"#{chart} .title").count() == 2, chart
+    ends = tab.evaluate(
+        """[...document.querySelectorAll("#parallel text")].map(t => [t.textContent, t.getBBox().x, t.getBBox().y])"""
+    )
+    for low, high, column in (("0", "59", "left"), ("0", "9", "middle"), ("0", "0.9", "right")):
+        side = {"left": (0, 100), "middle": (150, 350), "right": (380, 600)}[column]
+        part = {name: y for name, x, y in ends if side[0] <= x < side[1]}
+        assert part[low] > part[high], f"the {column} axis runs upwards"
+    assert not complaints
+
+
+@pytest.mark.browser
+def test_a_phone_shows_twelve_of_a_gallery(chromium: Any, reference: Reference, tmp_path: Path) -> None:
+    html = page.page(looked(collected(200, unsure=30), reference))
+    for width, first in ((390, 12), (1280, 30)):
+        tab, _ = opened(chromium, tmp_path, html, width)
+        gallery = tab.locator("figure", has_text="The digits behind them")
+        assert gallery.locator(".gallery button:visible").count() == first
+        if width == 390:
+            gallery.get_by_role("button", name="18 more").click()
+            assert gallery.locator(".gallery button:visible").count() == 30
+            assert gallery.get_by_role("button", name="18 more").is_hidden()
+        tab.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_table_of_requests(chromium: Any, reference: Reference, tmp_path: Path, width: int) -> None:
+    findings = looked(collected(200, unsure=8), reference)
+    addresses = [f"http://127.0.0.1:5000/#/experiments/1/runs/{index:032x}" for index in range(200)]
+    tab, complaints = opened(chromium, tmp_path, page.page(replace(findings, addresses=addresses)), width)
+    rows, table = tab.locator(".requests tbody tr"), tab.locator(".requests")
+    assert rows.count() == 25 and "1 to 25 of 200" in tab.locator(".pages").inner_text()
+    tab.get_by_role("button", name="Next").click()
+    assert rows.first.locator(".tick").inner_text() == "25"
+    assert rows.first.get_by_role("link").get_attribute("href") == addresses[25]
+    assert rows.first.locator("img").get_attribute("src").startswith("data:image/png")
+
+    table.get_by_role("button", name="probability").click()
+    assert table.locator("th.probability").get_attribute("aria-sort") == "descending"
+    table.get_by_role("button", name="probability").click()
+    assert table.locator("th.probability").get_attribute("aria-sort") == "ascending"
+    assert (
+        rows.first.locator(".probability").inner_text() == "50%"
+        and rows.first.locator(".anomaly").inner_text() == "unsure"
+    )
+
+    tab.get_by_label("Show").select_option("misread")
+    assert rows.count() == 8 and tab.locator(".pages").is_hidden()
+    assert "✗" in rows.first.locator(".read").inner_text()
+    tab.get_by_label("Read as").select_option("3")
+    assert tab.locator(".filters [role=status]").inner_text() == "1 request"
+    tab.get_by_label("Find").fill("nothing")
+    assert tab.locator(".filters [role=status]").inner_text() == "None is like that."
+    tab.get_by_label("Show").select_option("all")
+    tab.get_by_label("Read as").select_option("")
+    tab.get_by_label("Find").fill("spring-77")
+    assert rows.count() == 1 and rows.first.locator(".tick").inner_text() == "77"
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width and not complaints
+
+
+@pytest.mark.browser
+def test_the_table_of_many_requests_is_short_and_quick(chromium: Any, reference: Reference, tmp_path: Path) -> None:
+    findings = looked(collected(n=10_000, unsure=300, foreign=slice(8_000, None)), reference)
+    html = page.page(findings)
+    assert len(html) < 2_500_000 and "Listed are 4" in html and "400 have their image here" in html
+    tab, complaints = opened(chromium, tmp_path, html, 1280)
+    assert tab.locator(".requests tbody tr").count() == 25 and tab.locator(".requests a").count() == 0
+    tab.get_by_label("Show").select_option("unsure")
+    assert "of 300" in tab.locator(".pages").inner_text()
+    assert not complaints
 
 
 @pytest.mark.browser

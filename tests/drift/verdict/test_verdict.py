@@ -134,8 +134,7 @@ def test_of_other_proportions_without_predictions_no_class_is_named() -> None:
         (math.log(3), "every few requests"),
         (math.log(12_345), "once in 12,000 requests"),
         (math.log(2e7), "less than once in a million"),
-        (math.log(2e9), "less than once in a billion"),
-        (5000, "less than once in a trillion"),
+        (5000, "less than once in a million requests"),
     ],
 )
 def test_evidence_in_words(evidence: float, told: str) -> None:
