@@ -18,6 +18,7 @@ from digits.data import splits
 from digits.data.sets import Digits
 from digits.network import lite
 
+CONFUSION = "confusion.png"
 NEW = "_new"  # what is of the new hand's test set has this in its name
 
 
@@ -56,7 +57,9 @@ def evaluate(data: Path, model: Path, out: Path, new: Path | None = None) -> Non
             np.savez_compressed(
                 _predictions(folder, of), probabilities=probabilities, labels=test.labels, model=by, digits=on
             )
-            pictures.save(pictures.confusion(np.array(measured["confusion"])), folder / f"confusion{of}.png")
+            pictures.save(
+                pictures.confusion(np.array(measured["confusion"])), folder / CONFUSION.replace(".", f"{of}.")
+            )
             pictures.save(pictures.mistakes(test.images, test.labels, probabilities), folder / f"mistakes{of}.png")
             mlflow.log_metrics({f"{name}{of}": measured[name] for name in ("accuracy", "correct", "wrong")})
             mlflow.log_metrics({f"accuracy{of}_{label}": share for label, share in measured["per_class"].items()})

@@ -26,6 +26,7 @@ MEASURED = ("accuracy", "champion_accuracy", "mcnemar_p")
 MEASURED_NEW = ("accuracy_new", "champion_accuracy_new", "mcnemar_p_new", "agreement_p")  # of the new hand
 SOURCE_NEW = "source.test.new"  # a version's tag: what it was judged by of a new hand
 BEFORE_AND_AFTER = "before_and_after.png"
+DESCRIPTION = 5000  # characters that MLflow's store takes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -128,7 +129,9 @@ def register(
             if hand is not None:
                 tags |= {"accuracy.new": f"{judged.accuracy_new:.4f}", SOURCE_NEW: hand["test"].source}
             tags[registry.FINGERPRINT] = fingerprint
-            version = int(registry.register(name, model, run_id, tags).version)
+            mlflow.log_artifact(str(evaluation / evaluate.CONFUSION))
+            description = _description(name, judged, tags, run_id)
+            version = int(registry.register(name, model, run_id, tags, description).version)
         verdict = {
             "registered": judged.passed,
             "reason": judged.reason,
@@ -168,6 +171,38 @@ def summary(verdict: dict[str, Any], right: int, total: int) -> str:
         else f"{name} has no champion yet"
     )
     return f"NOT REGISTERED: {head}; {serves}.\n  {verdict['reason']}"
+
+
+def _description(name: str, judged: gate.Verdict, tags: dict[str, str], run_id: str) -> str:
+    """What a person should know of the model, in Markdown: what it is, from which job, its figures, a picture."""
+    import mlflow
+
+    from digits.jobs import tracking
+
+    address = tracking.address(mlflow.active_run().info.experiment_id, run_id)
+    job = f"[{run_id}]({address})" if address else run_id
+    figures = [("Test digits read right", f"{judged.accuracy:.2%}, of {tags['source.test']}")]
+    if judged.champion_accuracy is not None:
+        figures.append(("The champion before it, on the same", f"{judged.champion_accuracy:.2%}"))
+    if judged.accuracy_new is not None:
+        figures.append(("Of the new hand", f"{judged.accuracy_new:.2%}, of {tags[SOURCE_NEW]}"))
+    trained = {key.removeprefix("trained."): value for key, value in tags.items() if key.startswith("trained.")}
+    figures += [("Trained with", ", ".join(f"{key} {value}" for key, value in trained.items()))]
+    rows = "\n".join(f"| {what} | {' '.join(value.replace('|', ' ').split())} |" for what, value in figures if value)
+    # Azure's studio has no address by which a picture of a run could be shown.
+    picture = (
+        ""
+        if address.startswith("https://ml.azure.com/")
+        else f"\n![What was taken for what](get-artifact?path={evaluate.CONFUSION}&run_uuid={run_id})\n"
+    )
+    return f"""**{name}** reads handwritten digits: 28 x 28 pixels in, white on black; ten probabilities out.
+
+From job {job}. {judged.reason[:1].upper()}{judged.reason[1:]}.
+
+| | |
+|---|---|
+{rows}
+{picture}"""[:DESCRIPTION]
 
 
 def _judge_new(

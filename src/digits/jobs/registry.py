@@ -1,13 +1,15 @@
 """The model registry, through what MLflow's own store and Azure's server both understand.
 
-Azure knows no aliases, so a tag marks the champion. It refuses tags while a version is created, so they are set
-afterwards. And its server has no /logged-models, which `mlflow.register_model("runs:/...")` asks for when the artifact
-listing is relative to the run, as azureml-mlflow's is; so a version is created from the artifact's own address.
+Azure knows no aliases, so a tag marks the champion; where there are aliases, one of the same name follows it. Azure
+refuses tags while a version is created, so they are set afterwards. And its server has no /logged-models, which
+`mlflow.register_model("runs:/...")` asks for when the artifact listing is relative to the run, as azureml-mlflow's is;
+so a version is created from the artifact's own address.
 """
 
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from digits.network.lite import FILE, Lite
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-CHAMPION = "champion"  # the tag: "true" or "false"
+CHAMPION = "champion"  # the tag: "true" or "false"; and the alias
 FINGERPRINT = "fingerprint"  # the tag: what tells this model from any other (`digits.network.lite.fingerprint`)
 
 
@@ -53,8 +55,10 @@ def probabilities(version: ModelVersion, images: np.ndarray) -> np.ndarray:
         return Lite(file).probabilities(images)
 
 
-def register(name: str, folder: Path, run_id: str, tags: dict[str, str]) -> ModelVersion:
+def register(name: str, folder: Path, run_id: str, tags: dict[str, str], description: str = "") -> ModelVersion:
     """Log `folder` as artifact `model` of the active run, `run_id`, and make it the champion of the model `name`.
+
+    description: in Markdown, of the version, and of the model as long as the version is its champion.
 
     It gets the champion's tag last of all, and former ones lose theirs only then, so that there is always a champion.
     Should two registrations meet, both versions exist and the later one is champion.
@@ -75,7 +79,23 @@ def register(name: str, folder: Path, run_id: str, tags: dict[str, str]) -> Mode
     for former in _champions(name):
         if _number(former) < _number(version):
             client.set_model_version_tag(name, former.version, CHAMPION, "false")
+    _describe(name, version.version, description)
     return version
+
+
+def _describe(name: str, version: str, description: str) -> None:
+    """Tell people of the new champion. If the server does not take it, that is a note: the version is registered."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient()
+    try:
+        client.update_model_version(name, version, description)
+        client.update_registered_model(name, description)
+    except MlflowException as error:
+        print(f"note: {name} has no description: {' '.join(str(error).split())}")
+    with suppress(MlflowException):  # Azure has no aliases
+        client.set_registered_model_alias(name, CHAMPION, version)
 
 
 def _champions(name: str) -> list[ModelVersion]:

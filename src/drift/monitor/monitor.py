@@ -16,13 +16,14 @@ state.json: it may be stopped, or killed, at any time, and goes on where it was.
 
 In MLflow there is one run, with a value for every request, and below it, for a simulation, one run for each request,
 with its image: mark these, press Compare, and MLflow draws parallel coordinates and scatter plots of tick, prediction,
-probability_class_0 to 9, and anomalous_pred_proba, which only those requests have that the model was unsure of. All of
-it comes from the records; nothing was done within a request.
+probability, probability_class_0 to 9, and anomalous_pred_proba, which only those requests have that the model was
+unsure of. All of it comes from the records; nothing was done within a request.
 """
 
 import argparse
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from digits import command, output
@@ -107,8 +108,10 @@ def monitor(
 
     run = str(seen["run"][0]) or f"{place.endpoint or 'production'}-{str(seen['date'][-1])[:10]}"
     with tracking.run(run) as run_id, output.folder(out) as scratch:
+        if simulated:
+            findings = replace(findings, addresses=runs.log_requests(run_id, seen))
         core.write(findings, scratch)
-        runs.log(run_id, findings, scratch, with_requests=simulated)
+        runs.log(run_id, findings, scratch)
         runs.tag_model(name, model, findings)
     core.tell(findings)
     print(f"Report: {out / core.REPORT}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digits.data import ink
+from digits.jobs import tracking
 from digits.network import lite
 from drift.records.collected import Collected
 from drift.verdict import measures
@@ -27,8 +28,8 @@ REQUESTS = 300  # up to so many there is an MLflow run for each
 BATCH = 1000  # metrics in one call, MLflow's limit
 
 
-def log(run_id: str, findings: Findings, folder: Path, with_requests: bool) -> None:
-    """The findings as the run `run_id`: metrics, tags, the files of `folder`; and a run for each request, if few."""
+def log(run_id: str, findings: Findings, folder: Path) -> None:
+    """The findings as the run `run_id`: metrics, tags, the files of `folder`."""
     import mlflow
     from mlflow.entities import Metric, Param, RunTag
 
@@ -50,20 +51,25 @@ def log(run_id: str, findings: Findings, folder: Path, with_requests: bool) -> N
     size = Param("reference", str(len(findings.detector.bets.reference)))
     client.log_batch(run_id, params=[*promise, size], tags=[RunTag(*tag) for tag in tags.items()])
     client.log_artifacts(run_id, str(folder))
-    if not with_requests:
-        return
+
+
+def log_requests(run_id: str, seen: Collected) -> list[str]:
+    """A run below `run_id` for each request, if they are few; where each is looked at, none if they are not."""
+    import mlflow
+
+    client, now = mlflow.MlflowClient(), int(time.time() * 1000)
     if len(seen) > REQUESTS:
         print(
             f"{len(seen)} requests: no MLflow run for each of more than {REQUESTS}; the simulation's run has them all"
         )
-        return
+        return []
     parent = client.get_run(run_id).info
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         jobs = [(client, parent.experiment_id, run_id, seen, index, Path(scratch), now) for index in range(len(seen))]
         # A server far away is asked by several at once; a local store takes one after the other anyway.
         with ThreadPoolExecutor(8 if mlflow.get_tracking_uri().startswith(("http", "azureml")) else 1) as pool:
-            for _ in pool.map(_log_request, *zip(*jobs, strict=True)):
-                pass
+            made = list(pool.map(_log_request, *zip(*jobs, strict=True)))
+    return [tracking.address(parent.experiment_id, run) for run in made]
 
 
 def series(findings: Findings) -> dict[str, np.ndarray]:
@@ -109,8 +115,8 @@ def tag_model(name: str, model: Path, findings: Findings) -> None:
 
 def _log_request(
     client: MlflowClient, experiment: str, parent: str, seen: Collected, index: int, scratch: Path, now: int
-) -> None:
-    """One request as a run below `parent`: numbers to draw, words to filter by, and its image."""
+) -> str:
+    """One request as a run below `parent`, its id: numbers to draw, words to filter by, and its image."""
     from mlflow.entities import Param
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
     from PIL import Image
@@ -126,12 +132,14 @@ def _log_request(
         Image.fromarray(seen.images[index]).save(folder / "data.png")
         client.log_artifact(run, str(folder / "data.png"))
     client.set_terminated(run)
+    return str(run)
 
 
 def _request_metrics(seen: Collected, index: int, now: int) -> list[Metric]:
     from mlflow.entities import Metric
 
     values = {"tick": seen["tick"][index], "prediction": seen["prediction"][index]}
+    values["probability"] = seen["confidence"][index]
     values |= {f"probability_class_{digit}": seen[f"probability_{digit}"][index] for digit in range(10)}
     if measures.unsure(seen)[index]:
         values["anomalous_pred_proba"] = seen["confidence"][index]

@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 
 from digits.jobs import evaluate, register, registry
 from digits.network import package
@@ -68,6 +69,33 @@ def test_the_first_model_becomes_champion(gate, trained: Path, capsys) -> None:
     assert "MNIST" in version.tags["source.test"] and version.tags["trained.network"] == "default"
     run = mlflow.get_run(version.run_id)
     assert run.data.tags["verdict"] == "registered" and run.data.metrics["accuracy"] == verdict["accuracy"]
+
+
+def test_people_are_told_what_the_champion_is(gate, trained: Path, similar: Path) -> None:
+    gate(trained, "told")
+    verdict = gate(similar, "told")
+    client = mlflow.MlflowClient()
+    model, version = client.get_registered_model("told"), client.get_model_version("told", "2")
+    assert model.aliases == {"champion": "2"} and client.get_model_version_by_alias("told", "champion").version == "2"
+    said = model.description
+    assert said == version.description != client.get_model_version("told", "1").description
+    assert f"{verdict['accuracy']:.2%}, of 400" in said and "MNIST" in said and "network default" in said
+    assert f"[{version.run_id}](http://127.0.0.1:5000/#/experiments/" in said
+    assert f"get-artifact?path=confusion.png&run_uuid={version.run_id}" in said
+    assert mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="confusion.png")
+
+
+@pytest.mark.parametrize("missing", ["set_registered_model_alias", "update_registered_model", "update_model_version"])
+def test_a_server_without_aliases_or_descriptions_registers_it(
+    gate, trained: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Azure answers 404 where MLflow has aliases."""
+
+    def answer(*_: object, **__: object) -> None:
+        raise MlflowException("API request failed with error code 404")
+
+    monkeypatch.setattr(mlflow.MlflowClient, missing, answer)
+    assert gate(trained, f"without-{missing}")["registered"] and champions(f"without-{missing}") == [1]
 
 
 def test_the_registered_model_is_the_folder(gate, trained: Path, tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_every_request_is_a_run_below_it(monitored: tuple[Path, str, str], exter
         metrics = child.data.metrics
         assert child.info.status == "FINISHED"
         assert (metrics["tick"], metrics["prediction"]) == (tick, seen["prediction"][tick])
+        assert metrics["probability"] == pytest.approx(seen["confidence"][tick])
         assert metrics["probability_class_7"] == pytest.approx(seen["probability_7"][tick])
         assert child.data.params == {"source": seen["source"][tick]}
         assert child.data.tags["label"] == str(seen["label"][tick])

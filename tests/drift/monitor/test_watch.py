@@ -247,7 +247,9 @@ def test_a_change_is_told_however_many_requests_came_since(
     arguments = ["--collected", str(folder), "--model", str(trained), "--output", str(out), "--labels", str(labels)]
     assert monitor.main(arguments) == 0
     said = capsys.readouterr()
-    assert "1 of 51 labels are of no request" in said.err and "The digits changed, then went back to normal." in said.out
+    assert (
+        "1 of 51 labels are of no request" in said.err and "The digits changed, then went back to normal." in said.out
+    )
     verdict = json.loads((out / "verdict.json").read_text())
     (change,) = verdict["changes"]
     assert verdict["requests"] == total and abs(change["first"] - BEFORE) <= 3 and change["labelled"] >= 18

@@ -1,17 +1,19 @@
 """`aml mlflow ui` serves the workspace's store and leaves nothing behind."""
 
+import asyncio
 import contextlib
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import psutil
 import pytest
 
-from amlocal.cli import main
+from amlocal.cli import main, mlflow_pages
 from amlocal.cli.nouns import mlflow
 
 
@@ -67,6 +69,35 @@ def test_a_server_that_dies_is_told_with_its_last_words(
     )
 
 
+def test_the_page_opens_on_trained_models_and_all_else_is_mlflows() -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def theirs(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        asked.append(scope)
+        headers = [(b"Content-Length", b"26"), (b"etag", b"x"), (b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<html><head><", "more_body": True})
+        await send({"type": "http.response.body", "body": b"/head></html>"})
+
+    def get(path: str) -> tuple[dict[bytes, bytes], bytes]:
+        told: list[dict[str, Any]] = []
+        pages = mlflow_pages.Pages()
+        pages._mlflow = theirs
+
+        async def send(message: dict[str, Any]) -> None:
+            told.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"if-none-match", b"x"), (b"a", b"b")]}
+        asyncio.run(pages(scope, None, send))
+        return dict(told[0]["headers"]), b"".join(message.get("body", b"") for message in told)
+
+    headers, page = get("/")
+    assert page == b"<html><head>" + mlflow_pages.CHOICE + b"</head></html>"
+    assert headers[b"content-length"] == str(len(page)).encode() and b"etag" not in headers
+    assert headers[b"cache-control"] == b"no-store" and asked[-1]["headers"] == [(b"a", b"b")]
+    assert get("/static-files/x")[1] == b"<html><head></head></html>" and len(asked[-1]["headers"]) == 2
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a test cannot send Ctrl-C there")
 def test_it_serves_and_ctrl_c_stops_every_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "amlocal", "mlflow", "ui", "--port", "0"]
@@ -76,6 +107,9 @@ def test_it_serves_and_ctrl_c_stops_every_process(tmp_path: Path) -> None:
         address = process.stdout.readline().strip()
         with urlopen(f"{address}/health", timeout=30) as answer:
             assert answer.status == 200
+        with urlopen(f"{address}/", timeout=30) as answer:
+            assert answer.headers["content-type"].startswith("text/html")
+            assert b"machine_learning" in answer.read(), "it opens on trained models, not on GenAI"
         below = psutil.Process(process.pid).children(recursive=True)
         assert below
         process.send_signal(signal.SIGINT)

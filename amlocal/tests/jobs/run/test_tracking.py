@@ -101,6 +101,17 @@ def log_model(client: LocalMLClient, experiment: str, name: str, text: str, read
     return file
 
 
+def test_experiments_are_of_trained_models(client: LocalMLClient) -> None:
+    """MLflow 3's pages would else show what is there for GenAI applications."""
+    tracking = Tracking(client.workspace)
+    tracking.client.create_experiment("of-before")
+    tracking.client.create_experiment("chosen", tags={"mlflow.experimentKind": "genai_development"})
+    kinds = {"new": "custom_model_development", "of-before": "custom_model_development", "chosen": "genai_development"}
+    for name, kind in kinds.items():
+        tracking.experiment(name)
+        assert tracking.client.get_experiment_by_name(name).tags["mlflow.experimentKind"] == kind, name
+
+
 def test_logged_models_are_among_the_artifacts_of_their_runs(client: LocalMLClient) -> None:
     tracking, job, other = Tracking(client.workspace), record_of("job-1"), record_of("job-2")
     tracking.start(job, None)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,7 @@ from knack.arguments import ArgumentsContext
 from knack.commands import CLICommand, CLICommandsLoader, CommandGroup
 from knack.help_files import helps
 
-from amlocal.cli import target
+from amlocal.cli import mlflow_pages, target
 from amlocal.cli.interrupt import termination_as_interrupt
 from amlocal.cli.printing import note
 from amlocal.core.errors import UserError
@@ -41,6 +42,8 @@ def ui(cmd: CLICommand, port: int = 5000, host: str = "127.0.0.1") -> None:
     command = [sys.executable, *SERVER, "--backend-store-uri", store]
     command += ["--artifacts-destination", workspace.artifacts.as_uri()]
     command += ["--host", host, "--port", str(port), "--workers", "1"]
+    if entry_points(group="mlflow.app", name=mlflow_pages.NAME):  # an amlocal that is only on the path has none
+        command += ["--app-name", mlflow_pages.NAME]
     # From the first moment, so that a kill while the server starts takes it along.
     with termination_as_interrupt(), Server(command, workspace.root) as server:
         server.wait_until_it_answers(host, port)

@@ -17,6 +17,8 @@ from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import RUN_ID, JobRecord
 
 JOB_TAG = "azureml.jobName"
+# By this tag MLflow 3 takes an experiment for one of trained models; else it may take it for a GenAI application.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 RUN_STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 
@@ -62,12 +64,15 @@ class Tracking:
         with self.workspace.lock("mlflow"):
             found = self.client.get_experiment_by_name(name)
             if found:
+                for key, value in KIND.items():  # one that was made before, or by a program of the user's own
+                    if key not in found.tags:
+                        self.client.set_experiment_tag(found.experiment_id, key, value)
                 return found.experiment_id
             local = self.workspace.tracking_uri.startswith("sqlite:")
             # a name may be anything; its folder must lie among the artifacts
             folder = quote(name, safe=" ").replace(".", "%2E") if name.startswith(".") else quote(name, safe=" ")
             place = (self.workspace.artifacts / folder).as_uri() if local else None
-            return self.client.create_experiment(name, artifact_location=place)
+            return self.client.create_experiment(name, artifact_location=place, tags=KIND)
 
     @staticmethod
     def _local(uri: str) -> str:
