@@ -53,6 +53,11 @@ def page(
         lines += [f"- {kind}: `{key}`: {_plain(said)}\n" for key, said in tally.different.items()]
     if not any(tally.different for tally in tallies.values()):
         lines.append("Nothing of what was compared.\n")
+    on_purpose = [
+        f"- {kind}: `{key}`: {_plain(why)}\n" for kind, one in tallies.items() for key, why in one.on_purpose.items()
+    ]
+    if on_purpose:
+        lines += ["\nOn purpose:\n\n", *on_purpose]
     lines.append(
         "\n## What differs in the double's answers\n\nRecordings of different years differ here among themselves.\n\n"
     )

@@ -1,11 +1,14 @@
 """Do the `--query`s of public scripts give the same answer here as on what the real service answered?
 
-    python conformance/queries.py RECORDINGS FOLDER ... [--all]
+    python conformance/queries.py RECORDINGS conformance/queries.tsv [--all]
+    python conformance/queries.py RECORDINGS FOLDER ... [--all] [--write conformance/queries.tsv]
 
-FOLDER: checkouts; every `az ml ... --query QUERY` of their shell scripts, workflows, notebooks and pages counts once.
+FOLDER: checkouts; every `az ml ... --query QUERY` of their shell scripts, workflows, notebooks and pages counts once,
+whatever its spaces and quotes. queries.tsv: such a count, written before.
 RECORDINGS: as of conformance/recordings.py. A query is tried on what `az ml` prints of each recorded answer of that
 noun, and on what `aml` prints of the same thing made here. The answers are the same when they have the same structure,
-and their values the same form; Azure's words must be the same. An object may say more here. Exit code 1: one differs.
+and their values the same form; Azure's words must be the same. An object may say more here. A query that selects by
+somebody's own names and finds nothing is asked again for the names in the answer. Exit code 1: one differs.
 """
 
 import argparse
@@ -15,9 +18,10 @@ import re
 import sys
 import tempfile
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,17 +32,16 @@ import jmespath
 import recorded
 from az_calls import SUFFIXES, text_of
 from local_answers import Scratch
-from recordings import WORDS, _made, differences, form, leaves, why_cloud
+from recordings import WORDS, _made, differences, form, leaves, why_cloud, why_on_purpose
 
 COMMAND = re.compile(r"\baz\s+ml\s+(?P<noun>[a-z][a-z-]*)\s+(?P<verb>[a-z][a-z-]*)(?P<rest>[^\n]*)")
 VARIABLE = re.compile(r"\$\{\{.*?\}\}|\$\{[^}]*\}|\$\w+|\{\w+\}")
-COMPARED = re.compile(rf"(?P<key>[\w.]+)\s*==\s*(?P<quote>['\"`])(?:{VARIABLE.pattern})(?P=quote)")
+SELECTED = re.compile(r"(?P<before>(?P<key>[\w.\"]+)\s*==\s*)(?P<quote>['`])[^'`]*(?P=quote)")
+PART = re.compile(r"(?P<before>(?:contains|starts_with|ends_with)\((?P<key>[\w.]+),\s*)(?P<quote>['`])[^'`]*(?P=quote)")
+RENAMED = re.compile(r"(\w+)\s*:\s*([a-z][\w.]*)")
 ONE = {"archive", "cancel", "create", "disable", "enable", "restore", "show", "start", "update"}
 ASSETS = {"component": "components", "data": "data", "environment": "environments", "model": "models"}
-ELSEWHERE = {
-    "registry": "registries exist in Azure only",
-    **dict.fromkeys(("feature-set", "feature-store", "feature-store-entity", "index", "connection"), "Azure only"),
-}
+ELSEWHERE = dict.fromkeys(("feature-set", "feature-store", "feature-store-entity", "index", "connection"), "Azure only")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def words(text: str) -> Iterator[str]:
         if quote:
             if letter == quote and text[number - 1] != "\\":
                 quote = ""
-            else:
+            elif not (letter == "\\" and quote == '"' and text[number + 1 : number + 2] == "`"):  # the shell's own
                 word += letter
         elif letter in "'\"":
             quote, started = letter, True
@@ -77,6 +80,41 @@ def words(text: str) -> Iterator[str]:
         yield word
 
 
+def counted(places: Sequence[Path]) -> dict[Query, tuple[int, set[str]]]:
+    """For each query of these checkouts, or of an earlier count, how often it is used, and where."""
+    found: dict[Query, tuple[int, set[str]]] = {}
+    same: dict[str, Query] = {}
+
+    def add(query: Query, count: int, sources: set[str]) -> None:
+        query = same.setdefault(re.sub(r"[\s'\"`\\]", "", str(query)), query)
+        before, where = found.get(query, (0, set()))
+        found[query] = before + count, where | sources
+
+    for place in places:
+        if place.is_dir():
+            for query, _ in queries(place):
+                add(query, 1, {place.name.replace("+", "/", 1)})
+            continue
+        for line in place.read_text("utf-8").splitlines():
+            if not line.startswith("#"):
+                noun, verb, versions, text, count, sources = line.split("\t")
+                add(Query(noun, verb, text, bool(versions)), int(count), set(sources.split()))
+    return found
+
+
+def written(found: dict[Query, tuple[int, set[str]]]) -> str:
+    """The count as `counted` reads it."""
+    head = (
+        "# The queries of `az ml ... --query` in public scripts: noun, verb, --name of a list, query, uses, sources.\n"
+        f"# Counted {date.today().isoformat()} by queries.py; `index`: excerpts of a search index, without a name.\n"
+    )
+    lines = []
+    for query, (count, where) in sorted(found.items(), key=lambda item: str(item[0])):
+        name = "--name" if query.versions else ""
+        lines.append("\t".join((query.noun, query.verb, name, query.text, str(count), " ".join(sorted(where)))))
+    return head + "".join(f"{line}\n" for line in lines)
+
+
 def queries(folder: Path) -> Iterator[tuple[Query, Path]]:
     """Every query of the files below a folder."""
     for path in sorted(folder.rglob("*")):
@@ -88,7 +126,10 @@ def queries(folder: Path) -> Iterator[tuple[Query, Path]]:
                 text = word[8:] if word.startswith("--query=") else given[number + 1 : number + 2] and given[number + 1]
                 if text and (word == "--query" or word.startswith("--query=")):
                     named = match["verb"] == "list" and bool({"--name", "-n"} & set(given))
-                    yield Query(match["noun"], match["verb"], str(text).strip().replace('\\"', '"'), named), path
+                    yield (
+                        Query(match["noun"], match["verb"], " ".join(str(text).replace('\\"', '"').split()), named),
+                        path,
+                    )
 
 
 class Answers:
@@ -117,12 +158,33 @@ class Answers:
                 with contextlib.suppress(Exception), tempfile.TemporaryDirectory() as folder:
                     body = recorded.with_identity_of(place, one.body)
                     theirs = recorded.printed(place.collection, body)
-                    if noun.endswith("-endpoint") and theirs["provisioning_state"] == "Creating":
-                        continue  # it has no address yet
+                    without = noun.endswith("-endpoint") or noun == "compute"  # an address, or settings, at first
+                    if without and theirs.get("provisioning_state") == "Creating":
+                        continue
                     ours = _made(Path(folder), place, [sent, one.body])
                     if noun == "job":  # made here, not run: a query for one state asks both jobs in the same state
                         ours["status"] = theirs.get("status", ours["status"])
                     found.append((kind, theirs, ours))
+        return found or self._registries() if noun == "registry" else found
+
+    def _registries(self) -> list[tuple[str, Any, Any]]:
+        """Every registry that a recording shows, and one of its name here."""
+        from azure.ai.ml._restclient.arm_ml_service import models
+        from azure.ai.ml.entities import Registry
+
+        from amlocal.cli.printing import plain
+
+        found = []
+        for recording in self.recordings:
+            for one in recording.exchanges:
+                if one.method != "GET" or one.status != 200 or not re.search(r"/registries/[^/]+$", one.path):
+                    continue
+                theirs = Registry._from_rest_object(models.Registry._deserialize(one.body, []))
+                with tempfile.TemporaryDirectory() as folder:
+                    registries = Scratch(Path(folder)).client.registries
+                    registries.begin_create(theirs)
+                    ours = registries.describe(theirs.name)
+                    found.append(("registry", recorded.without_nothing(plain(theirs)), recorded.without_nothing(ours)))
         return found
 
     @cache  # noqa: B019
@@ -204,32 +266,76 @@ def empty(value: Any) -> bool:
     return all(map(empty, value)) if isinstance(value, list) else value is None
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A query that JMESPath refuses on an answer."""
+
+    why: str
+
+
+def ask(text: str, body: Any) -> Any:
+    try:
+        return jmespath.search(VARIABLE.sub("x", text), body)
+    except jmespath.exceptions.JMESPathError as error:
+        return Refused(type(error).__name__)
+
+
+def with_names_of(text: str, body: Any) -> str:
+    """A query that selects by somebody's own names, which selects by those of an answer."""
+    one = body[0] if isinstance(body, list) and body else body
+
+    def own(match: re.Match[str]) -> str:
+        found = jmespath.search(match["key"], one)
+        return f"{match['before']}'{found}'" if isinstance(found, str) else match[0]
+
+    return PART.sub(own, SELECTED.sub(own, text))
+
+
+def answers(query: Query, theirs: Any, ours: Any) -> tuple[Any, Any]:
+    """What the query says of the recorded answer, and of the local one."""
+    there, here = (ask(query.text, body) for body in (theirs, ours))
+    if empty(there) and empty(here):
+        return tuple(ask(with_names_of(query.text, body), body) for body in (theirs, ours))
+    return there, here
+
+
 def differs(query: Query, kind: str, theirs: Any, ours: Any) -> str | None:
-    """How the answers to a query differ; None if they do not, or in what only a cloud has; "" if there are none."""
-    answers = []
-    for body in (theirs, ours):
-        one = body[0] if isinstance(body, list) else body
-        text = COMPARED.sub(
-            lambda match, one=one: f"{match['key']}=='{jmespath.search(match['key'], one)}'", query.text
-        )
-        answers.append(jmespath.search(VARIABLE.sub("x", text), body))
-    there, here = answers
+    """How the answers to a query differ; None if they do not, or in what only a cloud has; "" if both say nothing."""
+    there, here = answers(query, theirs, ours)
     if empty(there) and empty(here):
         return ""
     one = theirs[0] if isinstance(theirs, list) else theirs
     for key, value in leaves(one):  # an answer, or part of one, that is no more than such a key
         if why_cloud(kind, key) and (value == there or key.startswith(f"{query.text}.")):
             return None
-    return unlike(query.text if isinstance(there, str) else "", kind, there, here)
+    names = dict(RENAMED.findall(query.text))
+    return unlike(query.text if isinstance(there, str) else "", kind, _renamed(there, names), _renamed(here, names))
+
+
+def _renamed(answer: Any, names: dict[str, str]) -> Any:
+    """An answer with the names of keys that a query gave others."""
+    if isinstance(answer, list):
+        return [_renamed(each, names) for each in answer]
+    return {names.get(key, key): value for key, value in answer.items()} if isinstance(answer, dict) else answer
 
 
 def unlike(key: str, kind: str, there: Any, here: Any) -> str | None:
     """How one answer differs from another: in a key that is missing, in a form, or in a word of Azure's."""
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         return next(filter(None, (unlike(key, kind, *both) for both in zip(there, here, strict=True))), None)
+    if isinstance(here, dict) and there in (None, {}):
+        return None  # more here
     if isinstance(there, dict) and isinstance(here, dict):
-        said = (f"{name}: {how}" for name, how in differences(there, here) if how and not why_cloud(kind, name))
-        return next(said, None)
+        return next(
+            (
+                f"{name}: {how}"
+                for name, how in differences(there, here)
+                if how and not why_cloud(kind, name) and not why_on_purpose(kind, name, how)
+            ),
+            None,
+        )
+    if Refused in (type(there), type(here)):
+        return None if there == here else f"{there} there, {here} here"
     same = form(there) == form(here) and (there == here or not WORDS.search(key))
     return None if same else f"{str(there)[:60]!r} there, {str(here)[:60]!r} here"
 
@@ -239,12 +345,13 @@ def main() -> int:
     parser.add_argument("recordings", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--all", action="store_true", help="print every query, with what came of it")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the count here")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    found: Counter[Query] = Counter()
-    for folder in arguments.folders:
-        found.update(query for query, _ in queries(folder))
+    found = counted(arguments.folders)
+    if arguments.write:
+        arguments.write.write_text(written(found), "utf-8")
     answers = Answers(arguments.recordings)
     told: defaultdict[str, list[str]] = defaultdict(list)
     for query in sorted(found, key=str):
@@ -252,12 +359,12 @@ def main() -> int:
     for said, each in sorted(told.items()):
         if arguments.all or said.startswith("DIFFERS"):
             print(f"{said}:", *each, sep="\n  ")
-    equal, other = len(told["same answer"]), [said for said in told if said.startswith("DIFFERS")]
-    wrong = sum(len(told[said]) for said in other)
-    print(f"\n| {sum(found.values())} uses of distinct queries | {len(found)} |\n|---|---|")
+    equal = sum(len(each) for said, each in told.items() if said.startswith("same"))
+    wrong = sum(len(each) for said, each in told.items() if said.startswith("DIFFERS"))
+    print(f"\n| {sum(count for count, _ in found.values())} uses of distinct queries | {len(found)} |\n|---|---|")
     print(f"| tried | {equal + wrong} |\n| the same answer | {equal} |")
     for said, each in sorted(told.items()):
-        if said.startswith("not tried"):
+        if said.startswith(("not tried", "same answer: ")):
             print(f"| {said} | {len(each)} |")
     return int(wrong > 0)
 
@@ -275,13 +382,12 @@ def verdict(answers: Answers, query: Query) -> str:
         return f"not tried: no answer to {query.noun} {query.verb} is recorded"
     said: list[str | None] = []
     for kind, theirs, ours in pairs:
-        try:
-            said.append(differs(query, kind, theirs, ours))
-        except jmespath.exceptions.JMESPathError as error:
-            return f"not tried: refused by JMESPath on a recorded answer ({type(error).__name__})"
+        said.append(differs(query, kind, theirs, ours))
         if said[-1]:
             return f"DIFFERS ({kind}: {said[-1]})"
-    return "same answer" if None in said else "not tried: no recorded answer has what it asks for"
+    if None in said:
+        return "same answer"
+    return "same answer: nothing, on no recorded answer and on none here"
 
 
 if __name__ == "__main__":

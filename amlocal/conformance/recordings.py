@@ -52,6 +52,13 @@ CLOUD = [
     ("compute", "ssh_settings.ssh_port", "no machine is started that one could sign in to"),
     ("online endpoint", "properties.AzureAsyncOperationUri", "the address of an operation in Azure Resource Manager"),
     ("online deployment", "properties.*", "addresses of operations in Azure Resource Manager"),
+    ("registry", "container_registry*", "images are not pushed anywhere"),
+    ("registry", "storage_config*", "a folder"),
+    ("registry", "replication_locations*", "a folder"),
+    ("registry", "managed_resource_group*", "a folder stands on nothing else"),
+    ("registry", "discovery_url", "there are no services to discover"),
+    ("registry", "mlflow_registry_uri", "MLflow's store here is a database or a server of your own"),
+    ("registry", "identity*", "a registry here acts as you"),
     ("workspace", "discovery_url", "there are no services to discover"),
     ("workspace", "mlflow_tracking_uri", "MLflow's store here is a database or a server of your own"),
     ("workspace", "storage_account", "a folder"),
@@ -63,6 +70,15 @@ CLOUD = [
     ("workspace", "identity*", "a workspace here acts as you"),
     ("workspace", "allow_roleassignment_on_rg", "there are no roles"),
     ("workspace", "system_datastores_auth_mode", "a datastore is a folder: there is nothing to sign in to"),
+]
+# What differs on purpose: (kind, key, how, why).
+ON_PURPOSE = [
+    (
+        "*job",
+        "inputs.*.path",
+        "azureml:NAME there, an address here",
+        "azure-ai-ml writes azureml: before an address as well (azureml:https://...), which nothing can open",
+    ),
 ]
 # Keys whose values are words of Azure's; everywhere else the form counts, not the value.
 WORDS = re.compile(
@@ -120,6 +136,11 @@ def why_cloud(kind: str, key: str) -> str | None:
     return next((why for of, keys, why in CLOUD if fnmatch.fnmatch(kind, of) and fnmatch.fnmatch(key, keys)), None)
 
 
+def why_on_purpose(kind: str, key: str, said: str) -> str | None:
+    of_this = (one for one in ON_PURPOSE if fnmatch.fnmatch(kind, one[0]) and fnmatch.fnmatch(key, one[1]))
+    return next((why for *_, how, why in of_this if how == said), None)
+
+
 @dataclass
 class Tally:
     """How one kind stands: counts, differences and where they were seen, exceptions with their reasons."""
@@ -129,6 +150,7 @@ class Tally:
     equal: int = 0
     different: dict[str, str] = field(default_factory=dict)
     cloud: dict[str, str] = field(default_factory=dict)
+    on_purpose: dict[str, str] = field(default_factory=dict)
     exchanges: int = 0
     statuses: int = 0
     leaves: int = 0
@@ -167,6 +189,9 @@ def compare_local(recordings: list[recorded.Recording], tallies: dict[str, Tally
                 if said and (why := why_cloud(kind, key)):
                     tally.cloud[key] = why
                     continue
+                if said and (why := why_on_purpose(kind, key, said)):
+                    tally.on_purpose[key] = f"{said}: {why}"
+                    continue
                 tally.keys += 1
                 tally.equal += said is None
                 if said:
@@ -198,7 +223,7 @@ def compare(folder: Path, local: bool = True, double: bool = True) -> tuple[dict
 
         compare_double(recordings, tallies)
     sums = {name: sum(getattr(each, name) for each in tallies.values()) for name in Tally.__dataclass_fields__
-            if name not in ("different", "cloud", "answers", "refused", "versions")}  # fmt: skip
+            if name not in ("different", "cloud", "on_purpose", "answers", "refused", "versions")}  # fmt: skip
     return dict(sorted(tallies.items())), {
         "keys": percentage(sums["equal"], sums["keys"]),
         "statuses": percentage(sums["statuses"], sums["exchanges"]),
@@ -220,7 +245,7 @@ def main() -> int:
               f"{tally.exchanges}, leaves {tally.leaves_equal}/{tally.leaves}")  # fmt: skip
         for key, said in (*tally.different.items(), *tally.answers.items()):
             print(f"  {key}: {said}")
-        for key, why in (*tally.cloud.items(), *tally.refused.items()):
+        for key, why in (*tally.cloud.items(), *tally.on_purpose.items(), *tally.refused.items()):
             print(f"  ({key}: {why})")
     if arguments.table:
         from parity_page import page

@@ -9,7 +9,7 @@ import copy
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -174,6 +174,7 @@ class Replay:
                     if asked.get("hash"):
                         each["properties"]["properties"] = {"hash_sha256": asked["hash"]}
                     self._keep(each)
+            self._make_newest(each for each in reversed(found.get("value") or []) if isinstance(each, dict))
         elif one.method == "POST" and one.status < 300:
             self._provide(place.path.rpartition("/")[0])
         elif one.status < 300 and one.status != 204 and (one.method != "PUT" or one.status == 200):
@@ -187,6 +188,14 @@ class Replay:
         job = self.double.jobs.jobs.get(place.name)
         if place.collection == "jobs" and job and found:  # the state is what a test says it is
             job.script, job.index = [found["properties"]["status"]], 0
+
+    def _make_newest(self, listed: Iterable[dict[str, Any]]) -> None:
+        """What the recording itself has made is newer than what else a list has, which is put there only now."""
+        made = {one.path.lower() for one in self.recording.exchanges if one.method == "PUT"}
+        resources = self.double.store.resources
+        for each in listed:
+            if str(each.get("id")).lower() in made and (kept := resources.pop(self.ours(each["id"]).lower(), None)):
+                resources[kept["id"].lower()] = kept
 
     @staticmethod
     def _said(one: Exchange) -> str:

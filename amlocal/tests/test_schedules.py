@@ -310,12 +310,25 @@ def test_a_schedule_creates_pipelines_only_as_azure_ai_mls(schedules, monkeypatc
     assert (shown["type"], shown["status"], shown["queue_settings"]) == ("command", "NotStarted", {"job_tier": "null"})
 
 
+def test_the_jobs_of_a_schedule_have_the_display_name_of_its_job(schedules, clock, monkeypatch):
+    started = []
+    monkeypatch.setattr("amlocal.jobs.submit.start", lambda record, *_: started.append(record.display_name))
+    job = pipeline_of(command(command="true", environment=Environment(name="e", image="a")))
+    job.display_name = "Nightly training"
+    schedules.begin_create_or_update(
+        JobSchedule(name="named", trigger=CronTrigger(expression="0 * * * *"), create_job=job)
+    )
+    clock.goes(hours=1)
+    schedules.run()
+    assert started == ["Nightly training"]
+
+
 def test_it_really_runs(schedules, clock, client, finish):
     schedules.begin_create_or_update(hourly()).result()
     clock.goes(hours=1)
     [name] = names(schedules.run())
     record = finish(name)
-    assert (record.status, record.display_name, record.experiment_name) == ("Completed", name, "by-the-clock")
+    assert (record.status, record.display_name, record.experiment_name) == ("Completed", "steps", "by-the-clock")
     [step] = client.jobs.describe_all(parent_job_name=name)
     assert "hello" in (client.jobs.store.folder(step["name"]) / "user_logs" / "std_log.txt").read_text()
     assert read_json(client.jobs.store.folder(name) / "job.json")["creation_context"]["created_by"]

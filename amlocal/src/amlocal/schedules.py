@@ -182,7 +182,8 @@ class Schedules:
         job = _filled(schedule.job, name, due)
         path = self._path(schedule.name)
         record = as_record(job.get("record"), JobRecord, path)
-        changed = replace(record, name=name, display_name=name, creation_context=creation_context())
+        called = record.spec.get("display_name") or name
+        changed = replace(record, name=name, display_name=called, creation_context=creation_context())
         return changed, read_plan(job.get("plan"), path)
 
     def _under_way(self, name: str) -> bool:

@@ -43,6 +43,7 @@ FLAVORS = "azureml.flavors"
 OURS = (VERSION, TYPE, FILE, CONTENT, STAGE, PROPERTIES, ARCHIVED_TAG, FLAVORS)
 
 MUTABLE = ("description", "properties", "stage", "tags")
+DEVELOPMENT = "Development"  # the stage of a version that is given none
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def describe(workspace: Workspace, found: Registered) -> dict[str, Any]:
         "name": item.name,
         "path": _shown(item.source, own[FILE]),
         "properties": json.loads(own[PROPERTIES] or "{}"),
-        "stage": "Archived" if found.archived else own[STAGE] or "Development",
+        "stage": "Archived" if found.archived else own[STAGE] or DEVELOPMENT,
         "tags": tags,
         "type": own[TYPE] or "mlflow_model",
         "version": found.version,

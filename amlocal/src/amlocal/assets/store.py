@@ -99,12 +99,9 @@ class Assets:
             return spec
 
     def _next_version(self, name: str) -> str:
-        """The version of one that asks for none. The service counts those of data and models, and makes up others.
-
-        The second of a component or an environment is the moment.
-        """
+        """The version of one that asks for none: one more, but for a component, whose second is the moment."""
         taken = [path.stem for path in self._files(name)]
-        if self.kind in ("component", "environment") and taken:
+        if self.kind == "component" and taken:
             moment = datetime.now(UTC)
             return f"{moment:%Y-%m-%d-%H-%M-%S}-{moment.microsecond:06}0"
         return next_version(iter(taken))

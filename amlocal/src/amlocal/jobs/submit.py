@@ -26,6 +26,8 @@ from amlocal.specs.plan import Plan
 
 START_SECONDS = 300.0  # a machine may be so busy that importing MLflow takes minutes
 TELL_SECONDS = 10.0
+# What belongs to the job that a job was got from, and is submitted again as.
+OF_ANOTHER, SERVICES = ("creation_context", "id", "status"), ("Studio", "Tracking")
 
 
 Runner = subprocess.Popen[bytes]
@@ -114,7 +116,10 @@ def _record(job: Any, frozen: Plan) -> JobRecord:
 
 def _spec(job: Any, frozen: Plan) -> dict[str, Any]:
     """The job as `show` prints it: azure-ai-ml's own dictionary, with the paths that it leaves relative made whole."""
-    spec: dict[str, Any] = dictionary(job._to_job() if hasattr(job, "_to_job") else job)
+    told = dictionary(job._to_job() if hasattr(job, "_to_job") else job)
+    spec: dict[str, Any] = {key: value for key, value in told.items() if key not in OF_ANOTHER}
+    services = {name: each for name, each in (spec.pop("services", None) or {}).items() if name not in SERVICES}
+    spec |= {"services": services} if services else {}
     outputs = spec.get("outputs") or {}
     for name in [name for name, each in outputs.items() if isinstance(each, dict)]:
         if uris.ARTIFACTS.fullmatch(str(outputs[name].get("path"))):

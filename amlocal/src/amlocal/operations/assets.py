@@ -11,8 +11,8 @@ from amlocal.core import registries
 from amlocal.core.errors import UserError
 from amlocal.core.names import ACTIVE, ALL, view_of
 from amlocal.core.workspace import Workspace
-from amlocal.operations import service
-from amlocal.operations.common import Operations, created, entity, not_missing, refuse_taken
+from amlocal.operations import rest, service
+from amlocal.operations.common import Operations, not_missing, refuse_taken
 from amlocal.specs.dictionary import dictionary
 
 # What azure-ai-ml's dictionary of an entity says beside what its author wrote.
@@ -92,14 +92,7 @@ class AssetOperations(Operations, ABC):
         return service.versioned(self.workspace, self.kind, spec)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        shown = self._shown(spec)
-        made = entity(self.kind, {key: value for key, value in shown.items() if key != "properties"})
-        made._id = service.bare_id(shown)
-        if shown.get("properties"):  # which no file may have
-            made.properties = dict(shown["properties"])
-        if "creation_context" in shown:
-            made._creation_context = created(shown["creation_context"])
-        return made
+        return rest.entity(self.kind, self._shown(spec))
 
 
 class ShareableOperations(AssetOperations):

@@ -13,7 +13,7 @@ from amlocal.core.workspace import Workspace
 from amlocal.endpoints.plan import check_name
 from amlocal.endpoints.store import Endpoint
 from amlocal.jobs.record import JobStore
-from amlocal.operations import service
+from amlocal.operations import rest, service
 from amlocal.operations.assets import SERVICE
 from amlocal.operations.batch_endpoints import BatchEndpointOperations
 from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, missing
@@ -100,7 +100,7 @@ class BatchDeploymentOperations(Operations):
 
     def get(self, name: str, endpoint_name: str, **_: Any) -> Any:
         try:
-            return _entity(self.describe(name, endpoint_name))
+            return rest.entity("batch deployment", self.describe(name, endpoint_name))
         except NotFound as error:
             raise missing(error) from error
 
@@ -109,7 +109,7 @@ class BatchDeploymentOperations(Operations):
             told = self.describe_all(endpoint_name)
         except NotFound as error:
             raise missing(error) from error
-        return iter([_entity(each) for each in told])
+        return iter([rest.entity("batch deployment", each) for each in told])
 
     def describe(self, name: str, endpoint_name: str) -> dict[str, Any]:
         return self._describe(self.store.deployment(name, endpoint_name), endpoint_name)
@@ -164,19 +164,12 @@ class BatchDeploymentOperations(Operations):
 
 def _model_spec(deployment: Any, plan: ModelPlan) -> dict[str, Any]:
     """A model deployment as `az ml` shows it: flat, whatever its file was like, with what the service fills in."""
-    settings, model, environment = plan.settings, deployment.model, deployment.environment
+    model, environment = deployment.model, deployment.environment
     spec = {
         **_common(deployment),
         "compute": f"azureml:{plan.compute}" if plan.compute else None,
         "environment_variables": plan.variables,
-        "error_threshold": settings.error_threshold,
-        "logging_level": settings.logging_level.capitalize(),
-        "max_concurrency_per_instance": settings.max_concurrency_per_instance,
-        "mini_batch_size": settings.mini_batch_size,
-        "output_action": settings.output_action,
-        "output_file_name": settings.output_file_name,
-        "resources": {"instance_count": settings.instance_count, "properties": {}},
-        "retry_settings": {"max_retries": settings.max_retries, "timeout": settings.timeout},
+        **service.batch_settings(plan.settings),
     }
     if isinstance(model, str):
         spec["model"] = f"azureml:{model.removeprefix('azureml:')}"
@@ -202,7 +195,7 @@ def _pipeline_spec(deployment: Any, plan: PipelinePlan) -> dict[str, Any]:
         "default_datastore": settings.get("default_datastore"),
         "default_compute": settings.get("default_compute"),
     }
-    return {key: value for key, value in common.items() if value is not None}
+    return {key: value for key, value in common.items() if value is not None} | {"environment_variables": {}}
 
 
 def _written(component: Any) -> dict[str, Any]:
@@ -225,24 +218,3 @@ def _declared(value: Any) -> dict[str, Any]:
     literal = value.get("value", value.get("default")) if isinstance(value, Mapping) else value
     kinds = {bool: "boolean", int: "integer", float: "number"}
     return {"type": kinds.get(type(literal), "string"), "default": literal}
-
-
-def _entity(told: dict[str, Any]) -> Any:
-    """azure-ai-ml's BatchDeployment, as MLClient gives it for deployments of every type."""
-    from azure.ai.ml.entities import BatchDeployment as AzureDeployment
-    from azure.ai.ml.entities import BatchRetrySettings, CodeConfiguration, Model, ResourceConfiguration
-
-    fields = {key: value for key, value in told.items() if key != "creation_context"}
-    if retry := fields.get("retry_settings"):
-        fields["retry_settings"] = BatchRetrySettings(**retry)
-    if resources := fields.get("resources"):
-        fields["resources"] = ResourceConfiguration(instance_count=resources["instance_count"])
-    if code := fields.get("code_configuration"):
-        fields["code_configuration"] = CodeConfiguration(**code)
-    if isinstance(fields.get("model"), Mapping):
-        fields["model"] = Model(**fields["model"])
-    if isinstance(fields.get("environment"), Mapping):
-        from amlocal.specs.load import revive
-
-        fields["environment"] = revive("environment", fields["environment"])
-    return AzureDeployment(**fields, _from_rest=True)

@@ -8,9 +8,27 @@ from typing import Any
 
 from amlocal.assets import uris
 from amlocal.assets.snapshots import snapshot
-from amlocal.core.errors import UserError
+from amlocal.core.errors import Problems, UserError
 from amlocal.core.names import CURATED_PREFIX
+from amlocal.operations import service
 from amlocal.operations.assets import AssetOperations
+from amlocal.operations.common import created, entity
+
+
+def _check_names(component: Any) -> None:
+    """Raise Problems, in azure-ai-ml's words, for names that are none or that differ only in case."""
+    from amlocal.specs.load import at
+
+    source = Path(getattr(component, "_source_path", None) or "")
+    faults = []
+    for part in ("inputs", "outputs"):
+        wrong = component._validate_io_names(getattr(component, part, None) or {}).error_messages
+        for path, said in wrong.items():
+            field = f"{part}.{path.partition('.')[2]}"
+            where = at(source, field) if source.is_file() else f'component "{component.name}": {field}'
+            faults.append(f"{where}: {said}")
+    if faults:
+        raise Problems(faults)
 
 
 class ComponentOperations(AssetOperations):
@@ -22,14 +40,27 @@ class ComponentOperations(AssetOperations):
     def create_or_update(
         self, component: Any, version: str | None = None, *, skip_validation: bool = False, **_: Any
     ) -> Any:
-        """component: an entity, or a function made one by `@dsl.pipeline` or mldesigner's `@command_component`."""
+        """component: an entity, or a function made one by `@dsl.pipeline` or mldesigner's `@command_component`.
+
+        Raises Problems for names of inputs and outputs that Azure does not take, unless `skip_validation`.
+        """
         if isinstance(component, FunctionType):
             from azure.ai.ml.operations._component_operations import _refine_component
 
             component = _refine_component(component)
         if version is not None:
             component.version = version
+        if not skip_validation:
+            _check_names(component)
         return self._register(component)
+
+    def _entity(self, spec: dict[str, Any]) -> Any:
+        shown = self._shown(spec)
+        if not shown.get("jobs"):
+            return super()._entity(spec)
+        made = entity("component", shown)  # whose steps are written inline
+        made._id, made._creation_context = service.bare_id(shown), created(shown["creation_context"])
+        return made
 
     def _with_files_kept(self, spec: dict[str, Any], item: Any, base: Path) -> dict[str, Any]:
         kept: dict[str, Any] = self._with_code_kept(self._with_includes(spec, item), base)

@@ -190,12 +190,17 @@ class ComputeOperations(Operations):
         return Poller(None)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        made = entity("compute", _as_a_file(spec))
-        if _password_is_gone(spec):
-            made.ssh_settings.admin_password = None
         shown = self._shown(spec)
+        made = entity("compute", {key: value for key, value in _as_a_file(shown).items() if key not in SERVICE})
+        if _password_is_gone(shown):
+            made.ssh_settings.admin_password = None
         made._id, made._created_on = shown["id"], shown.get("created_on")
-        made._provisioning_state = spec.get("provisioning_state")
-        if "state" in spec:
-            made._state = spec["state"]
+        made._provisioning_state = shown.get("provisioning_state")
+        if "state" in shown:
+            made._state = shown["state"]
+        for key in PRINCIPAL:
+            if key in (shown.get("identity") or {}):
+                setattr(made.identity, key, shown["identity"][key])
+        if made.type.lower() == STATEFUL and made.ssh_settings:
+            made.ssh_settings._admin_username = shown["ssh_settings"]["admin_username"]
         return made

@@ -7,8 +7,8 @@ from amlocal.assets.containers import ACCOUNT, BUILT_IN, make_datastore
 from amlocal.assets.store import BUILT_IN_DATASTORES, Assets
 from amlocal.core.errors import UserError
 from amlocal.core.workspace import DEFAULT_DATASTORE, Workspace
-from amlocal.operations import service
-from amlocal.operations.common import Operations, checked, entity, not_missing
+from amlocal.operations import rest, service
+from amlocal.operations.common import Operations, checked, not_missing
 
 FILE_SHARES = ("workspacefilestore", "workspaceworkingdirectory")
 NEVER_KEPT = ("$schema", "credentials", "id")
@@ -86,6 +86,4 @@ class DatastoreOperations(Operations):
         return service.datastore(self.workspace, spec)
 
     def _entity(self, spec: dict[str, Any]) -> Any:
-        made = entity("datastore", {key: value for key, value in spec.items() if key != "credentials"})
-        made._id = service.datastore(self.workspace, spec)["id"]
-        return made
+        return rest.entity("datastore", service.datastore(self.workspace, spec))

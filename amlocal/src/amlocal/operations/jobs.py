@@ -5,7 +5,6 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,11 @@ MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
 # What of a job may change once it was submitted.
 MUTABLE = ("description", "display_name", "experiment_name", "properties", "tags")
+# What of a job azure-ai-ml's schema of files does not take.
+NOT_IN_FILES = (
+    *("creation_context", "error", "id", "parameters", "parent_job_name", "properties", "services", "status"),
+    *("description", "tags"),  # set as they are
+)
 
 
 class JobOperations(Operations):
@@ -56,7 +60,7 @@ class JobOperations(Operations):
         """Check and start a job; returns at once, with its name and status filled in.
 
         One that `get` or this has returned is there already: its display name, description, tags and properties are
-        brought up to date, and nothing runs again.
+        brought up to date, and nothing runs again. Under another name, or none, it is submitted anew.
         """
         from amlocal.jobs.submit import submit
 
@@ -64,14 +68,19 @@ class JobOperations(Operations):
         for name, value in asked.items():
             if value is not None:
                 setattr(job, name, value)
-        if job.id and job.name:
-            with not_missing():
-                self.store.read(job.name)
+        if job.id and job.name and self._is_there(job.name):
             changed = {"display_name": job.display_name, "description": job.description, "tags": job.tags}
             return self.update(job.name, **{key: value for key, value in changed.items() if value is not None})
         runner, self._runner = self._runner, None
         record = submit(job, self.workspace, runner)
         return self._entity(record)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self.store.read(name)
+        except NotFound:
+            return False
+        return True
 
     def update(
         self,
@@ -300,31 +309,23 @@ class JobOperations(Operations):
     def _entity(self, record: JobRecord) -> Any:
         from azure.ai.ml.entities._job.job_service import JobService
 
+        shown = self._describe(record)
         if record.parent:
             job = self._child(record)
         else:
-            filled = service.submitted(record.spec, None)
-            filled.pop("parameters", None)  # which no file may have
-            if record.type in ("command", "sweep"):
-                filled["outputs"] |= {"default": service.default_output(record.name)}
-            job = entity("job", {**record.spec, **filled, "name": record.name, "display_name": record.display_name})
+            told = {key: value for key, value in shown.items() if key not in NOT_IN_FILES}
+            job = entity("job", {**told, "services": record.spec.get("services")})
             # A command job's entity is a node of a pipeline, too, and lowers the name that it is given.
             setattr(job, "_name" if hasattr(job, "_name") else "name", record.name)
-            job.description, job.tags = record.description, dict(record.tags)
-        job._status = record.status
-        job._id = self.workspace.id_of("jobs", record.name)
-        job.experiment_name = record.experiment_name
-        job.properties = self._describe(record)["properties"]
+            job.description, job.tags = shown["description"], dict(shown["tags"])
+        job._status, job._id = shown["status"], service.bare_id(shown)
+        job.experiment_name, job.properties = shown["experiment_name"], shown["properties"]
         ours: dict[str, Any] = self._services(record)
         job.services = {
             **(getattr(job, "services", None) or {}),
             **{name: JobService(**fields) for name, fields in ours.items()},
         }
-        job._creation_context = created(_context(record))
-        for name, output in record.outputs.items():
-            if name in (getattr(job, "outputs", None) or {}):
-                with suppress(Exception):  # not every kind of output of azure-ai-ml's takes a path
-                    job.outputs[name].path = output["path"]
+        job._creation_context = created(shown["creation_context"])
         return job
 
     def _child(self, record: JobRecord) -> Any:

@@ -21,14 +21,13 @@ from amlocal.endpoints.health import (
 )
 from amlocal.endpoints.logs import tail
 from amlocal.endpoints.store import Deployment, Endpoint, EndpointStore, ServingPlan
-from amlocal.operations import service
-from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, entity, missing
+from amlocal.operations import rest, service
+from amlocal.operations.common import ENDPOINT_NAMES, Operations, Poller, missing
 
 START_SECONDS = 600.0  # a script may load a large model; one that fails says so long before
 ANSWER_SECONDS = 30.0  # a gateway that has not answered so long after its deployment's time was up never will
 MOST_DEPLOYMENTS = 20
 TOO_MANY_DEATHS = 2
-NOT_IN_FILES = ("health", "id", "provisioning_state")
 
 
 class OnlineDeploymentOperations(Operations):
@@ -128,10 +127,7 @@ class OnlineDeploymentOperations(Operations):
         return self._entity(self.store.get(endpoint_name), name, deployment)
 
     def _entity(self, endpoint: Endpoint, name: str, deployment: Deployment) -> Any:
-        shown = self._describe(endpoint, name, deployment)
-        made = entity("online-deployment", {key: value for key, value in shown.items() if key not in NOT_IN_FILES})
-        made._provisioning_state, made._id = shown["provisioning_state"], shown["id"]
-        return made
+        return rest.entity("online deployment", self._describe(endpoint, name, deployment))
 
     def list(self, endpoint_name: str, *, local: bool = False) -> Iterator[Any]:
         for name in self.store.get(endpoint_name).deployments:

@@ -213,7 +213,7 @@ class OnlineEndpointOperations(Operations):
             "health": endpoint_health(self.store, endpoint),
             "id": self.workspace.id_of("onlineEndpoints", endpoint.name),
             "identity": {"type": "system_assigned", **principal("endpoint", endpoint.name)},
-            "kind": "Managed",
+            "kind": service.ENDPOINT_KIND,
             "location": "local",
             "mirror_traffic": spec["mirror_traffic"],
             "name": endpoint.name,
@@ -221,7 +221,7 @@ class OnlineEndpointOperations(Operations):
             "properties": service.endpoint_properties(self.workspace, endpoint.name, endpoint.creation_context)
             | spec["properties"],
             "provisioning_state": "Succeeded",
-            "public_network_access": spec.get("public_network_access") or "enabled",
+            "public_network_access": spec.get("public_network_access") or service.ENDPOINT_ACCESS,
             "scoring_uri": f"{endpoint.address}/score",
             "tags": spec["tags"],
             "traffic": traffic,

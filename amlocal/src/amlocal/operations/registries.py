@@ -9,6 +9,7 @@ from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.names import CURATED_REGISTRY, checked_name, creation_context, refuse_changes, texts
 from amlocal.core.registries import RECORD, AssetRegistry
 from amlocal.core.workspace import PROVIDERS, REGISTRIES, Workspace
+from amlocal.operations import rest
 from amlocal.operations.common import Operations, Poller, not_missing
 
 MUTABLE = ("description", "display_name", "public_network_access", "tags")
@@ -99,23 +100,7 @@ def _described(registry: AssetRegistry) -> dict[str, Any]:
 
 
 def _entity(registry: AssetRegistry) -> Any:
-    from azure.ai.ml.entities import Registry
-    from azure.ai.ml.entities._registry.registry_support_classes import RegistryRegionDetails
-
-    told = _described(registry)
-    made = Registry(
-        name=told["name"],
-        location=told["location"],
-        tags=told["tags"],
-        description=told["description"],
-        public_network_access=told["public_network_access"],
-        mlflow_registry_uri=told["mlflow_registry_uri"],
-        replication_locations=[
-            RegistryRegionDetails(location=each["location"]) for each in told["replication_locations"]
-        ],
-    )
-    made._id = told["id"]
-    return made
+    return rest.entity("registry", _described(registry))
 
 
 def _keep(registry: AssetRegistry, changed: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from amlocal.core.names import creation_context, refuse_changes, texts
 from amlocal.core.workspace import Workspace
 from amlocal.jobs.record import JobRecord, JobStore
 from amlocal.operations import service
-from amlocal.operations.common import Operations, Poller, checked, entity, not_missing
+from amlocal.operations.common import Operations, Poller, checked, created, entity, not_missing
 from amlocal.schedules import Outcome, Schedule, Schedules
 
 # azure-ai-ml's ScheduleListViewType.
@@ -20,6 +20,8 @@ ENABLED, DISABLED = "EnabledOnly", "DisabledOnly"
 
 # What of a schedule `update` changes; the rest in its file.
 MUTABLE = ("description", "display_name", "is_enabled", "properties", "tags", "trigger")
+# What of a schedule azure-ai-ml's schema of files does not take.
+NOT_IN_FILES = ("creation_context", "id", "is_enabled", "next_run", "provisioning_state")
 
 
 def utc_now() -> datetime:
@@ -177,7 +179,7 @@ class ScheduleOperations(Operations):
             "properties": schedule.properties,
             "provisioning_state": "Succeeded",
             "tags": schedule.tags,
-            "trigger": schedule.trigger,
+            "trigger": _as_sent(schedule.trigger),
         }
         if schedule.job is None:
             return told | {"create_monitor": schedule.monitor}
@@ -191,20 +193,20 @@ class ScheduleOperations(Operations):
         return told
 
     def _entity(self, schedule: Schedule) -> Any:
-        spec = {
-            key: getattr(schedule, key)
-            for key in ("name", "display_name", "description", "tags", "properties", "trigger")
-        }
+        shown = self._describe(schedule)
+        spec = {key: value for key, value in shown.items() if key not in NOT_IN_FILES}
         if schedule.job is None:
-            made = entity("schedule", spec | {"create_monitor": schedule.monitor})
+            made = entity("schedule", spec)
         else:
             made = entity("schedule", spec | {"create_job": "azureml:kept"})
             job = entity("job", schedule.job["record"]["spec"])
             job._kept_as = (schedule.name, job._to_dict())
             made.create_job = job
-        made._is_enabled = schedule.is_enabled
-        made._id = self.workspace.id_of("schedules", schedule.name)
-        made._provisioning_state = "Succeeded"
+        for key in ("start_time", "end_time"):  # a text, where azure-ai-ml has read it from Azure
+            setattr(made.trigger, key, shown["trigger"].get(key))
+        made._is_enabled = shown["is_enabled"]
+        made._id, made._provisioning_state = shown["id"], shown["provisioning_state"]
+        made._creation_context = created(shown["creation_context"])
         return made
 
 
@@ -222,6 +224,12 @@ def _refuse_other_jobs(schedule: Any) -> None:
         f'schedule "{schedule.name}": create_job: Azure schedules pipelines, not a job of type {kind};'
         " make it the step of a pipeline"
     )
+
+
+def _as_sent(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    """A trigger with its times as azure-ai-ml sends them and Azure answers: a space between date and time."""
+    times = {key: trigger[key] for key in ("start_time", "end_time") if trigger.get(key)}
+    return {**trigger, **{key: str(datetime.fromisoformat(str(text))) for key, text in times.items()}}
 
 
 def _moment(text: str | None) -> datetime | None:

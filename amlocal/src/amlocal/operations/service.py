@@ -1,15 +1,19 @@
 """What the service adds to what an author wrote: ids, defaults, states.
 
 Each function takes a resource as it is kept and returns it as it is shown. `describe` and `describe_all` give that,
-`get` and `list` azure-ai-ml's entity with the same values (a test holds the two equal), so that a key which Azure
-answers with is added here and nowhere else. What each kind has was taken from recorded answers of Azure's:
-docs/parity.md.
+`get` and `list` azure-ai-ml's entity of it (see `rest`; a test holds the two equal), and the tests' double of Azure
+fills its answers in with the same defaults, so that a key which Azure answers with is added here and nowhere else.
+What each kind has was taken from recorded answers of Azure's: docs/parity.md.
 """
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amlocal.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from amlocal.batch.plan import Settings
 
 COLLECTIONS = {"component": "components", "data": "data", "environment": "environments", "model": "models"}
 # azure-ai-ml writes `azureml:` in front of the ids of these.
@@ -29,6 +33,40 @@ PROBE = {
 }
 # The service says half a second of the queue, or none; azure-ai-ml counts whole seconds, and prints 0 of both.
 REQUESTS = {"max_concurrent_requests_per_instance": 1, "max_queue_wait_ms": 0, "request_timeout_ms": 5000}
+ONLINE_DEPLOYMENT: dict[str, Any] = {
+    "app_insights_enabled": False,
+    "egress_public_network_access": "enabled",
+    "environment_variables": {},
+    "instance_count": 1,
+    "instance_type": "Standard_F4s_v2",
+    "liveness_probe": PROBE,
+    "properties": {},
+    "readiness_probe": PROBE,
+    "request_settings": REQUESTS,
+    "scale_settings": {"type": "default"},
+    "tags": {},
+    "type": "managed",
+}
+WORKSPACE = {
+    "description": "",
+    "enable_data_isolation": False,
+    "hbi_workspace": False,
+    "public_network_access": "Enabled",
+}
+ENDPOINT_KIND, ENDPOINT_ACCESS = "Managed", "enabled"
+OS_TYPE = "linux"
+INPUT_MODE, OUTPUT_MODE, OUTPUT_TYPE = "ro_mount", "rw_mount", "uri_folder"
+
+
+def filled(given: Mapping[str, Any] | None, template: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` with what it lacks, or has as null, taken from the template, at every depth that the template has."""
+    result = dict(given or {})
+    for name, value in template.items():
+        if result.get(name) is None:
+            result[name] = copy.deepcopy(value)
+        elif isinstance(value, Mapping) and value and isinstance(result[name], Mapping):
+            result[name] = filled(result[name], value)
+    return result
 
 
 def arm_id(workspace: Workspace, kind: str, name: str, version: str) -> str:
@@ -55,19 +93,30 @@ def versioned(workspace: Workspace, kind: str, spec: Mapping[str, Any]) -> dict[
     if kind == "data":
         shown.setdefault("properties", {})
     if kind == "environment":
-        shown["os_type"] = spec.get("os_type") or "linux"
+        shown["os_type"] = spec.get("os_type") or OS_TYPE
     if kind == "component":
-        if spec.get("type") in RUNS_A_COMMAND:
-            shown["resources"] = {"instance_count": 1, **(spec.get("resources") or {})}
-        if spec.get("type") == "pipeline":
-            shown["is_deterministic"] = bool(spec.get("is_deterministic"))
-        if spec.get("inputs"):
-            shown["inputs"] = {
-                name: {**each, "optional": bool(each.get("optional"))} for name, each in spec["inputs"].items()
-            }
-    if kind != "component":  # whose tags are in its spec, or nowhere
-        shown["tags"] = spec.get("tags") or {}
-    return shown
+        return shown | component(spec)
+    return shown | {"tags": spec.get("tags") or {}}
+
+
+def component(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the service fills into a component; its tags are in its spec, or nowhere."""
+    added: dict[str, Any] = {}
+    if spec.get("type") in RUNS_A_COMMAND:
+        added["resources"] = {"instance_count": 1, **(spec.get("resources") or {})}
+    if spec.get("type") == "pipeline":
+        added["is_deterministic"] = bool(spec.get("is_deterministic"))
+    if spec.get("inputs"):
+        added["inputs"] = {name: _declared(each) for name, each in spec["inputs"].items()}
+    return added
+
+
+def _declared(given: Mapping[str, Any]) -> dict[str, Any]:
+    """An input of a component; a default that names something loses its `azureml:`."""
+    told = {**given, "optional": str(given.get("optional")).lower() == "true"}
+    if isinstance(told.get("default"), str):
+        told["default"] = told["default"].removeprefix("azureml:")
+    return told
 
 
 def container(workspace: Workspace, kind: str, latest: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,8 +127,8 @@ def container(workspace: Workspace, kind: str, latest: Mapping[str, Any], first:
     context = {key: value for key, value in first["creation_context"].items() if key.startswith("created_")}
     changed = latest["creation_context"]
     context["last_modified_at"] = changed.get("last_modified_at") or changed["created_at"]
-    shown: dict[str, Any] = {"creation_context": context, "latest_version": latest["version"], "name": latest["name"]}
-    shown["tags"] = {}
+    version = None if kind == "component" else latest["version"]  # which Azure does not tell of a component
+    shown: dict[str, Any] = {"creation_context": context, "latest_version": version, "name": latest["name"], "tags": {}}
     id = workspace.prefixed_id(COLLECTIONS[kind], latest["name"])
     if kind == "data":
         return shown | {"properties": {}, "type": latest.get("type")}
@@ -178,25 +227,29 @@ def _moment(text: str) -> str:
 
 def online_deployment(workspace: Workspace, endpoint: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """A deployment of an online endpoint."""
-    shown = {
-        "app_insights_enabled": False,
-        "egress_public_network_access": "enabled",
-        "environment_variables": {},
-        "instance_count": 1,
-        "instance_type": "Standard_F4s_v2",
-        "properties": {},
-        "scale_settings": {"type": "default"},
-        "tags": {},
-        "type": "managed",
-        **{key: value for key, value in spec.items() if value is not None},
+    template = dict(ONLINE_DEPLOYMENT)
+    if spec.get("type") == "kubernetes":  # whose network is its cluster's
+        del template["egress_public_network_access"]
+    return {
+        **filled({key: value for key, value in spec.items() if value is not None}, template),
         "endpoint_name": endpoint,
         "id": workspace.id_of("onlineEndpoints", endpoint, "deployments", name),
         "name": name,
     }
-    shown["request_settings"] = {**REQUESTS, **(spec.get("request_settings") or {})}
-    for probe in ("liveness_probe", "readiness_probe"):
-        shown[probe] = {**PROBE, **(spec.get(probe) or {})}
-    return shown
+
+
+def batch_settings(settings: "Settings") -> dict[str, Any]:
+    """How a deployment of a batch endpoint scores with a model, all of it."""
+    return {
+        "error_threshold": settings.error_threshold,
+        "logging_level": settings.logging_level.capitalize(),
+        "max_concurrency_per_instance": settings.max_concurrency_per_instance,
+        "mini_batch_size": settings.mini_batch_size,
+        "output_action": settings.output_action,
+        "output_file_name": settings.output_file_name,
+        "resources": {"instance_count": settings.instance_count, "properties": {}},
+        "retry_settings": {"max_retries": settings.max_retries, "timeout": settings.timeout},
+    }
 
 
 def job(workspace: Workspace, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,7 +282,7 @@ def submitted(spec: Mapping[str, Any], name: str | None) -> dict[str, Any]:
         if sampling.get("type") == "random":
             sampling = {"rule": "random", **{key: value for key, value in sampling.items() if value is not None}}
         filled["sampling_algorithm"] = sampling
-    outputs = {name: _with_mode(each, "rw_mount") for name, each in (spec.get("outputs") or {}).items()}
+    outputs = {name: _with_mode(each, OUTPUT_MODE) for name, each in (spec.get("outputs") or {}).items()}
     if name:
         outputs["default"] = default_output(name)
     filled["outputs"] = outputs
@@ -239,19 +292,19 @@ def submitted(spec: Mapping[str, Any], name: str | None) -> dict[str, Any]:
 def default_output(job: str) -> dict[str, Any]:
     """The output that every command and sweep has in Azure: what its run logs."""
     path = f"azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{job}"
-    return {"mode": "rw_mount", "path": path, "type": "uri_folder"}
+    return {"mode": OUTPUT_MODE, "path": path, "type": OUTPUT_TYPE}
 
 
 def with_modes(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
     """A job's inputs, each with the mode in which its files come."""
-    return {name: _with_mode(each, "ro_mount") for name, each in (inputs or {}).items()}
+    return {name: _with_mode(each, INPUT_MODE) for name, each in (inputs or {}).items()}
 
 
 def _with_mode(given: Any, mode: str) -> Any:
-    if not isinstance(given, Mapping) or ("path" not in given and mode == "ro_mount"):
+    if not isinstance(given, Mapping) or ("path" not in given and mode == INPUT_MODE):
         return given
-    kind = given.get("type") or "uri_folder"
-    default = "eval_mount" if kind == "mltable" and mode == "ro_mount" else mode
+    kind = given.get("type") or OUTPUT_TYPE
+    default = "eval_mount" if kind == "mltable" and mode == INPUT_MODE else mode
     return {**given, "mode": given.get("mode") or default, "type": kind}
 
 

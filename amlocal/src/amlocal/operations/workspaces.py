@@ -11,7 +11,7 @@ from amlocal.core.files import disk_errors, read_json, write_json
 from amlocal.core.names import refuse_changes, texts
 from amlocal.core.workspace import EVERYTHING, PROVIDERS, RECORD, SHARED, Workspace
 from amlocal.down import down
-from amlocal.operations import rest
+from amlocal.operations import rest, service
 from amlocal.operations.common import Operations, Poller, not_missing
 
 # What a workspace in Azure stands on. Scripts give roles on them; `az resource list` under `aml exec` has them, too.
@@ -44,17 +44,15 @@ class WorkspaceOperations(Operations):
     def _described(self, workspace: Workspace) -> dict[str, Any]:
         kept = _kept(workspace)
         return {
-            "description": kept.get("description") or "",
+            **service.WORKSPACE,
+            **{key: kept[key] for key in service.WORKSPACE if kept.get(key)},
             "display_name": kept.get("display_name") or workspace.name,
-            "enable_data_isolation": False,
-            "hbi_workspace": False,
             "id": workspace.id_of(),
             **({"image_build_compute": kept["image_build_compute"]} if kept.get("image_build_compute") else {}),
             "location": "local",
             "mlflow_tracking_uri": workspace.shown_uri,
             "name": workspace.name,
             "path": str(workspace.root),
-            "public_network_access": kept.get("public_network_access") or "Enabled",
             "resource_group": "local",
             "tags": kept.get("tags") or {},
             **BESIDE,

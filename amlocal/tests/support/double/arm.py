@@ -251,7 +251,8 @@ class Store:
             answer = hook(request, resource)
             if answer is not None:
                 return answer
-        return Response(200 if existed else 201, resource, self.location(request))
+        again = 201 if place.type.endswith("/environments/versions") else 200  # which the service makes anew each time
+        return Response(again if existed else 201, resource, self.location(request))
 
     def location(self, request: Request) -> dict[str, str]:
         """Where what was put is."""

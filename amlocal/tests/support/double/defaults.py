@@ -1,33 +1,27 @@
 """What Azure fills into a resource that was put, as its recorded answers show: defaults, nulls, its own spellings."""
 
-import copy
 import json
 import re
 from typing import Any
 
+from amlocal.assets.models import DEVELOPMENT
+from amlocal.batch.plan import Settings
+from amlocal.operations import rest, service
+from amlocal.operations.rest import camel_case
+from amlocal.operations.service import filled
+
 from .arm import now
 
-RESOURCES = {
-    "instanceCount": 1,
-    "maxInstanceCount": None,
-    "instanceType": None,
-    "locations": None,
-    "properties": None,
-    "shmSize": "2g",
-    "dockerArgs": None,
-    "dockerArgsList": None,
-}
+# What the service fills in is `service`'s, which `aml` prints; beside it stand here the keys that it answers with null.
+RESOURCES = rest.camel(service.RESOURCES) | dict.fromkeys(
+    ("maxInstanceCount", "instanceType", "locations", "properties", "dockerArgs", "dockerArgsList")
+)
 SERVICE = {"port": None, "status": None, "errorMessage": None, "properties": None, "nodes": None}
-INPUT = {"description": None, "mode": "ReadOnlyMount", "pathOnCompute": None}
+INPUT = {"description": None, "mode": rest.MODES[service.INPUT_MODE], "pathOnCompute": None}
 OUTPUT = {
-    "description": None,
-    "uri": None,
-    "assetName": None,
-    "assetVersion": None,
-    "mode": "ReadWriteMount",
-    "pathOnCompute": None,
-    "autoDeleteSetting": None,
-    "jobOutputType": "uri_folder",
+    **dict.fromkeys(("description", "uri", "assetName", "assetVersion", "pathOnCompute", "autoDeleteSetting")),
+    "mode": rest.MODES[service.OUTPUT_MODE],
+    "jobOutputType": service.OUTPUT_TYPE,
 }
 JOB: dict[str, Any] = {
     "description": None,
@@ -46,7 +40,7 @@ JOB: dict[str, Any] = {
     "inputs": {},
     "outputs": {},
 }
-QUEUE = {"jobTier": "Null", "priority": None}
+QUEUE = {camel_case(key): rest.word(value) for key, value in service.QUEUE.items()} | {"priority": None}
 OF_JOB: dict[str, dict[str, Any]] = {
     "Command": {
         "resources": RESOURCES,
@@ -97,15 +91,15 @@ VERSION: dict[str, Any] = {
     "provisioningState": "Succeeded",
 }
 OF_VERSION: dict[str, dict[str, Any]] = {
-    "models": {"flavors": {}, "jobName": None, "stage": "Development", "intellectualProperty": None},
+    "models": {"flavors": {}, "jobName": None, "stage": DEVELOPMENT, "intellectualProperty": None},
     "environments": {
         "environmentType": "UserCreated",
-        "osType": "Linux",
+        "osType": rest.word(service.OS_TYPE),
         "autoRebuild": "Disabled",
-        "stage": "Development",
+        "stage": DEVELOPMENT,
         "intellectualProperty": None,
     },
-    "components": {"stage": "Development"},
+    "components": {"stage": DEVELOPMENT},
     "data": {"intellectualProperty": None, "stage": None},
     "codes": {},
 }
@@ -134,9 +128,42 @@ CLUSTER: dict[str, Any] = {
     "enableNodePublicIp": True,
     "enableBatchPrivateLink": False,
 }
+INSTANCE: dict[str, Any] = {
+    **dict.fromkeys(("subnet", "autologgerSettings", "personalComputeInstanceSettings", "setupScripts", "dataMounts")),
+    **dict.fromkeys(("dataDisks", "containers", "updateStatus", "imageVersion", "imageSku")),
+    "sshSettings": {"sshPublicAccess": "Disabled", "adminUserName": "azureuser", "sshPort": 4000},
+    "errors": [],
+    "connectivityEndpoints": {"publicIpAddress": "192.0.2.1", "privateIpAddress": "10.0.0.4"},
+    "applications": [],
+    "state": "Running",
+    "enableRootAccess": True,
+    "lastOperation": {
+        "operationName": "Create",
+        "operationTime": "2026-01-01T00:00:00+00:00",
+        "operationStatus": "Succeeded",
+        "operationTrigger": "User",
+    },
+    "createdBy": {"userOrgId": "00000000-0000-0000-0000-0000000000a1", "userId": "double"},
+    "applicationSharingPolicy": "Shared",
+    "computeInstanceAuthorizationType": "personal",
+    "enableNodePublicIp": True,
+    "enableBatchPrivateLink": False,
+    "enableOSPatching": False,
+    "releaseQuotaOnStop": False,
+    "enableSSO": True,
+    "schedules": {"computeStartStop": []},
+    "versions": {"runtime": "3.0"},
+    "customServices": [],
+    "osImageMetadata": {"currentImageVersion": "1", "latestImageVersion": "1", "isLatestOsImageVersion": True},
+}
+# What of it is said before it is there.
+TOLD_OF_AN_INSTANCE = {
+    *("vmSize", "createdBy", "enableRootAccess", "computeInstanceAuthorizationType", "enableNodePublicIp"),
+    *("enableBatchPrivateLink", "enableOSPatching", "releaseQuotaOnStop", "enableSSO"),
+}
 DATASTORE: dict[str, Any] = {"description": None, "tags": None, "properties": None, "isDefault": False}
 WORKSPACE: dict[str, Any] = {
-    "description": "",
+    **rest.body("workspace", service.WORKSPACE)["properties"],
     "imageBuildCompute": None,
     "managedNetwork": {
         "changeableIsolationModes": ["AllowInternetOutbound", "AllowOnlyApprovedOutbound"],
@@ -153,57 +180,25 @@ WORKSPACE: dict[str, Any] = {
     "EnableSoftwareBillOfMaterials": False,
     "enableServiceSideCMKEncryption": False,
 }
-PROBE = {"initialDelay": "PT10S", "period": "PT10S", "timeout": "PT2S", "successThreshold": 1, "failureThreshold": 30}
+ONLINE_ENDPOINT = {"publicNetworkAccess": rest.word(service.ENDPOINT_ACCESS), "description": None, "compute": None}
 DEPLOYMENT: dict[str, Any] = {
-    "description": None,
-    "properties": {},
-    "environmentVariables": {},
-    "endpointComputeType": "Managed",
-    "appInsightsEnabled": False,
-    "scaleSettings": {"scaleType": "Default"},
-    "requestSettings": {
-        "maxQueueWait": "PT0.5S",
-        "requestTimeout": "PT5S",
-        "maxConcurrentRequestsPerInstance": 1,
-    },
-    "livenessProbe": PROBE,
-    "readinessProbe": PROBE,
-    "egressPublicNetworkAccess": "Enabled",
-    "modelMountPath": None,
-    "dataCollector": None,
+    **rest.body("online deployment", service.ONLINE_DEPLOYMENT)["properties"],
+    **dict.fromkeys(("description", "modelMountPath", "dataCollector")),
 }
-
-
+SKU = {"name": "Default"} | rest.body("online deployment", service.ONLINE_DEPLOYMENT)["sku"]
 BATCH_DEPLOYMENT: dict[str, Any] = {
     "description": None,
     "properties": {},
     "environmentVariables": {},
-    "errorThreshold": -1,
-    "loggingLevel": "Info",
-    "maxConcurrencyPerInstance": 1,
-    "miniBatchSize": 10,
-    "outputAction": "AppendRow",
-    "outputFileName": "predictions.csv",
-    "retrySettings": {"maxRetries": 3, "timeout": "PT30S"},
-    "resources": {"instanceCount": 1, "instanceType": None, "properties": None},
+    **rest.body("batch deployment", service.batch_settings(Settings()))["properties"],
 }
+BATCH_DEPLOYMENT["resources"] |= {"instanceType": None, "properties": None}
 
 
 def container(kind: str) -> dict[str, Any]:
     """What a name has that is there with its first version."""
     empty: dict[str, Any] | None = None if kind == "data" else {}
     return {"description": None, "tags": empty, "properties": empty, "isArchived": False}
-
-
-def filled(given: Any, template: dict[str, Any]) -> dict[str, Any]:
-    """`given` with what it lacks, or has as null, taken from the template, at every depth that the template has."""
-    result = dict(given or {})
-    for name, value in template.items():
-        if result.get(name) is None:
-            result[name] = copy.deepcopy(value)
-        elif isinstance(value, dict) and value and isinstance(result[name], dict):
-            result[name] = filled(result[name], value)
-    return result
 
 
 def job(properties: dict[str, Any], name: str | None) -> dict[str, Any]:
@@ -224,8 +219,7 @@ def job(properties: dict[str, Any], name: str | None) -> dict[str, Any]:
         if full["samplingAlgorithm"].get("samplingAlgorithmType") == "Random":
             full["samplingAlgorithm"] = filled(full["samplingAlgorithm"], {"rule": "Random"})
     if kind in ("Command", "Sweep") and name:
-        uri = f"azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{name}"
-        full["outputs"]["default"] = filled({"uri": uri}, OUTPUT)
+        full["outputs"]["default"] = filled({"uri": service.default_output(name)["path"]}, OUTPUT)
     return full
 
 
@@ -258,14 +252,7 @@ def component(spec: dict[str, Any], place: Any) -> dict[str, Any]:
     """A component's spec as Azure answers it: numbers and truth values are texts, Azure's environments a registry's."""
     shown = {name: value for name, value in spec.items() if name != "_source"}
     shown["version"] = shown.get("version") or place.name
-    if shown.get("type") == "command":
-        shown["resources"] = {"instance_count": 1} | (shown.get("resources") or {})
-    if shown.get("type") == "pipeline":
-        shown.setdefault("is_deterministic", False)
-    for one in (shown.get("inputs") or {}).values():
-        one.setdefault("optional", False)
-        if isinstance(one.get("default"), str):
-            one["default"] = one["default"].removeprefix("azureml:")
+    shown |= service.component(shown)
     curated = re.fullmatch(r"azureml:(AzureML-[^:@/]+)[:@]([^:@/]+)", str(shown.get("environment")), re.IGNORECASE)
     if curated:  # a label is resolved; to which version, is made up here
         version = "1" if curated[2] == "latest" else curated[2]
@@ -290,5 +277,9 @@ def compute(properties: dict[str, Any]) -> dict[str, Any]:
         inner = filled(full.get("properties"), CLUSTER)
         inner["allocationStateTransitionTime"] = now()
         inner.pop("userAccountCredentials", None)
+        full["properties"] = inner
+    if full.get("computeType") == "ComputeInstance":
+        inner = filled(full.get("properties"), INSTANCE)
+        inner["sshSettings"] |= {"adminPublicKey": None}
         full["properties"] = inner
     return full

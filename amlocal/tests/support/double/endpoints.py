@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from amlocal.operations import service
+
 from . import defaults
 from .arm import ML, Id, Resource, merge, now
 from .certificate import SERVICES
@@ -98,7 +100,6 @@ class Endpoints:
             "swaggerUri": f"{host}/swagger.json",
             "provisioningState": "Succeeded",
         }
-        properties.setdefault("publicNetworkAccess", "Enabled")
         before = self.double.store.get(request.path)
         created = before["properties"]["properties"]["createdAt"] if before else now()
         properties["properties"] = (properties.get("properties") or {}) | {
@@ -107,9 +108,8 @@ class Endpoints:
             "azureml.onlineendpointid": Id(request.path).path.lower(),
             "AzureAsyncOperationUri": f"{self.double.url}/operations/{name}",
         }
-        for missing in ("description", "compute"):
-            properties.setdefault(missing, None)
-        draft["kind"] = draft.get("kind") or "Managed"
+        draft["properties"] = defaults.filled(properties, defaults.ONLINE_ENDPOINT)
+        draft["kind"] = draft.get("kind") or service.ENDPOINT_KIND
         draft["tags"] = draft.get("tags") or {}
         identity = draft.get("identity") or {"type": "SystemAssigned"}
         draft["identity"] = {"principalId": OBJECT_ID, "tenantId": OBJECT_ID} | identity
@@ -154,13 +154,13 @@ class Endpoints:
         if self.double.store.get(place.parent) is None:
             raise Refusal(404, "ResourceNotFound", f"Endpoint {place.names[-2]} was not found.")
         properties = draft["properties"]
-        sku = draft.get("sku") or {"name": "Default", "capacity": 1}
+        sku = draft.get("sku") or dict(defaults.SKU)
         draft["sku"] = sku
-        size = properties.get("instanceType") or "Standard_F4s_v2"
+        size = properties.get("instanceType") or service.ONLINE_DEPLOYMENT["instance_type"]
         self.refuse_at_once(request, size, sku.get("capacity") or 1)
         properties |= {"instanceType": size, "provisioningState": "Succeeded"}
         draft["properties"] = properties = defaults.filled(properties, defaults.DEPLOYMENT)
-        draft["kind"] = draft.get("kind") or "Managed"
+        draft["kind"] = draft.get("kind") or service.ENDPOINT_KIND
         for collection in ((properties.get("dataCollector") or {}).get("collections") or {}).values():
             collection["dataCollectionMode"] = collection["dataCollectionMode"].capitalize()
 

@@ -78,6 +78,8 @@ class Registries:
             "workspaceName": None,
             "primaryRegionResourceProviderUri": f"{self.double.url}/",
             "registryFqdns": {location: {"uri": self.double.url}},
+            "intellectualPropertyPublisher": None,
+            "isTradeRestricted": False,
         }
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Workspaces and what every workspace has: data stores, computes, versioned assets, schedules."""
 
+import base64
 import copy
 import datetime
 import re
@@ -108,12 +109,9 @@ class Workspaces:
         properties = draft["properties"]
         given = {
             "friendlyName": place.name,
-            "description": "",
             "storageAccount": f"{scope}/providers/Microsoft.Storage/storageAccounts/{account}",
             "keyVault": f"{scope}/providers/Microsoft.KeyVault/vaults/kv-{place.name}",
             "applicationInsights": f"{scope}/providers/Microsoft.Insights/components/appi-{place.name}",
-            "hbiWorkspace": False,
-            "publicNetworkAccess": "Enabled",
             "systemDatastoresAuthMode": "identity",
             "v1LegacyMode": False,
         }
@@ -139,7 +137,6 @@ class Workspaces:
             f"/providers/{ML}/workspaces/{place.name}",
             "privateLinkCount": 0,
             "storageHnsEnabled": False,
-            "enableDataIsolation": False,
         }
 
     def furnish(self, request: Request, workspace: Resource) -> None:
@@ -224,7 +221,9 @@ class Workspaces:
             raise ml_refusal(404, f"Not found datastore {name}.", "NotFound", "DatastoreNotFound")
         if (datastore["properties"].get("credentials") or {}).get("credentialsType", "None") == "None":
             raise ml_refusal(400, "No secrets for credentials of type None.")
-        return {"secretsType": "Sas", "sasToken": "sv=2024&sr=c&sp=racwdl&sig=double"}
+        if (request.body or {}).get("expirableSecret"):  # what clients of today ask for
+            return {"secretsType": "Sas", "sasToken": "?sv=2024&sr=c&sp=racwdl&sig=double"}
+        return {"secretsType": "AccountKey", "key": base64.b64encode(name.encode()).decode()}
 
     def complete_datastore(self, request: Request, draft: Resource) -> None:
         """What somebody knows of a datastore is kept, its secrets are not shown."""
@@ -289,6 +288,8 @@ class Workspaces:
             nulls = dict.fromkeys(("currentNodeCount", "targetNodeCount", "nodeStateCounts", "allocationState"))
             creating |= {"tags": resource["tags"] or None}
             creating["properties"] |= {"provisioningWarnings": None}
+            if resource["properties"].get("computeType") == "ComputeInstance":
+                nulls = dict.fromkeys(inner.keys() - defaults.TOLD_OF_AN_INSTANCE)
             shown = inner | {key: None for key in nulls if key in inner}
             if "vmSize" in shown:  # in this answer only
                 shown["vmSize"] = str(shown["vmSize"]).upper()
@@ -352,11 +353,11 @@ class Workspaces:
         if "dataType" in version["properties"]:
             properties["dataType"] = version["properties"]["dataType"]
         properties |= {"latestVersion": version["name"], "nextVersion": str(max(numbers, default=0) + 1)}
-        if kind in ("components", "environments"):  # whose versions the service does not count
+        if kind in ("components", "environments"):
+            properties |= {"description": "", "provisioningState": "Succeeded"}
+        if kind == "components":  # whose versions the service does not count
             moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d-%H-%M-%S-%f") + "0"
-            properties |= {"description": "", "nextVersion": moment}
-        if kind == "components":
-            properties |= {"latestVersion": None, "provisioningState": "Succeeded"}
+            properties |= {"latestVersion": None, "nextVersion": moment}
         if not version["properties"]["isAnonymous"] or before:
             self.store.put(container, {"properties": properties})
 
