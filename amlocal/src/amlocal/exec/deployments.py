@@ -18,7 +18,6 @@ from amlocal.operations import rest
 
 DEFAULT = {"auth_mode": "aml_token", "properties": {"azureml.mlflow_client_endpoint": "True"}}
 NOT_TAKEN = ("model", "code_configuration", "environment", "endpoint_name")  # what MLflow itself says
-DEPLOYMENT = rest.Shape("OnlineDeployment", "ManagedOnlineDeployment")
 
 
 class Deployments(BaseDeploymentClient):
@@ -52,7 +51,7 @@ class Deployments(BaseDeploymentClient):
 
     def get_endpoint(self, endpoint: str) -> dict[str, Any]:
         self._client.online_endpoints.get(endpoint)  # raises azure's own error for one that is not there
-        return rest.body(rest.SHAPES["online endpoint"], self._client.online_endpoints.describe(endpoint))
+        return rest.body("online endpoint", self._client.online_endpoints.describe(endpoint))
 
     def list_endpoints(self) -> list[dict[str, Any]]:
         return [self.get_endpoint(each.name) for each in self._client.online_endpoints.list()]
@@ -114,7 +113,7 @@ class Deployments(BaseDeploymentClient):
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
         self._client.online_deployments.get(name, endpoint or name)
         shown = self._client.online_deployments.describe(name, endpoint or name)
-        return rest.body(DEPLOYMENT, shown) | {"flavor": "python_function"}
+        return rest.body("online deployment", shown) | {"flavor": "python_function"}
 
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
         places = [endpoint] if endpoint else [each.name for each in self._client.online_endpoints.list()]
