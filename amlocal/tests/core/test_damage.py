@@ -110,11 +110,31 @@ def damages(value: Any) -> Iterator[str]:
         yield json.dumps(value | {key: other})
 
 
-def test_every_record_damaged_in_every_way(whole: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+MORE = {"keys.json": ["online-endpoint get-credentials -n door"], "t.json": ["schedule run"]}
+OF_FOLDERS = {"jobs": "job", "schedules": "schedule", "endpoints": "online-endpoint"}
+NOUNS = ("component", "compute", "data", "datastore", "environment", "job", "online-endpoint", "schedule", "workspace")
+
+
+def noun_of(record: Path) -> str:
+    """Whose commands read a record."""
+    return record.parts[1] if record.parts[0] == "assets" else OF_FOLDERS.get(record.parts[0], "workspace")
+
+
+def reads_of(record: Path) -> list[str]:
+    """The commands that read a record: those of its noun; of a job also what names its output."""
+    noun = noun_of(record)
+    reads = [read for read in READS if read.startswith(f"{noun} ") or (noun == "job" and "azureml://jobs" in read)]
+    return [*reads, *MORE.get(record.name, ())]
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_every_record_damaged_in_every_way(
+    noun: str, whole: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     faults: dict[str, str] = {}
-    for record in records(whole):
-        if record.parts[0] == "artifacts":
-            continue
+    there = [record for record in records(whole) if record.parts[0] != "artifacts"]
+    assert {noun_of(record) for record in there} == set(NOUNS)
+    for record in (each for each in there if noun_of(each) == noun):
         sound = (root / record).read_text()
         for damage in damages(json.loads(sound)):
             (root / record).write_text(damage)
@@ -126,17 +146,6 @@ def test_every_record_damaged_in_every_way(whole: Path, root: Path, capsys: pyte
                 assert code in (0, 1)
         (root / record).write_text(sound)
     assert not faults, "\n".join(f"{fault}\n    {damage}" for fault, damage in list(faults.items())[:40])
-
-
-MORE = {"keys.json": ["online-endpoint get-credentials -n door"], "t.json": ["schedule run"]}
-NOUNS = {"jobs": "job", "schedules": "schedule", "endpoints": "online-endpoint"}
-
-
-def reads_of(record: Path) -> list[str]:
-    """The commands that read a record: those of its noun; of a job also what names its output."""
-    noun = record.parts[1] if record.parts[0] == "assets" else NOUNS.get(record.parts[0], "workspace")
-    reads = [read for read in READS if read.startswith(f"{noun} ") or (noun == "job" and "azureml://jobs" in read)]
-    return [*reads, *MORE.get(record.name, ())]
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database" * 100, None], ids=["empty", "other", "torn"])
