@@ -352,6 +352,12 @@ def test_a_users_mistake_is_one_line(aml: Aml) -> None:
     assert err == 'ERROR: job "nosuch" was not found in this workspace; see `aml job list`\n'
 
 
+def test_azure_ai_mls_report_of_a_specification_is_one_line() -> None:
+    error = type("ValidationException", (Exception,), {"__module__": "azure.ai.ml.exceptions"})
+    report = {"result": "Failed", "errors": [{"message": "Compute not set", "path": "jobs.a.compute", "value": None}]}
+    assert app.error_line(error(json.dumps(report, indent=2))) == "jobs.a.compute: Compute not set"
+
+
 def test_with_json_what_is_missing_has_azures_code(aml: Aml) -> None:
     assert aml("job", "show", "-n", "nosuch", "-o", "json")[2].startswith(
         'ERROR: (UserError) job "nosuch" was not found'

@@ -270,6 +270,10 @@ def _in_one_line(message: str) -> str:
     if message.startswith("Exception : "):  # azure-ai-ml's, of a job that failed: Azure's answer as JSON
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return " ".join(json.loads(message.removeprefix("Exception : "))["error"]["message"].split())
+    if message.lstrip().startswith("{") and '"errors"' in message:  # azure-ai-ml's report of a specification
+        from amlocal.operations.common import one_line
+
+        return one_line(ValueError(message))
     lines = [" ".join(line.split()) for line in message.splitlines()]
     said = lines[0] if lines else ""
     return " ".join(
