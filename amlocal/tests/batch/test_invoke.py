@@ -2,7 +2,10 @@
 
 import os
 import signal
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 from azure.ai.ml import Input, Output
 
@@ -17,6 +20,25 @@ def rows(client, record, name="predictions.csv"):
     place = client.workspace.root.parent / "down" / record.name
     client.jobs.download(record.name, output_name="score", download_path=place)
     return (place / "named-outputs" / "score" / name).read_text().splitlines()
+
+
+def tables(record):
+    """The files of a job's output, wherever it is."""
+    place = record.outputs.get("score", {}).get("path")
+    return [str(path) for path in Path(place).rglob("*") if path.is_file()] if place else []
+
+
+def wait_until(condition):
+    """Look every now and then; the test's time limit ends it."""
+    while not condition():
+        time.sleep(0.02)
+
+
+def is_running(process):
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_an_invocation_is_a_pipeline_with_the_step_batchscoring(deploy, invoke, client, numbers):
@@ -156,6 +178,43 @@ def test_failures_are_tried_again_and_counted(deploy, invoke, client, numbers, t
         assert "exit code 1" in record.error
         [child] = client.jobs.list(parent_job_name=record.name)
         assert "more than error_threshold 1" in client.jobs.store.log(client.jobs.store.read(child.name)).read_text()
+        assert tables(record) == [], "a table that is short and does not say so"
+
+
+RECOVERS = """
+import os
+
+
+def init():
+    pass
+
+
+def run(mini_batch):
+    [name] = mini_batch
+    tried = os.path.join(os.environ["TRIED"], os.path.basename(name))
+    first = not os.path.exists(tried)
+    open(tried, "w").close()
+    if first and os.path.basename(name) in ("2.txt", "6.txt"):
+        if os.path.basename(name) == "6.txt":
+            os._exit(3)
+        raise ValueError("not yet")
+    return [os.path.basename(name)]
+"""
+
+
+def test_a_retry_that_helps_leaves_the_whole_table(deploy, invoke, client, numbers, tmp_path):
+    """After a script that raised, and after a process that died; nothing may fail, and no line is there twice."""
+    (tmp_path / "tried").mkdir()
+    variables = {"TRIED": str(tmp_path / "tried")}
+    settings = {"mini_batch_size": 1, "max_concurrency_per_instance": 2, "retry_settings": {"max_retries": 1}}
+    deploy(script=RECOVERS, settings={**settings, "error_threshold": 0, "environment_variables": variables})
+    record = invoke(numbers)
+    assert record.status == "Completed"
+    assert rows(client, record) == [f"{number}.txt" for number in range(1, 8)]
+    [child] = client.jobs.list(parent_job_name=record.name)
+    told = client.jobs.store.log(client.jobs.store.read(child.name)).read_text()
+    assert "mini batch 2 of 7 failed, try 1 of 2" in told and "ValueError: not yet" in told
+    assert "mini batch 6 of 7 failed, try 1 of 2" in told
 
 
 def test_a_script_that_does_not_start_fails_the_job(deploy, invoke, client, numbers):
@@ -166,7 +225,8 @@ def test_a_script_that_does_not_start_fails_the_job(deploy, invoke, client, numb
     assert "RuntimeError: no model" in client.jobs.store.log(client.jobs.store.read(child.name)).read_text()
 
 
-SLOW = """
+HANGS = """
+import os
 import time
 
 
@@ -175,23 +235,37 @@ def init():
 
 
 def run(mini_batch):
-    time.sleep(60)
-    return mini_batch
+    [name] = mini_batch
+    if os.path.exists(os.environ["HANG"]) and os.path.basename(name) == "4.txt":
+        with open(os.environ["HANG"], "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(600)
+    return [os.path.basename(name)]
 """
 
 
-def test_a_killed_runner_is_a_failed_job(deploy, client, numbers):
-    deploy(script=SLOW)
+def test_a_killed_runner_is_a_failed_job_without_a_table(deploy, invoke, client, numbers, tmp_path):
+    """In the middle: what was scored is not taken for all, nobody works on, and the next invocation is whole."""
+    hang = tmp_path / "hang"
+    hang.touch()
+    settings = {"mini_batch_size": 1, "retry_settings": {"timeout": 600}, "environment_variables": {"HANG": str(hang)}}
+    deploy(script=HANGS, settings=settings)
     job = client.batch_endpoints.invoke(endpoint_name="tens", input=Input(type="uri_folder", path=str(numbers)))
     store = client.jobs.store
-    while store.get(job.name).status != "Running":
-        pass
+    wait_until(hang.read_text)
+    worker = int(hang.read_text())
     os.kill(store.runner(store.read(job.name)), getattr(signal, "SIGKILL", signal.SIGTERM))
-    while not store.get(job.name).final:
-        pass
-    assert store.get(job.name).status == "Failed"
+    wait_until(lambda: store.get(job.name).final)
+    record = store.get(job.name)
+    assert record.status == "Failed"
     [told] = client.batch_endpoints.describe_jobs("tens")
     assert told["status"] == "Failed"
+    assert tables(record) == []
+    wait_until(lambda: not is_running(worker))
+
+    hang.unlink()
+    assert len(rows(client, invoke(numbers))) == 7
+    assert [each["status"] for each in client.batch_endpoints.describe_jobs("tens")] == ["Completed", "Failed"]
 
 
 @pytest.mark.parametrize(
