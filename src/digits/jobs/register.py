@@ -180,7 +180,9 @@ def _description(name: str, judged: gate.Verdict, tags: dict[str, str], run_id: 
     from digits.jobs import tracking
 
     address = tracking.address(mlflow.active_run().info.experiment_id, run_id)
-    job = f"[{run_id}]({address})" if address else run_id
+    # On MLflow's own pages the link is within them, whatever their address is.
+    link = address[address.index("#") :] if "#" in address else address
+    job = f"[{run_id}]({link})" if link else run_id
     figures = [("Test digits read right", f"{judged.accuracy:.2%}, of {tags['source.test']}")]
     if judged.champion_accuracy is not None:
         figures.append(("The champion before it, on the same", f"{judged.champion_accuracy:.2%}"))

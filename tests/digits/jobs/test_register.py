@@ -80,7 +80,7 @@ def test_people_are_told_what_the_champion_is(gate, trained: Path, similar: Path
     said = model.description
     assert said == version.description != client.get_model_version("told", "1").description
     assert f"{verdict['accuracy']:.2%}, of 400" in said and "MNIST" in said and "network default" in said
-    assert f"[{version.run_id}](http://127.0.0.1:5000/#/experiments/" in said
+    assert f"[{version.run_id}](#/experiments/" in said
     assert f"get-artifact?path=confusion.png&run_uuid={version.run_id}" in said
     assert mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="confusion.png")
 
