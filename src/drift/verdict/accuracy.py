@@ -8,6 +8,7 @@ import numpy as np
 from digits.data.hands import source_title
 from drift.records.collected import Collected
 
+GOOD = 0.9  # an accuracy that is not bad by itself
 WORSE = 0.02  # a difference in accuracy as large as this is worth retraining
 LUCK = 0.05  # ... unless luck alone makes it as often as this
 FEWEST = 5  # labelled digits at the beginning or the end that are compared with the rest
@@ -38,12 +39,16 @@ class Share:
 
 @dataclass(frozen=True)
 class WeakSpot:
-    """Digits that the model reads clearly worse than the others. what: "Devanagari digits", "the last 40 digits"."""
+    """Digits that the model reads worse than the others. what: "Devanagari digits", "the last 40 digits".
+
+    late: it is the last digits, whoever wrote them. sure: it is more than luck.
+    """
 
     what: str
     share: Share
     others: Share
-    late: bool  # it is the last digits, whoever wrote them
+    late: bool = False
+    sure: bool = True
 
 
 def by_luck(few: Share, others: Share) -> float:
@@ -60,7 +65,9 @@ def by_luck(few: Share, others: Share) -> float:
 
 
 def weak_spot(seen: Collected) -> WeakSpot | None:
-    """The hand that is read clearly worse than the others, else the last digits if they are; None if neither is."""
+    """The hand that is read clearly worse than the others, else the last digits if they are, else a hand that is read
+    worse and not well, be it by luck; None if there is none.
+    """
     known = seen.labelled
     right, source = (seen["prediction"] == seen["label"])[known], seen["source"][known]
     names = [str(name) for name in np.unique(source) if name]
@@ -68,9 +75,13 @@ def weak_spot(seen: Collected) -> WeakSpot | None:
     for name in names:
         share, others = Share.counted(right[source == name]), Share.counted(right[source != name])
         luck = by_luck(share, others)
-        if share.is_worse_than(others) and luck < LUCK / len(names):
-            found.append((luck, WeakSpot(f"{source_title(name)} digits", share, others, late=False)))
-    return min(found, key=lambda each: each[0])[1] if found else _fall(right)
+        if share.is_worse_than(others):
+            sure = luck < LUCK / len(names)
+            found.append((luck, WeakSpot(f"{source_title(name)} digits", share, others, sure=sure)))
+    worst = min(found, key=lambda each: each[0])[1] if found else None
+    if worst is not None and worst.sure:
+        return worst
+    return _fall(right) or (worst if worst is not None and worst.share.value < GOOD else None)
 
 
 def _fall(right: np.ndarray) -> WeakSpot | None:

@@ -14,9 +14,8 @@ from digits.data import ink
 from digits.data.hands import source_title
 from drift.detect import detector
 from drift.records.collected import Collected
-from drift.verdict.accuracy import LUCK, Share, WeakSpot, by_luck, weak_spot
+from drift.verdict.accuracy import GOOD, LUCK, Share, WeakSpot, by_luck, weak_spot
 
-GOOD = 0.9  # an accuracy that is not bad by itself, where nothing is known to compare it with
 CLEARLY = math.log(20)  # a statistic is named that alone is as rare as this, the two clearest at most
 
 # What a person says of a statistic that fell or rose.
@@ -206,7 +205,7 @@ def _writer(seen: Collected, stretch: slice, calm: np.ndarray) -> tuple[str | No
 
 
 def _headline_unchanged(read: Share, weak: WeakSpot | None) -> str:
-    if weak is not None and weak.share.value < GOOD:
+    if weak is not None and weak.sure and weak.share.value < GOOD:
         return f"Nothing changed, but {'the last digits' if weak.late else weak.what} are often misread"
     return "Nothing changed, but many digits are misread" if read.value < GOOD else "Nothing changed"
 
@@ -272,6 +271,11 @@ def _advice_unchanged(read: Share, weak: WeakSpot | None, requests: int) -> str:
         if read.value < GOOD:
             return f"{told} Yet it read only {read.value:.0%} of them right: look at its mistakes, and label more."
         return f"{told} It read {read.value:.0%} of them right. There is nothing to do."
+    if not weak.sure:
+        few = f"of {weak.what} only {weak.share.value:.0%} ({weak.share.right:,} of {weak.share.of:,})"
+        return (
+            f"{told} It read {read.value:.0%} of them right, but {few}. That may be luck: label more of them to know."
+        )
     told = (
         f"{told} Yet of {weak.what} it read {weak.share.value:.0%} right ({weak.share.right:,} of {weak.share.of:,}), "
         f"against {weak.others.value:.0%} of the {'earlier ones' if weak.late else 'others'}."

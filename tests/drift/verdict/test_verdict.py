@@ -164,6 +164,14 @@ def test_what_is_read_badly_is_told_though_nothing_changed() -> None:
     assert "of Devanagari digits it read 70% right (35 of 50), against 100% of the others" in said.advice
     assert "retrain" in said.advice and "nothing to do" not in said.advice
 
+    doubtful = seen(half)
+    doubtful["prediction"][[20, 51, 58, 66, 73, 87, 99]] = -1
+    said = judge(doubtful, [])
+    assert said.headline == "Nothing changed" and "nothing to do" not in said.advice
+    assert (
+        "93% of them right, but of Devanagari digits only 88% (44 of 50). That may be luck: label more" in said.advice
+    )
+
     few = seen(half)
     few["prediction"][[55, 72, 93]] = -1
     said = judge(few, [])
