@@ -230,13 +230,13 @@ def test_kill_9_of_a_step(client, spec, finish, victim):
     until(lambda: not processes_of(client))
 
 
-def test_many_at_once_never_collide(client, spec, finish):
+def test_many_at_once_never_collide(client, spec, finish, forks):
     path = spec("command: echo hi\nenvironment: {image: a}\n")
     code = (
         "import sys; from amlocal.client import LocalMLClient; from amlocal.specs import load;"
         "c = LocalMLClient(sys.argv[1]); print(c.jobs.create_or_update(load('job', sys.argv[2])).name)"
     )
-    command = [sys.executable, "-c", code, str(client.workspace.root), str(path)]
+    command = [*forks.command(), "-c", code, str(client.workspace.root), str(path)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     names = [process.communicate()[0].split()[-1] for process in started]
     assert len(set(names)) == 3
