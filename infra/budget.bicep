@@ -10,7 +10,7 @@ param amount int
 
 @description('Who is written to.')
 @minLength(1)
-param emails string[]
+param emails array
 
 @description('The first day of a month. Azure refuses to change it later: when changing anything else in another month, give the first one again.')
 param startDate string = utcNow('yyyy-MM-01')

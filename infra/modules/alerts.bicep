@@ -1,7 +1,7 @@
 // Who is told, by mail or at a webhook: of failed jobs, and of warnings, which Azure's own monitor writes when a threshold is broken.
 param groupName string
 param workspaceName string
-param tags { *: string }
+param tags object
 param email string
 
 @secure()

@@ -1,7 +1,7 @@
 // An identity that GitHub's workflows sign in as: no secret, but trust in tokens that GitHub issues to jobs of this one subject.
 param identityName string
 param location string
-param tags { *: string }
+param tags object
 param subject string
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {

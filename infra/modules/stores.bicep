@@ -14,7 +14,7 @@ param registryName string
 param logsName string
 param insightsName string
 param location string
-param tags { *: string }
+param tags object
 param purgeProtection bool
 param storageSku string
 param dailyLogsGb int

@@ -4,7 +4,7 @@ param workspaceName string
 param clusterName string
 param jobsIdentityName string
 param location string
-param tags { *: string }
+param tags object
 param storageName string
 param vaultName string
 param registryName string

@@ -65,12 +65,6 @@ FAULTS = {
         "timeAggregation: 'Sum'",
         "expected one of 'Average'",
     ),
-    "tag that is no string": (
-        "main.bicep",
-        "    tags: tags\n    purge",
-        "    tags: { project: 1 }\n    purge",
-        "expected string",
-    ),
     # types and places of resources
     "old version": (STORES, "storageAccounts@2026-09-01", "storageAccounts@2019-06-01", "not the newest known"),
     "version that never was": (
