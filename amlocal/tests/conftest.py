@@ -100,6 +100,7 @@ def run(client: LocalMLClient, finish: Callable[[str], JobRecord]) -> Callable[.
 # The files that take more than two seconds, the longest first: they are begun first, and left out by --quick.
 SLOW = (
     "test_processes.py",
+    "test_debugging.py",
     "test_kinds.py",
     "test_damage.py",
     "test_jobs.py",

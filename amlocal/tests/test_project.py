@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 PROJECT = Path(__file__).parents[1]
 SOURCE = PROJECT / "src" / "amlocal"
 DISTRIBUTIONS = {"jwt": "pyjwt", "yaml": "pyyaml"}  # where a module has another name than its distribution
-OPTIONAL = {"uv", "PIL"}  # pip does without the first; models that read images bring the second
+# pip does without the first; models that read images bring the second; the third is a part of debugpy
+OPTIONAL = {"uv", "PIL", "pydevd_file_utils"}
 
 
 def modules() -> set[str]:
@@ -31,7 +32,8 @@ def modules() -> set[str]:
     return {name for name in found if name.partition(".")[0] not in own}
 
 
-DATA = {"tzdata"}  # the time zones, which zoneinfo reads and nobody imports
+# The time zones, which zoneinfo reads; and the debugger, which the programs that are debugged import.
+DATA = {"tzdata", "debugpy"}
 
 
 def test_it_declares_what_it_imports_and_nothing_else() -> None:

@@ -110,6 +110,8 @@ class Parser(CLICommandParser):
         flags = (
             [str(flag) for argument in command.arguments.values() for flag in argument.options_list] if command else []
         )
+        if "--debug-step" in flags and "--debug" in sys.argv:  # which takes no value: it is az's, for its logs
+            return "; did you mean --debug-step?"
         close = difflib.get_close_matches(message.removeprefix(prefix).split()[0], flags, n=1)
         return f"; did you mean {close[0]}?" if close else ""
 

@@ -1,6 +1,6 @@
 """What online and batch endpoints and their deployments do alike: `update`, with a file or with --set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from amlocal.cli.arguments import given
@@ -43,10 +43,12 @@ def update_deployment(
     no_wait: bool,
     read: Callable[[str, list[dict[str, Any]]], Any],
     change: Callable[[dict[str, Any], Changes], Any],
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """What the `update` of a deployment prints. Raises UserError.
 
-    read: the entity of a file and overrides; change: the entity of what is there now and the changes.
+    read: the entity of a file and overrides; change: the entity of what is there now and the changes; options: for
+    `begin_create_or_update`.
     """
     changes = changes or Changes()
     if file:
@@ -56,7 +58,7 @@ def update_deployment(
         entity = change(described(deployments, name, endpoint_name=endpoint_name), changes)
     else:
         raise UserError("update: name the deployment with --name and --endpoint-name, or give a --file that does")
-    updating = deployments.begin_create_or_update(entity)
+    updating = deployments.begin_create_or_update(entity, **(options or {}))
     if no_wait:
         return None
     updating.result()

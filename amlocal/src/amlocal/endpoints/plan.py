@@ -12,7 +12,7 @@ from amlocal.core.durable import sync
 from amlocal.core.errors import UserError
 from amlocal.core.files import copy_into, disk_errors, write_json
 from amlocal.core.names import texts
-from amlocal.core.workspace import Workspace
+from amlocal.core.workspace import OVERLAY, Workspace
 from amlocal.endpoints.store import Collection, EndpointStore, ServingPlan
 from amlocal.specs.settings import environment_of
 
@@ -22,6 +22,7 @@ COLLECTOR = "azureml-ai-monitoring"
 MLFLOW_SCRIPT = Path(__file__).parent / "worker" / "mlflow_score.py"
 # Azure's defaults and limits: reference-yaml-deployment-managed-online.
 MAX_CONCURRENT, TIMEOUT_MS, LONGEST_TIMEOUT_MS = 1, 5_000, 180_000
+DEBUG_TIMEOUT_MS = 24 * 3600 * 1000  # somebody reads variables
 ROLLING_RATES = ("minute", "hour", "day")
 # Whether records are with the operating system before the answer leaves, or on the disk.
 DURABILITIES = ("os", "fsync")
@@ -37,8 +38,11 @@ def check_name(kind: str, name: Any) -> str:
     return name.lower()
 
 
-def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan:
-    """Check a deployment and put what it runs from into place. Raises UserError naming field and remedy."""
+def resolve(deployment: Any, revision: int, workspace: Workspace, debug: bool = False) -> ServingPlan:
+    """Check a deployment and put what it runs from into place. Raises UserError naming field and remedy.
+
+    debug: its one worker waits for an editor before it loads the script, and no request runs out of time.
+    """
     store = EndpointStore(workspace)
     endpoint, name = deployment.endpoint_name, deployment.name
     where = f"deployment {name}"
@@ -54,6 +58,8 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
     variables = texts(deployment.environment_variables)
     workers = _workers(where, variables)
     instances = (deployment.instance_count or 1) * workers
+    if debug:
+        timeout, instances, workers = DEBUG_TIMEOUT_MS, 1, 1
     collections, rolling_rate = _collections(deployment, workspace)
     durable = _durable(where, deployment.properties or {}, collections)
 
@@ -65,6 +71,8 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
             f"{where}: code_configuration: required (code and scoring_script), unless the model is an MLflow model;"
             + (f" {model} holds no MLmodel file" if model else " there is no model")
         )
+    if debug and code is None:
+        raise UserError(f"{where}: --vscode-debug: there is no scoring script of yours; name one, code_configuration")
     environment = runs_in(deployment, model if code is None else None, base, [SERVER, COLLECTOR])
     folder = store.folder(endpoint) / "deployments" / name / str(revision)
     log = store.log(endpoint, name)
@@ -72,6 +80,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "model").mkdir(parents=True)
         from amlocal import environments  # for start-up time: packaging takes long to import
+        from amlocal.environments import debugger
 
         # As Azure's images for inference do, an environment has the server whether or not it asks for it.
         # Its environments for MLflow models without a script have the Collector too.
@@ -84,6 +93,9 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
             from amlocal.assets.snapshots import snapshot
 
             shutil.copytree(snapshot(workspace, code), folder / "code")
+            if debug:
+                prefix = folder / OVERLAY
+                debugger.install(prefix, folder, debugger.DEBUGPY, debugger.sources(str(code)), log)
         else:
             (folder / "code").mkdir()
             shutil.copy2(MLFLOW_SCRIPT, folder / "code" / "score.py")
@@ -102,6 +114,7 @@ def resolve(deployment: Any, revision: int, workspace: Workspace) -> ServingPlan
         rolling_rate=rolling_rate,
         durable=durable,
         workers=workers,
+        debug=debug,
     )
 
 

@@ -59,6 +59,12 @@ class ServingPlan:
     rolling_rate: str = "hour"
     durable: bool = False
     workers: int = 1  # of `instances`, those that Azure would have in one
+    debug: bool = False  # its worker waits for a debugger, and a request for the user
+
+    @property
+    def patience(self) -> float:
+        """Seconds that its last requests have before its workers are ended."""
+        return 0.0 if self.debug else self.timeout_ms / 1000
 
     @property
     def most_in_flight(self) -> int:

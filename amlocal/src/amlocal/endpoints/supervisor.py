@@ -318,7 +318,7 @@ class Supervisor:
                             self.store.log(endpoint.name, name),
                             Path(plan.folder, "code"),
                             environment,
-                            plan.timeout_ms / 1000 + GRACE_SECONDS,
+                            plan.patience + GRACE_SECONDS,
                         ),
                     )
 

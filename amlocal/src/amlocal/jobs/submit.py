@@ -18,7 +18,9 @@ from amlocal.core.files import write_json
 from amlocal.core.names import NAME, creation_context, texts
 from amlocal.core.processes import spawn
 from amlocal.core.workspace import Workspace
+from amlocal.environments.debugger import DEBUGPY, sources
 from amlocal.jobs.check import checked_plan
+from amlocal.jobs.debug import debugged
 from amlocal.jobs.record import RUNNER, JobRecord, JobStore
 from amlocal.specs.dictionary import dictionary
 from amlocal.specs.kinds import NODE_KINDS
@@ -33,13 +35,23 @@ OF_ANOTHER, SERVICES = ("creation_context", "id", "status"), ("Studio", "Trackin
 Runner = subprocess.Popen[bytes]
 
 
-def submit(job: Any, workspace: Workspace, runner: Runner | None = None) -> JobRecord:
+def submit(
+    job: Any,
+    workspace: Workspace,
+    runner: Runner | None = None,
+    debug_step: str | None = None,
+    debugger: str = DEBUGPY,
+) -> JobRecord:
     """Check, snapshot and start a job of azure-ai-ml's.
 
-    runner: one that `get_ready` has started. Returns when the runner has taken over. Raises UserError, having left
+    runner: one that `get_ready` has started. debug_step: the step that waits for a debugger; "" is the only one.
+    Returns when the runner has taken over. Raises UserError, having left
     nothing behind, when the job is not sound.
     """
-    return start(*prepare_job(job, workspace), workspace, runner)
+    record, plan = prepare_job(job, workspace)
+    if debug_step is not None:
+        plan = debugged(plan, debug_step, debugger)
+    return start(record, plan, workspace, runner)
 
 
 def get_ready(workspace: Workspace) -> Runner:
@@ -146,16 +158,17 @@ def _complete_nodes(spec: dict[str, Any], frozen: Plan, outer: str = "") -> None
 
 def _freeze(checked: Plan, workspace: Workspace) -> Plan:
     """The plan with every code folder replaced by a kept copy of it."""
-    sources = {(step.code, step.includes) for step in checked.steps.values()}
+    folders = {(step.code, step.includes) for step in checked.steps.values()}
     copies = {
         (code, includes): str(snapshot(workspace, code, includes)) if code or includes else None
-        for code, includes in sources
+        for code, includes in folders
     }
     steps = {
         name: replace(
             step,
             code=copies[step.code, step.includes],
             includes=(),
+            sources=sources(step.code, step.includes),
             environment=pinned(step.environment, workspace),
         )
         for name, step in checked.steps.items()

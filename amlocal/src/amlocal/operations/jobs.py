@@ -55,9 +55,13 @@ class JobOperations(Operations):
         tags: dict[str, str] | None = None,
         experiment_name: str | None = None,
         skip_validation: bool = False,
+        debug_step: str | None = None,
+        debugger: str = "debugpy",
         **_: Any,
     ) -> Any:
         """Check and start a job; returns at once, with its name and status filled in.
+
+        debug_step: the step whose program waits for a debugger ("": the only one); debugger: debugpy or pdb.
 
         One that `get` or this has returned is there already: its display name, description, tags and properties are
         brought up to date, and nothing runs again. Under another name, or none, it is submitted anew.
@@ -72,7 +76,7 @@ class JobOperations(Operations):
             changed = {"display_name": job.display_name, "description": job.description, "tags": job.tags}
             return self.update(job.name, **{key: value for key, value in changed.items() if value is not None})
         runner, self._runner = self._runner, None
-        record = submit(job, self.workspace, runner)
+        record = submit(job, self.workspace, runner, debug_step, debugger)
         return self._entity(record)
 
     def _is_there(self, name: str) -> bool:
@@ -81,6 +85,32 @@ class JobOperations(Operations):
         except NotFound:
             return False
         return True
+
+    def debug(self, name: str, step: str = "", debugger: str = "debugpy") -> Any:
+        """Run a step of a job that has ended once more, alone, with its inputs, and wait there for a debugger.
+
+        step: by default the only one, or the one that failed. Returns the new job at once. Raises UserError.
+        """
+        from amlocal.jobs.debug import again
+        from amlocal.jobs.submit import start
+
+        with not_missing():
+            record, plan, notices = again(self.workspace, name, step, debugger)
+        for notice in notices:
+            logging.getLogger(__name__).warning("WARNING: %s", notice)
+        runner, self._runner = self._runner, None
+        return self._entity(start(record, plan, self.workspace, runner))
+
+    def pdb_of(self, name: str) -> tuple[str, int, str] | None:
+        """Where the pdb of a job or of a step of it listens: host, port and secret; None if there is none (yet)."""
+        from amlocal.environments import debugger
+
+        record = self.store.read(name)
+        for each in (record, *self.store.steps(record)):
+            folder = self.store.folder(each.name)
+            if found := debugger.waiting(folder):
+                return found.host, found.port, debugger.token(folder)
+        return None
 
     def update(
         self,

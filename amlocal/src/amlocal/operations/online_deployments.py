@@ -1,5 +1,6 @@
 """`client.online_deployments`: MLClient's operations on the deployments of an endpoint."""
 
+import logging
 import re
 import shutil
 import time
@@ -40,8 +41,12 @@ class OnlineDeploymentOperations(Operations):
         self.workspace = workspace
         self.store = EndpointStore(workspace)
 
-    def begin_create_or_update(self, deployment: Any, *, local: bool = False, **_: Any) -> Poller:
+    def begin_create_or_update(
+        self, deployment: Any, *, local: bool = False, vscode_debug: bool = False, **_: Any
+    ) -> Poller:
         """Create a deployment or replace it; returns when all its instances are ready.
+
+        vscode_debug: its one worker waits until an editor has attached, before it loads the script.
 
         A replaced deployment serves until the new one is ready, and goes on serving if that fails.
         Raises UserError when the deployment is not sound or its script does not load.
@@ -60,7 +65,7 @@ class OnlineDeploymentOperations(Operations):
             )
         with self.workspace.lock(f"deployment-{endpoint.name}-{name}", timeout=START_SECONDS):
             revision = self._last_revision(self.store.get(endpoint.name), name) + 1
-            plan = resolve(deployment, revision, self.workspace)
+            plan = resolve(deployment, revision, self.workspace, vscode_debug)
             self._roll_out(endpoint.name, name, _deployment_spec(deployment), plan)
         return Poller(self.get(name, endpoint.name))
 
@@ -94,7 +99,10 @@ class OnlineDeploymentOperations(Operations):
         run = self.store.run(endpoint)
         logs = f"aml online-deployment get-logs --name {name} --endpoint-name {endpoint}"
         deadline = time.monotonic() + START_SECONDS
+        waiting = None
         while True:
+            if plan.debug and (waiting := self._tell_debugger(name, plan, waiting)):
+                deadline = time.monotonic() + START_SECONDS  # somebody sets breakpoints
             states = [process_state(run, process) for process in plan.processes(name)]
             if all(state == "running" for state in states) and process_state(run, "gateway") == "running":
                 return
@@ -112,6 +120,20 @@ class OnlineDeploymentOperations(Operations):
             if time.monotonic() > deadline:
                 raise UserError(f"deployment {name}: not ready after {START_SECONDS:.0f} s; see `{logs}`")
             time.sleep(0.02)
+
+    def _tell_debugger(self, name: str, plan: ServingPlan, told: Any) -> Any:
+        """Say once where the worker waits; returns that, as far as it is known."""
+        from amlocal.environments.debugger import waiting
+
+        found = waiting(Path(plan.folder))
+        if found and found != told:
+            logging.getLogger(__name__).warning(
+                "Deployment %s waits for a debugger at %s:%d; attach your editor there, and it loads its script",
+                name,
+                found.host,
+                found.port,
+            )
+        return found
 
     def _forget_revisions(self, endpoint: str, name: str, latest: int) -> None:
         """Remove the files of revisions that nobody runs any more; the one before may be at its last requests."""
@@ -171,7 +193,7 @@ class OnlineDeploymentOperations(Operations):
         """Wait until nothing of a deployment runs any more, also of revisions that failed, and remove its files."""
         deadline = time.monotonic()
         if plans:  # their last requests may be under way
-            deadline += max(plan.timeout_ms for plan in plans) / 1000 + supervisor.GRACE_SECONDS
+            deadline += max(plan.patience for plan in plans) + supervisor.GRACE_SECONDS
         while processes := [process for mark in self._marks(endpoint, name) if (process := find(mark))]:
             if time.monotonic() > deadline or not supervisor.running(self.workspace):
                 end(processes)

@@ -59,6 +59,7 @@ class Step:
     type: its kind, which decides how it is run; settings: what is of this kind alone (`specs.kinds`), as plain data.
     name: unique in the plan; a step inside pipeline components carries their names, `outer.inner.step`.
     code: its folder; includes: what else goes into a copy of it.
+    sources: where the copy's files come from, by their place in it ("" is all of it): a debugger shows those.
     timeout: seconds, after which it is canceled.
     """
 
@@ -78,6 +79,7 @@ class Step:
     distribution: Distribution | None = None
     type: str = "command"
     settings: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
 
     @property
     def needs(self) -> set[str]:
@@ -97,6 +99,14 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Debug:
+    """The step of a plan that waits for a debugger, and for which."""
+
+    step: str
+    debugger: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the runner runs. A command or sweep job is a plan of one step, called "", and no outputs of its own.
 
@@ -111,6 +121,7 @@ class Plan:
     notices: tuple[str, ...] = ()
     force_rerun: bool = False
     continue_on_step_failure: bool = False
+    debug: Debug | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -33,11 +33,20 @@ def create(
     stream: bool = False,
     web: bool = False,
     queue_minutes: float = 30,
+    debug_step: str | None = None,
+    debugger: str | None = None,
 ) -> dict[str, Any] | None:
     overrides = [*(params_override or []), *given(name=name)]
+    if debugger is not None and debug_step is None:
+        debug_step = ""
+    if debug_step is not None:
+        _here_only("--debug-step")
+        stream = True
 
     def submitted(client: Any) -> Any:
-        options = {"skip_validation": True} if skip_validation else {}
+        options: dict[str, Any] = {"skip_validation": True} if skip_validation else {}
+        if debug_step is not None:
+            options |= {"debug_step": debug_step, "debugger": debugger or "debugpy"}
         return client.jobs.create_or_update(load("job", file, overrides), **options)
 
     if target.is_auto():
@@ -55,6 +64,8 @@ def create(
     if web:
         _open_in_browser(cmd, created(jobs, job))
     if stream:
+        if debugger == "pdb":
+            _be_its_terminal(jobs, job.name)
         _stream_own_job(cmd, jobs, job.name, target.is_azure() or outcome.get("target") == "azure")
         if not cmd.cli_ctx.invocation.data["output_asked_for"]:
             return None
@@ -95,6 +106,28 @@ def _submit_where_there_is_room(
 
 def _goes_on(cmd: CLICommand, name: str) -> None:
     note(cmd.cli_ctx, f"Job {name} goes on in Azure; `aml job cancel -n {name} --target azure` ends it.")
+
+
+def debug(cmd: CLICommand, name: str, step: str = "", debugger: str | None = None) -> dict[str, Any] | None:
+    _here_only("job debug")
+    jobs = target.client().jobs
+    jobs.get_ready()
+    job = jobs.debug(name, step, debugger or "debugpy")
+    if debugger == "pdb":
+        _be_its_terminal(jobs, job.name)
+    _stream_own_job(cmd, jobs, job.name, in_azure=False)
+    return described(jobs, job.name) if cmd.cli_ctx.invocation.data["output_asked_for"] else None
+
+
+def _here_only(what: str) -> None:
+    if target.is_azure() or target.is_auto():
+        raise UserError(f"{what}: a debugger attaches to programs of this machine; use it with --target local")
+
+
+def _be_its_terminal(jobs: Any, name: str) -> None:
+    from amlocal.cli import pdb_terminal
+
+    pdb_terminal.serve(lambda: jobs.pdb_of(name))
 
 
 def show(cmd: CLICommand, name: str, web: bool = False) -> dict[str, Any]:
@@ -252,6 +285,7 @@ def commands(loader: CLICommandsLoader) -> None:
         group.command("download", "download")
         group.command("cancel", "cancel")
         group.command("validate", "validate")
+        group.command("debug", "debug")
 
 
 def arguments(loader: CLICommandsLoader) -> None:
@@ -284,6 +318,19 @@ def arguments(loader: CLICommandsLoader) -> None:
             options_list=["--stream", "-s"],
             help="Indicates whether to stream the job's logs to the console. Ctrl-C then cancels the job.",
         )
+        c.argument(
+            "debug_step",
+            options_list=["--debug-step"],
+            nargs="?",
+            const="",
+            metavar="STEP",
+            help="Have this step of a pipeline wait for a debugger; without a name, the job's only step. Implies "
+            "--stream. Local target only.",
+        )
+        debugger(c)
+    with ArgumentsContext(loader, "job debug") as c:
+        c.positional("step", nargs="?", help="The step. Default: the only one, or the one that failed.")
+        debugger(c)
     with ArgumentsContext(loader, "job list") as c:
         c.argument("max_results", help="Max number of results to return.", default=50)
         c.argument("all_results", nargs="?", const="true", choices=["false", "true"], help="Returns all results.")
@@ -299,6 +346,15 @@ def arguments(loader: CLICommandsLoader) -> None:
             help="The name of the user-defined output to download: a key of the job's outputs. "
             "If omitted, the job's default artifact output files will be downloaded.",
         )
+
+
+def debugger(c: ArgumentsContext) -> None:
+    c.argument(
+        "debugger",
+        options_list=["--debugger"],
+        choices=["debugpy", "pdb"],
+        help="debugpy waits for an editor to attach; pdb is used in this terminal. Default: debugpy.",
+    )
 
 
 helps["job"] = """
@@ -318,6 +374,8 @@ examples:
     text: aml job create -f aml/pipelines/training.yml --stream
   - name: Create a job with other inputs than the file's
     text: aml job create --file job.yml --set inputs.learning_rate=0.1 inputs.epochs=3
+  - name: Create a job whose step "train" waits for an editor to attach
+    text: aml job create -f pipeline.yml --debug-step train
   - name: Create a job and keep its name for a script
     text: name=$(aml job create -f job.yml --query name -o tsv)
 """
@@ -398,6 +456,17 @@ long-summary: Ends the job's processes and those of its steps.
 examples:
   - name: Cancel a job by name
     text: aml job cancel --name my-job-id
+"""
+helps["job debug"] = """
+type: command
+short-summary: Run a step of a job that has ended again, alone and with its inputs, under a debugger.
+long-summary: >
+  A new job: it has the code, the inputs and the environment that the step had, and outputs of its own.
+examples:
+  - name: Run the step that failed again and wait for an editor to attach
+    text: aml job debug --name my-job-id
+  - name: Run the step "train" again with pdb in this terminal
+    text: aml job debug --name my-job-id train --debugger pdb
 """
 helps["job validate"] = """
 type: command

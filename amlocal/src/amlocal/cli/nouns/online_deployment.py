@@ -52,7 +52,9 @@ def create(
     params_override: list[dict[str, Any]] | None = None,
     no_wait: bool = False,
     prices: str | None = None,
+    vscode_debug: str = "false",
 ) -> dict[str, Any] | None:
+    options = _debug_options(vscode_debug)
     overrides = [*(params_override or []), *given(name=name, endpoint_name=endpoint_name)]
     if target.is_auto():
         refuse_no_wait(no_wait)
@@ -60,7 +62,15 @@ def create(
     client = target.client()
     if target.is_azure():
         _tell_cost(cmd, client, load(KIND, file, overrides), prices)
-    return _create(cmd, client, file, overrides, all_traffic, no_wait)
+    return _create(cmd, client, file, overrides, all_traffic, no_wait, options)
+
+
+def _debug_options(vscode_debug: str) -> dict[str, Any]:
+    if vscode_debug == "false":
+        return {}
+    if target.is_azure() or target.is_auto():
+        raise UserError("--vscode-debug: a debugger attaches to programs of this machine; use it with --target local")
+    return {"vscode_debug": True}
 
 
 def _tell_cost(cmd: CLICommand, azure: Any, entity: Any, prices: str | None) -> None:
@@ -102,6 +112,7 @@ def _create(
     overrides: list[dict[str, Any]],
     all_traffic: bool,
     no_wait: bool = False,
+    options: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     deployments = client.online_deployments
     entity = load(KIND, file, overrides)
@@ -112,7 +123,7 @@ def _create(
                 " change it with `aml online-deployment update`"
             )
     note(cmd.cli_ctx, f"Creating deployment {entity.name} of endpoint {entity.endpoint_name} ...")
-    creation = deployments.begin_create_or_update(entity)
+    creation = deployments.begin_create_or_update(entity, **(options or {}))
     if no_wait and not all_traffic:  # traffic can go to a deployment that is ready only
         return None
     creation.result()
@@ -137,6 +148,7 @@ def update(
     endpoint_name: str | None = None,
     changes: Changes | None = None,
     no_wait: bool = False,
+    vscode_debug: str = "false",
 ) -> dict[str, Any] | None:
     return update_deployment(
         target.client().online_deployments,
@@ -147,6 +159,7 @@ def update(
         no_wait,
         read=lambda file, overrides: load(KIND, file, overrides),
         change=lambda now, changes: changed(KIND, now, changes, FIELDS),
+        options=_debug_options(vscode_debug),
     )
 
 
@@ -182,7 +195,14 @@ def arguments(loader: CLICommandsLoader) -> None:
         with ArgumentsContext(loader, f"online-deployment {verb}") as c:
             ignored(c, "--skip-script-validation", value=False)
             ignored(c, "--local-enable-gpu")
-            ignored(c, "--vscode-debug")
+            c.argument(
+                "vscode_debug",
+                nargs="?",
+                const="true",
+                choices=["true", "false"],
+                help="The worker waits until an editor has attached, before it loads the scoring script; one instance, "
+                "no timeouts. Local target only.",
+            )
     for verb in ("create", "show", "update"):
         with ArgumentsContext(loader, f"online-deployment {verb}") as c:
             ignored(c, "--web", value=False)
@@ -221,6 +241,8 @@ long-summary: >
 examples:
   - name: Create a deployment from a YAML specification file
     text: aml online-deployment create --file deployment.yaml
+  - name: Create it and debug its scoring script
+    text: aml online-deployment create --file deployment.yaml --all-traffic --vscode-debug
   - name: Create it and send it all traffic
     text: aml online-deployment create --file deployment.yaml --all-traffic
 """

@@ -17,6 +17,7 @@ from amlocal.core.files import disk_errors
 from amlocal.core.mlflow_store import artifact_root
 from amlocal.core.processes import inherited
 from amlocal.core.workspace import DEFAULT_DATASTORE, NOBODY
+from amlocal.environments import debugger
 from amlocal.jobs.record import LOG, JobRecord, kill_leftovers
 from amlocal.jobs.reuse import fingerprint
 from amlocal.jobs.run.context import Context, Value
@@ -53,6 +54,7 @@ class CommandRun:
         self.folder = context.store.folder(record.name)
         self.log = self.folder / LOG
         self.outputs: dict[str, Path] = {}
+        self.debugger = context.debugger(step)
 
     def run(self) -> None:
         """To the end, whatever it is: the record tells."""
@@ -81,6 +83,9 @@ class CommandRun:
                 self.progress.end(self.record, "Canceled", self.folder)
                 return
             try:
+                if self.debugger:
+                    prefix = Path(runtime.variables["VIRTUAL_ENV"])
+                    debugger.install(prefix, self.folder, self.debugger, self.step.sources, self.log)
                 if self.step.code:
                     shutil.copytree(self.step.code, self.folder / "code")
                 for name in ("", "outputs", "logs"):  # which Azure makes too
@@ -107,7 +112,7 @@ class CommandRun:
         """As on Azure, a job by itself always runs; so does what writes where the next run may write over it."""
         placed = any(output.path or output.name for output in self.step.outputs.values())
         pipeline = self.context.plan.type == "pipeline"
-        return self.step.deterministic and pipeline and not placed
+        return self.step.deterministic and pipeline and not placed and not self.debugger
 
     def _reuse(self) -> bool:
         assert self.record.fingerprint
@@ -188,11 +193,12 @@ class CommandRun:
 
     def _stopped(self) -> Callable[[], bool]:
         """Whether to end before the command does: asked to, or out of the time that begins now."""
-        deadline = time.monotonic() + self.step.timeout if self.step.timeout else None
+        timeout = None if self.debugger else self.step.timeout
+        deadline = time.monotonic() + timeout if timeout else None
 
         def stopped() -> bool:
             if deadline and time.monotonic() > deadline:
-                self.record.error = f"canceled: it ran longer than its limits.timeout of {self.step.timeout:.0f} s"
+                self.record.error = f"canceled: it ran longer than its limits.timeout of {timeout:.0f} s"
                 self.say(self.record.error)
                 return True
             return self._asked_to_end()

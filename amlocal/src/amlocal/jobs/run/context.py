@@ -41,6 +41,8 @@ class Context:
         self.slots = threading.BoundedSemaphore(os.cpu_count() or 1)
         self.stopping = threading.Event()
         self._records = {name: self.record}
+        self._to_debug = self.plan.debug
+        self._choosing = threading.Lock()
 
     @property
     def records(self) -> list[JobRecord]:
@@ -62,6 +64,15 @@ class Context:
             finally:
                 if failed and not self.plan.continue_on_step_failure:
                     self.stopping.set()  # now, before the slot is free and the next step begins
+
+    def debugger(self, step: Step) -> str | None:
+        """What the step's process waits for, if it is the one to debug; of a sweep's trials the first is."""
+        with self._choosing:
+            wanted = self._to_debug
+            if not wanted or wanted.step != step.name:
+                return None
+            self._to_debug = None
+            return wanted.debugger
 
     def asked_to_end(self, record: JobRecord) -> bool:
         """Whether a part of the job shall end, or not begin."""
