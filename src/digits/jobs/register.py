@@ -179,7 +179,7 @@ def _description(name: str, judged: gate.Verdict, tags: dict[str, str], run_id: 
 
     from digits.jobs import tracking
 
-    address = tracking.address(mlflow.active_run().info.experiment_id, run_id)
+    address = tracking.address(mlflow.get_run(run_id).info.experiment_id, run_id)
     # On MLflow's own pages the link is within them, whatever their address is.
     link = address[address.index("#") :] if "#" in address else address
     job = f"[{run_id}]({link})" if link else run_id

@@ -178,11 +178,12 @@ class Completion(CLICompletion):
     def enable_autocomplete(self, parser: argparse.ArgumentParser) -> None:
         if self.cli_ctx.data["completer_active"]:
             from argcomplete import CompletionFinder
+            from argcomplete.completers import ChoicesCompleter
 
             CompletionFinder()(
                 parser,
                 validator=lambda candidate, prefix: candidate.lower().startswith(prefix.lower()),
-                default_completer=lambda **_: (),  # the shell offers files then
+                default_completer=ChoicesCompleter({}),  # none: the shell offers files then
             )
 
 

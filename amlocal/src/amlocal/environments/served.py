@@ -45,6 +45,6 @@ def but_for_models(check: Callable[[str, str], None]) -> Callable[[str, str], No
     return checked
 
 
-handlers._get_model_registry_store = registering(handlers._get_model_registry_store)
-handlers._validate_source_run = but_for_models(handlers._validate_source_run)
-handlers._validate_source_model = but_for_models(handlers._validate_source_model)
+handlers._get_model_registry_store = registering(handlers._get_model_registry_store)  # type: ignore[assignment]
+handlers._validate_source_run = but_for_models(handlers._validate_source_run)  # type: ignore[assignment]
+handlers._validate_source_model = but_for_models(handlers._validate_source_model)  # type: ignore[assignment]
