@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from double import Double
+from double.arm import ML
 
 from amlocal.azure import connection, fallback
 from amlocal.cli import main
@@ -36,6 +37,9 @@ def init():
 def run(data):
     return {"model": content}
 """
+
+
+SHARED = "azureml://registries/shared/models/echo"
 
 
 class Aml:
@@ -75,7 +79,8 @@ def aml(
     double: Double, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Aml]:
     aml = Aml(tmp_path, capsys, monkeypatch)
-    for version in (1, 2, 3):
+    for version, text in ((1, "the first"), (2, "the second"), (3, "the third")):
+        (tmp_path / "model" / "echo.txt").write_text(text)
         aml(f"model create --name echo --version {version} --path model/echo.txt --target azure")
     yield aml
     main(["down"])
@@ -133,6 +138,74 @@ def test_without_quota_the_same_file_and_azure_s_model_serve_here(aml: Aml, doub
     assert ours["tags"]["azure_version"] == "3"
     double.resources.usage["standardDSv2Family"] = (0, 6)
     assert aml("online-deployment create -f blue.yml --target azure")[0]["provisioning_state"] == "Succeeded"
+
+
+def test_a_model_of_a_registry_comes_from_there(aml: Aml, double: Double) -> None:
+    """Not from the workspace, where the same version is another model."""
+    double.store.make(
+        f"{double.workspace_id.partition('/providers/')[0]}/providers/{ML}/registries/shared",
+        {"location": double.location, "properties": {}},
+    )
+    aml("online-endpoint create -f endpoint.yml --target azure")
+    share = "model share -n echo --registry-name shared --share-with-name echo --target azure"
+    assert aml(f"{share} -v 2 --share-with-version 3")[0]["version"] == "3"
+    assert aml("model show -n echo -v 3 --registry-name shared --target azure")[0]["version"] == "3"
+    _, err = aml(f"{share} -v 2 --share-with-version 3", code=1)
+    assert "already exists in registry" in err
+    aml("model show -n echo -v 4 --registry-name shared --target azure", code=1)
+
+    (aml.folder / "blue.yml").write_text(DEPLOYMENT.replace("azureml:echo@latest", f"{SHARED}/versions/3"))
+    assert aml(CREATE)[0]["target"] == "azure"
+    (sent,) = [one for one in double.requests if one.method == "PUT" and one.path.endswith("/deployments/blue")]
+    assert sent.body["properties"]["model"] == f"{SHARED}/versions/3"
+
+    aml("online-deployment delete -n blue -e digits --yes --target azure")
+    double.resources.usage["standardDSv2Family"] = (6, 6)
+    answer, err = aml(f"{CREATE} --all-traffic")
+    assert answer["target"] == "local" and "Fetching model echo, version 3, from registry shared" in err
+    assert aml("online-endpoint invoke -n digits -r request.json")[0] == json.dumps({"model": "the second"})
+    (ours,) = aml("model list -n echo")[0]
+    assert (ours["tags"]["azure_registry"], ours["tags"]["azure_version"]) == ("shared", "3")
+    _, err = aml(f"{CREATE} --name green")
+    assert "Fetching" not in err, "it is here"
+
+
+BATCH = {
+    "batch/endpoint.yml": "batchEndpoint.schema.json\nname: Files\n",
+    "batch/broken.yml": "batchEndpoint.schema.json\nname: [\n",
+    "batch/deployment.yml": """modelBatchDeployment.schema.json
+name: one
+endpoint_name: files
+type: model
+model: azureml:echo@latest
+code_configuration: {code: ../online/code, scoring_script: score.py}
+environment: {image: "python:3.11"}
+compute: azureml:cpu-cluster
+""",
+    "other/deployment.yml": "modelBatchDeployment.schema.json\nname: one\nendpoint_name: elsewhere\n",
+}
+
+
+def test_who_has_no_quota_is_told_of_batch_endpoints(aml: Aml, double: Double, here: list[str]) -> None:
+    aml("online-endpoint create -f endpoint.yml --target azure")
+    double.resources.usage["standardDSv2Family"] = (6, 6)
+    _, err = aml(CREATE)
+    assert "a batch endpoint can be in Azure" in err
+    assert "aml batch-endpoint create, aml batch-deployment create." in err
+
+    for name, text in BATCH.items():
+        (aml.folder / name).parent.mkdir(exist_ok=True)
+        (aml.folder / name).write_text(f"$schema: https://azuremlschemas.azureedge.net/latest/{text}")
+    (aml.folder / "online").mkdir()
+    (aml.folder / "blue.yml").rename(aml.folder / "online" / "blue.yml")
+    (aml.folder / "code").rename(aml.folder / "online" / "code")
+    _, err = aml(CREATE.replace("blue.yml", "online/blue.yml"))
+    commands = [line.removeprefix("  aml ") for line in err.splitlines() if line.startswith("  aml ")]
+    assert [words.split()[3] for words in commands] == ["batch/endpoint.yml", "batch/deployment.yml"]
+    aml("compute create --name cpu-cluster --type amlcompute --size Standard_F4s_v2 --target azure")
+    for command in commands:
+        aml(command)
+    assert aml("batch-endpoint show -n files --target azure --query defaults.deployment_name")[0] == "one"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,15 @@ POLLING_SECONDS = 5.0  # where Azure does not say when to ask again; azure-core 
 
 def connect(place: Place) -> Any:
     """The client. Signs in when the first request is made, not before."""
+    return _client(place.subscription, place.resource_group, place.workspace, polling_interval=POLLING_SECONDS)
+
+
+def connect_registry(name: str) -> Any:
+    """The client of a registry. Signs in at once, to ask where the registry is."""
+    return _client(registry_name=name)
+
+
+def _client(*place: str | None, **more: Any) -> Any:
     from azure.ai.ml import MLClient
     from azure.ai.ml._utils import _azureml_polling
 
@@ -21,15 +30,7 @@ def connect(place: Place) -> Any:
     quiet()
     # The dots of a long operation go to stdout, whatever `show_progress` says; there the answer is to stand alone.
     _azureml_polling.print = _print_progress  # type: ignore[attr-defined]
-    return MLClient(
-        credential(),
-        place.subscription,
-        place.resource_group,
-        place.workspace,
-        show_progress=False,
-        enable_telemetry=False,
-        polling_interval=POLLING_SECONDS,
-    )
+    return MLClient(credential(), *place, show_progress=False, enable_telemetry=False, **more)
 
 
 def _print_progress(text: str, **how: Any) -> None:

@@ -6,21 +6,28 @@ hidden behind a local endpoint it would stay unmended.
 
 import os
 import re
+import shlex
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from amlocal.azure.down import OVER
 from amlocal.azure.quota_refusal import quota_refusal
+from amlocal.core.documents import read_yaml
 from amlocal.core.errors import NotFound, UserError
 
-AZURE_VERSION = "azure_version"
+# What a model that came from Azure was there: its version, and the registry that it was in.
+AZURE_VERSION, AZURE_REGISTRY = "azure_version", "azure_registry"
 LOOK_SECONDS = 10.0
 HAS_NODE = ("Running", "Finalizing")
 REGISTERED = re.compile(r"(azureml:)?(?P<name>[\w.-]+)(@(?P<label>[\w.-]+)|:(?P<version>[\w.-]+))")
+IN_REGISTRY = re.compile(
+    r"azureml://registries/(?P<registry>[\w.-]+)/models/(?P<name>[\w.-]+)"
+    r"/(versions/(?P<version>[\w.-]+)|labels/(?P<label>[\w.-]+))"
+)
 Answer = dict[str, Any] | None
 
 
@@ -87,6 +94,50 @@ def require_cores(azure: Any, file: Path, overrides: list[dict[str, Any]], say: 
         )
 
 
+def batch_instead(file: Path) -> str:
+    """What Azure can do for who has no quota for the deployment in `file`, with the commands.
+
+    They name the batch deployment and its endpoint that are described in the folder of `file` or in one beside it.
+    """
+    said = (
+        "For files instead of single requests a batch endpoint can be in Azure: it has no machine of its own, and takes"
+        " cores of its cluster only while a job runs"
+    )
+    found = _batch_files(file)
+    if not found:
+        return f"{said}: aml batch-endpoint create, aml batch-deployment create."
+    endpoint, deployment = (shlex.quote(_as_typed(path)) for path in found)
+    return (
+        f"{said}:\n  aml batch-endpoint create -f {endpoint} --target azure"
+        f"\n  aml batch-deployment create -f {deployment} --set-default --target azure"
+    )
+
+
+def _as_typed(path: Path) -> str:
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # on another drive of Windows
+        return str(path)
+
+
+def _batch_files(file: Path) -> tuple[Path, Path] | None:
+    """The files of a batch endpoint and of a deployment of it; the first that there are."""
+    home = file.resolve().parent
+    endpoints: dict[str, Path] = {}
+    deployments: list[tuple[str, Path]] = []
+    for path in [*sorted(home.glob("*.y*ml")), *sorted(home.parent.glob("*/*.y*ml"))]:
+        try:
+            spec = read_yaml(path, warn=False)
+        except UserError:
+            continue  # another's file, and not what this command is about
+        schema = str(spec.get("$schema", "")) if isinstance(spec, Mapping) else ""
+        if schema.endswith("/batchEndpoint.schema.json"):
+            endpoints.setdefault(str(spec.get("name")).lower(), path)
+        elif schema.lower().endswith("batchdeployment.schema.json"):
+            deployments.append((str(spec.get("endpoint_name")).lower(), path))
+    return next(((endpoints[name], path) for name, path in deployments if name in endpoints), None)
+
+
 def require_node(azure: Any, name: str, minutes: float, say: Callable[[str], None]) -> None:
     """Wait until a job has a node. Raises NoRoom, with the job canceled, if it has had none for so many minutes.
 
@@ -110,28 +161,37 @@ def require_node(azure: Any, name: str, minutes: float, say: Callable[[str], Non
 def bring_model(azure: Any, local: Any, reference: Any, say: Callable[[str], None]) -> Any:
     """Have the model that a deployment names in Azure in the workspace of this folder; returns its reference here.
 
-    reference: NAME:VERSION or NAME@LABEL, as azure-ai-ml loads it; anything else comes with the file, and is returned.
-    The registry here counts its own versions, so the one of Azure is kept as the tag AZURE_VERSION.
+    reference: NAME:VERSION, NAME@LABEL or the address of a model in a registry, as azure-ai-ml loads it; anything else
+    comes with the file, and is returned. The workspace here counts its own versions, so the one of Azure is kept as the
+    tag AZURE_VERSION.
     """
     from azure.ai.ml.entities import Model
 
-    named = REGISTERED.fullmatch(reference) if isinstance(reference, str) else None
+    shared = IN_REGISTRY.fullmatch(reference) if isinstance(reference, str) else None
+    named = shared or (REGISTERED.fullmatch(reference) if isinstance(reference, str) else None)
     if not named:
         return reference
-    name = named["name"]
+    name, registry = named["name"], shared["registry"] if shared else None
+    if registry:
+        from amlocal.azure.connection import connect_registry
+
+        azure = connect_registry(registry)
     theirs = azure.models.get(name, **{key: named[key] for key in ("label", "version") if named[key]})
     here: Sequence[dict[str, Any]] = ()
     with suppress(NotFound):  # a model that no version of has come yet
         here = local.models.describe_all(name)
     for ours in here:
-        if ours["tags"].get(AZURE_VERSION) == str(theirs.version):
+        tags = ours["tags"]
+        if (tags.get(AZURE_REGISTRY), tags.get(AZURE_VERSION)) == (registry, str(theirs.version)):
             return f"azureml:{name}:{ours['version']}"
-    say(f"Fetching model {name}, version {theirs.version}, from Azure ...")
+    place = f"registry {registry}" if registry else "Azure"
+    say(f"Fetching model {name}, version {theirs.version}, from {place} ...")
     with tempfile.TemporaryDirectory() as folder:
         azure.models.download(name, str(theirs.version), download_path=folder)
         found = sorted(Path(folder, name).iterdir())
         path = found[0] if len(found) == 1 else Path(folder, name)
-        tags = {**(theirs.tags or {}), AZURE_VERSION: str(theirs.version)}
+        origin = {AZURE_VERSION: str(theirs.version), **({AZURE_REGISTRY: registry} if registry else {})}
+        tags = {**(theirs.tags or {}), **origin}
         ours = local.models.create_or_update(Model(name=name, type=theirs.type, path=path, tags=tags))
     return f"azureml:{name}:{ours.version}"
 

@@ -104,7 +104,11 @@ def workspaces() -> list[Workspace]:
 
 
 def registry(name: str) -> Any:
-    """A registry of the current folder, or Azure's own. Raises UserError."""
+    """A registry of the current folder, or `azureml`; with --target azure one in Azure. Raises UserError."""
+    if is_azure():
+        from amlocal.azure.connection import connect_registry
+
+        return connect_registry(name)
     local_only("... --registry-name")
     from amlocal.client import LocalMLClient
 

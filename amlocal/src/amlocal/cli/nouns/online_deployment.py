@@ -97,6 +97,7 @@ def _create_where_there_is_room(
         return _create(cmd, azure, file, overrides, all_traffic)
 
     def here(_: str) -> dict[str, Any] | None:
+        say(fallback.batch_instead(Path(file)))
         fallback.have_endpoint(local, entity.endpoint_name)
         model = fallback.bring_model(azure, local, entity.model, say)
         named = [] if model is entity.model else [{"model": model}]
