@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+from azure.ai.ml import Input
 
 from amlocal.cli.app import error_line
 from amlocal.client import LocalMLClient
@@ -51,6 +52,7 @@ def main() -> int:
         verdict = verdict_of(training)
         version = verdict["version"] or champion(verdict)  # run again: the model is known, whatever took its place
         endpoint = deploy(client, version)
+        table = score_folder(client, version)
         reports = {}
         for name, what in SCENARIOS.items():
             say("Production", f"100 days, {what}")
@@ -64,7 +66,7 @@ def main() -> int:
         print("\nInterrupted: ending what runs here, so that nothing is left ...", flush=True)
         print("Ended", ", ".join(down(client.workspace)) or "nothing")
         return 130
-    print(summary(client, training, endpoint, reports, learnt))
+    print(summary(client, training, endpoint, table, reports, learnt))
     return 0
 
 
@@ -77,11 +79,16 @@ def train(client: LocalMLClient) -> dict[str, Any]:
 def run(client: LocalMLClient, pipeline: str, *overrides: dict[str, str]) -> dict[str, Any]:
     """Run a pipeline of aml/pipelines to its end; the finished job."""
     job = client.jobs.create_or_update(load("job", AML / "pipelines" / pipeline, overrides))
+    return follow(client, job.name, pipeline)
+
+
+def follow(client: LocalMLClient, name: str, what: str) -> dict[str, Any]:
+    """Show a job until its end; the finished job. what: it does, for the error if it fails."""
     with redirect_stdout(WithoutNotices(sys.stdout)):
-        client.jobs.stream(job.name)
-    finished = client.jobs.describe(job.name)
+        client.jobs.stream(name)
+    finished = client.jobs.describe(name)
     if finished["status"] != "Completed":
-        raise UserError(f"job {job.name} ({pipeline}) is {finished['status']}; start anew to go on")
+        raise UserError(f"job {name} ({what}) is {finished['status']}; start anew to go on")
     return finished
 
 
@@ -127,6 +134,28 @@ def deploy(client: LocalMLClient, version: int) -> dict[str, Any]:
     live.traffic = {"blue": 100}
     client.online_endpoints.begin_create_or_update(live).result()
     return client.online_endpoints.describe(endpoint.name)
+
+
+def score_folder(client: LocalMLClient, version: int) -> Path:
+    """Have the batch endpoint read a folder of 5,000 digits; the table that it writes.
+
+    version: of the model that reads them.
+    """
+    specs = AML / "endpoints" / "digits-batch"
+    say("Scoring a folder", "aml/endpoints/digits-batch/endpoint.yml, deployment.yml")
+    folder = client.workspace.root / "production" / "batch"
+    if not folder.is_dir():
+        python(["digits.data.shards", "--out", str(folder)])
+    endpoint = load("batch-endpoint", specs / "endpoint.yml")
+    client.batch_endpoints.begin_create_or_update(endpoint).result()
+    deployment = load("model-batch-deployment", specs / "deployment.yml", [{"model": f"azureml:digits:{version}"}])
+    client.batch_deployments.begin_create_or_update(deployment).result()
+    live = client.batch_endpoints.get(endpoint.name)
+    live.defaults.deployment_name = deployment.name
+    client.batch_endpoints.begin_create_or_update(live).result()
+    job = client.batch_endpoints.invoke(endpoint_name=endpoint.name, input=Input(type="uri_folder", path=str(folder)))
+    finished = follow(client, job.name, "digits-batch")
+    return Path(finished["outputs"]["score"]["path"]) / "predictions.csv"
 
 
 def simulate(client: LocalMLClient, endpoint: dict[str, Any], version: int, scenario: str, *options: str) -> Path:
@@ -189,6 +218,7 @@ def summary(
     client: LocalMLClient,
     training: dict[str, Any],
     endpoint: dict[str, Any],
+    table: Path,
     reports: dict[str, Path],
     learnt: dict[str, Any],
 ) -> str:
@@ -221,11 +251,13 @@ def summary(
         before, after = found["external"]["accuracy"], found["after"]["accuracy"]
         road.append(f"  {'served':<11}{before:.0%} of 100 digits read before, {after:.0%} of others like them after")
     back = "\n".join(road)
+    lines = len(table.read_text(encoding="utf-8").splitlines())
     then = f"; {learnt['accuracy']:.2%} once it had learnt the hand that stayed" if "after" in found else ""
     return f"""
 Accuracy     {verdict["accuracy"]:.2%} on test digits that it never saw{then}
 Model        {name}, version {version}
 Endpoint     {endpoint["scoring_uri"]}
+A folder     {lines:,} digits read through the batch endpoint: {show(table)}
 
 What drifted, and when
 {drift}

@@ -140,6 +140,7 @@ SLOW = (
     "test_run_monitor.py",
     "test_retraining.py",
     "test_run_deploy.py",
+    "test_run_promote.py",
     "test_mlflow_jobs.py",
     "test_bare.py",
     "test_run_teardown.py",

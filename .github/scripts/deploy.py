@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Put a registered model behind the endpoint, beside the one that serves, and let it take over:
 
-    deploy.py create [VERSION]     the colour that does not serve, at 0 % of the traffic, and its smoke test
+    deploy.py create [VERSION]     the colour that does not serve, at 0 % of the traffic, and its smoke test;
+                                   --registry NAME: the model comes from a registry
     deploy.py switch COLOUR        traffic to it in steps (docs/rollout.md); back to the former if it is worse, or does
                                    not know its digits once it has all traffic
     deploy.py withdraw COLOUR      it was not wanted: its log, and it is gone
@@ -106,7 +107,7 @@ def typical_digits() -> tuple[list[list[int]], list[int]]:
     return test.images[chosen].reshape(10, -1).tolist(), test.labels[chosen].tolist()
 
 
-def create(version: str) -> None:
+def create(version: str, registry: str = "") -> None:
     endpoint = next((each for each in ask("online-endpoint list") if each["name"] == ENDPOINT), None)
     former = serving(endpoint) if endpoint else None
     colour = "green" if former == "blue" else "blue"
@@ -122,7 +123,10 @@ def create(version: str) -> None:
         ask(f"online-endpoint update --name {ENDPOINT} --set tags.deployed={int(time.time())}")
     if endpoint and any(each["name"] == colour for each in ask(f"online-deployment list --endpoint-name {ENDPOINT}")):
         delete(colour)  # left by a run that came to no end
-    model = f"azureml:digits:{version}" if version else "azureml:digits@latest"
+    if registry:
+        model = f"azureml://registries/{registry}/models/digits/{f'versions/{version}' if version else 'labels/latest'}"
+    else:
+        model = f"azureml:digits:{version}" if version else "azureml:digits@latest"
     named = f"--file {spec} --endpoint-name {ENDPOINT}"
     made = ask(f"online-deployment create {named} --set {shlex.quote(f'model={model}')}", "auto")
     output("colour", colour)
@@ -247,14 +251,16 @@ def output(name: str, value: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="deploy.py")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("create").add_argument("version", nargs="?", default="")
+    creation = verbs.add_parser("create")
+    creation.add_argument("version", nargs="?", default="")
+    creation.add_argument("--registry", default="")
     chosen = {"switch": switch, "withdraw": withdraw, "back": back}
     for verb in chosen:
         verbs.add_parser(verb).add_argument("colour", choices=COLOURS)
     given = parser.parse_args(argv)
     try:
         if given.verb == "create":
-            create(given.version)
+            create(given.version, given.registry)
         else:
             chosen[given.verb](given.colour)
     except Failed as error:

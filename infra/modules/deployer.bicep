@@ -1,4 +1,4 @@
-// The right to run main.bicep: to make resources, and to hand out the roles of access.bicep and no others.
+// The right to run main.bicep and promotion.bicep: to make resources, and to hand out the roles of their modules and no others.
 targetScope = 'subscription'
 
 param principalId string
@@ -14,6 +14,7 @@ var grantable = [
   '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3' // Storage Table Data Contributor
   '974c5e8b-45b9-4653-ba55-5f855dd0fb88' // Storage Queue Data Contributor
   'f1a07417-d97a-45cb-824c-7a7467783830' // Managed Identity Operator
+  '1823dd4f-9b8c-4ab6-ab4e-7397a3684615' // AzureML Registry User
 ]
 
 // Assignments may be made and deleted if their role is one of those.

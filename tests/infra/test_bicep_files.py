@@ -59,10 +59,28 @@ def test_cluster_is_the_one_the_specs_name():
 
 def test_workflows_may_hand_out_the_roles_that_are_handed_out_and_no_others():
     guid = r"'([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})' //"
-    handed_out = set(re.findall(guid, (INFRA / "modules" / "access.bicep").read_text()))
+    modules = [INFRA / "modules" / f"{name}.bicep" for name in ("access", "registry-access")]
+    handed_out = {role for module in modules for role in re.findall(guid, module.read_text())}
     grantable = re.search(r"var grantable = \[(.+?)\n\]", (INFRA / "modules" / "deployer.bicep").read_text(), re.DOTALL)
     assert grantable
     assert handed_out == set(re.findall(guid, grantable[1])) != set()
+
+
+def test_the_workflow_deploys_either_template():
+    """Every output that it asks for is in both."""
+    asked = set(re.findall(r"(\w+)\.value", (ROOT / ".github" / "workflows" / "infra.yml").read_text()))
+    assert asked
+    for name in ("main", "promotion"):
+        assert asked <= set(re.findall(r"^output (\w+)", (INFRA / f"{name}.bicep").read_text(), re.MULTILINE))
+
+
+def test_who_deploys_in_prod_can_only_read_the_registry():
+    main = (INFRA / "promotion.bicep").read_text()
+    uses = re.findall(r"identityName: 'id-\$\{name\}(\w+-\w+)'\n(?:.*\n)+?  \}", main)
+    assert uses == ["dev-github", "prod-github", "prod-jobs"]
+    writers = re.findall(r"identityName: 'id-\$\{name\}(\w+-\w+)'\n.*\n    writes: true\n", main)
+    assert writers == ["dev-github"]
+    assert "param writes bool = false\n" in (INFRA / "modules" / "registry-access.bicep").read_text()
 
 
 def _checker(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

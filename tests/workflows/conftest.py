@@ -168,7 +168,7 @@ class Runner:
         return Run(done.returncode, log, _summary(log))
 
     def environment_branches(self, *names: str) -> None:
-        """Which branches may use the environment `infra`; none: there is no such environment, or any branch may."""
+        """Which branches may use the environments; none: there is no environment, or any branch may."""
         (self.folder / "branches.json").write_text(json.dumps(names), encoding="utf-8")
 
     @property

@@ -107,7 +107,7 @@ def api(words):
         return None
     expected = ["--jq", '[.branch_policies[].name] | join(" ")']
     if (
-        not re.fullmatch(r"repos/[\w-]+/[\w-]+/environments/infra/deployment-branch-policies", words[1])
+        not re.fullmatch(r"repos/[\w-]+/[\w-]+/environments/(infra|production)/deployment-branch-policies", words[1])
         or words[2:] != expected
     ):
         sys.exit(2)

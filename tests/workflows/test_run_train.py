@@ -71,6 +71,15 @@ def test_a_push_trains_in_azure(cloud):
     assert ran.leaks(double) == []
 
 
+def test_with_two_workspaces_the_model_is_promoted(cloud):
+    runner, double = cloud
+    double.jobs.script = ["Completed"]
+    runner.variables["AZURE_REGISTRY"] = "mlr-digits"
+    ran = runner("train", ref="refs/heads/main")
+    assert ran.green, ran.log
+    assert runner.started == ["promote.yml --ref main --raw-field version=3"]
+
+
 def test_a_drift_is_learnt_from_its_labels(cloud):
     runner, double = cloud
     double.jobs.script = ["Completed"]

@@ -11,7 +11,13 @@ from tests.workflows.conftest import ROOT, TOOLS, WORKFLOWS, jobs, tool, used
 
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.yml"))
 PATH = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
-CLOUD = ["deploy", "infra", "monitor", "teardown", "train"]
+CLOUD = ["deploy", "infra", "monitor", "promote", "teardown", "train"]
+# Azure lets in `main` as one identity, and as another the jobs of each environment that only main may use.
+IDENTITIES = {
+    None: "AZURE_CLIENT_ID",
+    "infra": "AZURE_INFRA_CLIENT_ID",
+    "production": "AZURE_PROD_CLIENT_ID",
+}
 
 
 def check(*words):
@@ -19,8 +25,8 @@ def check(*words):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_there_are_the_eight():
-    assert NAMES == ["ci", "deploy", "infra", "monitor", "release", "retirements", "teardown", "train"]
+def test_there_are_the_nine():
+    assert NAMES == ["ci", "deploy", "infra", "monitor", "promote", "release", "retirements", "teardown", "train"]
 
 
 def test_a_release_is_published_with_the_uv_of_the_lock_and_no_secret():
@@ -69,10 +75,7 @@ def test_azure_is_entered_by_oidc_and_by_nothing_else(name):
         signed_in += 1
         for login in logins:
             assert set(login["with"]) == {"client-id", "tenant-id", "subscription-id"}
-        # Two identities: Azure lets in `main` as one, and the environment `infra`, which only main may use, as another.
-        infra = job.get("environment") == "infra"
-        assert infra or "environment" not in job
-        wanted = "AZURE_INFRA_CLIENT_ID" if infra else "AZURE_CLIENT_ID"
+        wanted = IDENTITIES[job.get("environment")]
         assert {login["with"]["client-id"] for login in logins} == {f"${{{{ secrets.{wanted} }}}}"}
         assert job["permissions"] == {"contents": "read", "id-token": "write"}
     assert signed_in
@@ -109,6 +112,19 @@ def test_the_traffic_moves_after_an_approval_only():
     switching = {name for name, job in chosen.items() for step in job["steps"] if "deploy.py switch" in str(step)}
     assert switching == {"production"}
     assert "approval" in chosen["production"]["needs"]
+
+
+def test_production_is_entered_after_an_approval_only():
+    """Where there are two workspaces, by a job of the environment that has reviewers, once only main may use that."""
+    chosen = jobs("promote")
+    assert [name for name, job in chosen.items() if "environment" in job] == ["production"]
+    assert chosen["production"]["environment"] == "production"
+    assert chosen["production"]["needs"] == "share" and chosen["share"]["needs"] == "guard"
+    assert "only_main.sh production" in str(chosen["guard"])
+    assert [name for name, job in chosen.items() if "AZURE_PROD_" in str(job)] == ["production"]
+    bicep = (ROOT / "infra" / "promotion.bicep").read_text(encoding="utf-8")
+    assert "param productionSubject string = 'environment:production'\n" in bicep
+    assert "    subject: productionSubject\n" in bicep
 
 
 def test_what_writes_issues_has_no_way_into_azure():
