@@ -36,6 +36,7 @@ def modules() -> set[str]:
 DATA = {"tzdata", "debugpy"}
 
 
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="runs beside the sources")
 def test_it_declares_what_it_imports_and_nothing_else() -> None:
     described = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {Requirement(text).name for text in described["dependencies"]}
@@ -69,9 +70,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="runs beside the sources")
 def test_the_wheel_contains_the_package_alone(built: Path) -> None:
-    if not SOURCE.is_dir():
-        pytest.skip("runs beside the sources")
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = {info.filename: info.external_attr >> 16 for info in wheel.infolist()}
     metadata = {name for name in names if ".dist-info/" in name}

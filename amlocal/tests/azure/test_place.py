@@ -119,6 +119,7 @@ def test_the_variable_chooses_and_a_flag_wins(
     assert main(["up"]) == 1
     assert "`aml up` is about the workspace of this folder" in capsys.readouterr().err
     assert main(["job", "list", "--target", "local"]) == 0
+    assert "No job was submitted to" in capsys.readouterr().err
     monkeypatch.setenv(target.VARIABLE, "mars")
     assert main(["job", "list"]) == 1
     assert capsys.readouterr().err == "ERROR: AML_TARGET=mars: no such target; it is one of local, azure, auto\n"

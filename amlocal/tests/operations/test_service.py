@@ -599,7 +599,7 @@ def test_a_job_that_get_gave_is_submitted_anew_under_another_name(
     jobs, (first,) = world.pipeline_job()
     got = jobs.get(first)
     got.name = name
-    monkeypatch.setattr("amlocal.jobs.submit.submit", lambda job, workspace, _: prepare_job(job, workspace)[0])
+    monkeypatch.setattr("amlocal.jobs.submit.submit", lambda job, workspace, *_: prepare_job(job, workspace)[0])
     again = jobs.create_or_update(got)
     assert again.name not in (first, None) and again.name == (name or again.name)
     got = jobs.get(first)
