@@ -20,12 +20,12 @@ from amlocal.environments.server import WORKSPACE
 __all__ = ["app"]
 
 
-def registering(find: Callable[[], Any]) -> Callable[[], Any]:
+def registering(find: Callable[..., Any]) -> Callable[..., Any]:
     """What finds MLflow's store of models, which takes models as it does under `aml exec`."""
 
     @functools.wraps(find)
-    def found() -> Any:
-        store = find()
+    def found(*arguments: Any) -> Any:
+        store = find(*arguments)
         if not hasattr(store.create_model_version, "__wrapped__"):  # MLflow keeps one store for all requests
             workspace = Workspace(Path(os.environ[WORKSPACE]))
             store.create_model_version = mlflow_store.registering(store, workspace)
@@ -45,6 +45,9 @@ def but_for_models(check: Callable[[str, str], None]) -> Callable[[str, str], No
     return checked
 
 
-handlers._get_model_registry_store = registering(handlers._get_model_registry_store)  # type: ignore[assignment]
-handlers._validate_source_run = but_for_models(handlers._validate_source_run)  # type: ignore[assignment]
-handlers._validate_source_model = but_for_models(handlers._validate_source_model)  # type: ignore[assignment]
+for name, changed in (
+    ("_get_model_registry_store", registering),
+    ("_validate_source_run", but_for_models),
+    ("_validate_source_model", but_for_models),
+):
+    setattr(handlers, name, changed(getattr(handlers, name)))
