@@ -3,6 +3,8 @@
 # Any Python that the projects take; the newest that all of Azure's images have comes first.
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13; do $$each -c "" 2>/dev/null && echo $$each && break; done)
 VENV := .venv/bin
+# Images of containers often set it; then each process compiles TensorFlow and azure-ai-ml anew, and all takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
 # The one package that carries Azure's resource types as Bicep's compiler knows them.
 BICEP_TYPES := @azure/mcp@2.0.5
 
