@@ -61,9 +61,17 @@ def test_help_takes_less_than_a_third_of_a_second_of_work(flag: str) -> None:
     assert min(seconds() for _ in range(3)) < 0.3 or os.name == "nt"
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "amlocal", "job", "create", "--help"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+@pytest.mark.parametrize(
+    "words", ["amlocal job create --help", "amlocal.cli.az group --help", "amlocal.cli.az group list"]
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_is_no_error(words: str, unbuffered: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", *words.split()]
+    variables = {
+        **os.environ,
+        "PYTHONUNBUFFERED": unbuffered,
+    }  # else it is the flush at the end that finds nobody there
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=variables)
     assert process.stdout and process.stderr
     process.stdout.close()
     assert process.stderr.read() == b""

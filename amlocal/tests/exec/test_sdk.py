@@ -303,7 +303,7 @@ def test_mlflow_logs_to_the_workspace_whatever_azure_address_it_is_given(run, tm
         print(mlflow.get_run(first.info.run_id).info.status, mlflow.MlflowClient().search_registered_models())
         client = MLClient(DefaultAzureCredential(), "s", "g", "w")
         mlflow.set_tracking_uri(client.workspaces.get("w").mlflow_tracking_uri)
-        print(len(mlflow.search_runs(search_all_experiments=True)))
+        print(len(mlflow.search_runs(search_all_experiments=True)), flush=True)  # before the next process prints
         os.environ["MLFLOW_TRACKING_URI"] = AZURE
         count = "import mlflow; print(len(mlflow.search_runs(search_all_experiments=True)))"
         subprocess.run([sys.executable, "-c", count], check=True)

@@ -15,7 +15,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -354,13 +354,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("amlocal").handlers = [handler for handler in shown if handler]
     if not cli.debug:
         warnings.simplefilter("ignore")  # azure-ai-ml's and MLflow's, addressed to their developers
+    return exit_code(lambda: _invoked(cli, arguments))
+
+
+def _invoked(cli: CLI, arguments: Sequence[str]) -> Any:
+    code = cli.invoke(arguments)
+    return INTERRUPTED if cli.result and isinstance(cli.result.error, KeyboardInterrupt) else code
+
+
+def exit_code(command: Callable[[], Any]) -> int:
+    """Run a command and write what it has printed; its exit code. A reader that has gone away (`| head`) is fine."""
     try:
-        code = cli.invoke(arguments)
-        if cli.result and isinstance(cli.result.error, KeyboardInterrupt):
-            code = INTERRUPTED
+        try:
+            code = command()
+        except SystemExit as leave:  # argparse: 0 after --help, 2 after a usage error
+            code = leave.code
         sys.stdout.flush()
-    except SystemExit as leave:  # argparse: 0 after --help, 2 after a usage error
-        code = leave.code
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:

@@ -17,7 +17,7 @@ from knack.cli import CLI
 from knack.commands import CLICommand, CLICommandsLoader
 
 from amlocal.cli import target
-from amlocal.cli.app import Parser, Settings, error_line
+from amlocal.cli.app import Parser, Settings, error_line, exit_code
 from amlocal.cli.unemulated import command_of
 from amlocal.core.errors import NotFound, UserError
 from amlocal.exec.azcli import facts
@@ -47,12 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if not facts.is_answered(rest):
             return hand_on(words, *unanswered(rest))
-        return Az().invoke([*rest, *flags])
     except UserError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
-    except SystemExit as leave:  # argparse: 0 after --help, 2 after a usage error
-        return leave.code if isinstance(leave.code, int) else 1
+    return exit_code(lambda: Az().invoke([*rest, *flags]))
 
 
 def unanswered(words: Sequence[str]) -> tuple[str, str]:
@@ -144,6 +142,8 @@ class Az(CLI):
 
     def exception_handler(self, ex: Exception) -> int:
         """One line, and az's exit code: 2 for a wrong command line, 3 for what is not there, else 1."""
+        if isinstance(ex, BrokenPipeError):
+            return 0  # `az ... | head` has read all it wanted
         print(f"ERROR: {error_line(ex)}", file=sys.stderr)
         return 2 if isinstance(ex, UsageError) else 3 if isinstance(ex, NotFound) else 1
 
