@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from amlocal.core.durable import publish, sync_folder
 from amlocal.core.errors import UserError
@@ -184,6 +183,8 @@ def kept(source: str, workspace: Workspace) -> str:
 
 
 def _folder(source: str) -> Path:
+    from urllib.request import url2pathname  # imports ssl and http.client, which `aml --help` has no use for
+
     folder = Path(source.removeprefix("file://"))  # as azureml-mlflow reads it, relative paths too
     return folder if folder.exists() else Path(url2pathname(urlparse(source).path))
 
