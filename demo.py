@@ -35,6 +35,7 @@ EXPERIMENT = "digits-production"
 NOTICE = re.compile(
     r"""(\S+\ \|\ )?(
         (INFO|WARNING):\                                    # LiteRT; absl, before it is set up
+        | Created\ TensorFlow\ Lite\ XNNPACK\ delegate        # LiteRT, where its lines have no level
         | [IWE]\d{4}\ [\d:.]+.*\.(cc|py):\d+\]              # absl
         | \d{4}-\d\d-\d\d\ [\d:.]+:\ [IWE]\ .*\.cc:\d+\]    # TensorFlow
         | To\ enable\ the\ following\ instructions:          # TensorFlow's second line

@@ -20,7 +20,7 @@ HARMLESS = (
     r'"id-token"',  # a permission
     r"in the token: `owner@id/name@id`",
     r"^written_for: ",  # the commit of another repository
-    r"https://me:hidden@host/|hunter2",  # what must not be shown
+    r"https://me:hidden@host/|https://someone:secret@mlflow\.example|hunter2",  # what must not be shown
     r'"admin_password": "-"',  # what stands for none
     r'nonce = "0123456789abcdef"|"the-key"',  # of tests
     r"\brevision\b.{0,4}[0-9a-f]{10}\b",  # of a public repository
