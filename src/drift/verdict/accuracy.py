@@ -53,15 +53,9 @@ class WeakSpot:
 
 def by_luck(few: Share, others: Share) -> float:
     """How likely luck alone reads so few of some right, or fewer, if all are equally hard (Fisher's exact test)."""
-    total, right = few.of + others.of, few.right + others.right
-    ways = _choose(total, few.of)
-    least = max(0, right - others.of)
-    return min(
-        1.0,
-        sum(
-            math.exp(_choose(right, k) + _choose(total - right, few.of - k) - ways) for k in range(least, few.right + 1)
-        ),
-    )
+    from scipy.stats import hypergeom  # imported by those who need it: it takes a second
+
+    return float(hypergeom.cdf(few.right, few.of + others.of, few.right + others.right, few.of))
 
 
 def weak_spot(seen: Collected) -> WeakSpot | None:
@@ -110,10 +104,3 @@ def _largest_fall(right: np.ndarray) -> tuple[float, int]:
     scaled = fall / np.sqrt(1 / starts + 1 / (n - starts))
     best = int(scaled.argmax())
     return float(scaled[best]), int(starts[best])
-
-
-def _choose(n: int, k: int) -> float:
-    """The logarithm of how many ways there are to choose k of n; -inf where there are none."""
-    if not 0 <= k <= n:
-        return -math.inf
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -9,7 +9,7 @@ import re
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from amlocal.azure.down import OVER
 from amlocal.azure.quota_refusal import quota_refusal
 from amlocal.core.documents import read_yaml
 from amlocal.core.errors import NotFound, UserError
+from amlocal.specs.recognize import kind_of
 
 # What a model that came from Azure was there: its version, and the registry that it was in.
 AZURE_VERSION, AZURE_REGISTRY = "azure_version", "azure_registry"
@@ -130,10 +131,10 @@ def _batch_files(file: Path) -> tuple[Path, Path] | None:
             spec = read_yaml(path, warn=False)
         except UserError:
             continue  # another's file, and not what this command is about
-        schema = str(spec.get("$schema", "")) if isinstance(spec, Mapping) else ""
-        if schema.endswith("/batchEndpoint.schema.json"):
+        kind = kind_of(spec)
+        if kind == "batch_endpoint":
             endpoints.setdefault(str(spec.get("name")).lower(), path)
-        elif schema.lower().endswith("batchdeployment.schema.json"):
+        elif kind == "batch_deployment":
             deployments.append((str(spec.get("endpoint_name")).lower(), path))
     return next(((endpoints[name], path) for name, path in deployments if name in endpoints), None)
 

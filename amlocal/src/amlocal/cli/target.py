@@ -121,6 +121,12 @@ def local_only(command: str) -> None:
         raise UserError(f"`aml {command}` is about the workspace of this folder; leave out --target")
 
 
+def debugged_here(what: str) -> None:
+    """Refuse to debug what does not run on this machine. Raises UserError."""
+    if _choice.target != "local":
+        raise UserError(f"{what}: a debugger attaches to programs of this machine; use it with --target local")
+
+
 # The global flags, which az takes anywhere.
 SWITCHES = ("--debug", "--verbose", "--only-show-errors")
 VALUED = ("--target", "--output", "-o", "--query", "--subscription", "--resource-group", "-g", "--workspace-name", "-w")

@@ -80,7 +80,6 @@ def resolve(deployment: Any, revision: int, workspace: Workspace, debug: bool = 
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "model").mkdir(parents=True)
         from amlocal import environments  # for start-up time: packaging takes long to import
-        from amlocal.environments import debugger
 
         # As Azure's images for inference do, an environment has the server whether or not it asks for it.
         # Its environments for MLflow models without a script have the Collector too.
@@ -94,6 +93,8 @@ def resolve(deployment: Any, revision: int, workspace: Workspace, debug: bool = 
 
             shutil.copytree(snapshot(workspace, code), folder / "code")
             if debug:
+                from amlocal.environments import debugger
+
                 prefix = folder / OVERLAY
                 debugger.install(prefix, folder, debugger.DEBUGPY, debugger.sources(str(code)), log)
         else:

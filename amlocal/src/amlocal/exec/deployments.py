@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from amlocal.client import LocalMLClient
 from amlocal.core.documents import read_yaml
 from amlocal.operations import rest
+from amlocal.operations.common import not_missing
 
 DEFAULT = {"auth_mode": "aml_token", "properties": {"azureml.mlflow_client_endpoint": "True"}}
 NOT_TAKEN = ("model", "code_configuration", "environment", "endpoint_name")  # what MLflow itself says
@@ -50,11 +51,11 @@ class Deployments(BaseDeploymentClient):
         self._client.online_endpoints.begin_delete(endpoint).result()
 
     def get_endpoint(self, endpoint: str) -> dict[str, Any]:
-        self._client.online_endpoints.get(endpoint)  # raises azure's own error for one that is not there
-        return rest.body("online endpoint", self._client.online_endpoints.describe(endpoint))
+        with not_missing():
+            return rest.body("online endpoint", self._client.online_endpoints.describe(endpoint))
 
     def list_endpoints(self) -> list[dict[str, Any]]:
-        return [self.get_endpoint(each.name) for each in self._client.online_endpoints.list()]
+        return [rest.body("online endpoint", shown) for shown in self._client.online_endpoints.describe_all()]
 
     # ---- deployments
 
@@ -111,17 +112,17 @@ class Deployments(BaseDeploymentClient):
             self.delete_endpoint(place)
 
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
-        self._client.online_deployments.get(name, endpoint or name)
-        shown = self._client.online_deployments.describe(name, endpoint or name)
-        return rest.body("online deployment", shown) | {"flavor": "python_function"}
+        with not_missing():
+            return _deployment_body(self._client.online_deployments.describe(name, endpoint or name))
 
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
-        places = [endpoint] if endpoint else [each.name for each in self._client.online_endpoints.list()]
-        return [
-            self.get_deployment(each.name, place) | ({} if endpoint else {"endpointName": place})
-            for place in places
-            for each in self._client.online_deployments.list(place)
-        ]
+        places = [endpoint] if endpoint else [each["name"] for each in self._client.online_endpoints.describe_all()]
+        with not_missing():
+            return [
+                _deployment_body(shown) | ({} if endpoint else {"endpointName": place})
+                for place in places
+                for shown in self._client.online_deployments.describe_all(place)
+            ]
 
     def predict(self, deployment_name: str | None = None, df: Any = None, endpoint: str | None = None) -> Any:
         import pandas
@@ -166,6 +167,10 @@ class Deployments(BaseDeploymentClient):
         if not version.isdigit():
             version = MlflowClient().get_latest_versions(named, [version])[0].version
         return f"azureml:{named}:{version}"
+
+
+def _deployment_body(shown: Mapping[str, Any]) -> dict[str, Any]:
+    return rest.body("online deployment", shown) | {"flavor": "python_function"}
 
 
 def _file(config: Mapping[str, Any] | None, name: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def create(
     if debugger is not None and debug_step is None:
         debug_step = ""
     if debug_step is not None:
-        _here_only("--debug-step")
+        target.debugged_here("--debug-step")
         stream = True
 
     def submitted(client: Any) -> Any:
@@ -109,7 +109,7 @@ def _goes_on(cmd: CLICommand, name: str) -> None:
 
 
 def debug(cmd: CLICommand, name: str, step: str = "", debugger: str | None = None) -> dict[str, Any] | None:
-    _here_only("job debug")
+    target.debugged_here("job debug")
     jobs = target.client().jobs
     jobs.get_ready()
     job = jobs.debug(name, step, debugger or "debugpy")
@@ -117,11 +117,6 @@ def debug(cmd: CLICommand, name: str, step: str = "", debugger: str | None = Non
         _be_its_terminal(jobs, job.name)
     _stream_own_job(cmd, jobs, job.name, in_azure=False)
     return described(jobs, job.name) if cmd.cli_ctx.invocation.data["output_asked_for"] else None
-
-
-def _here_only(what: str) -> None:
-    if target.is_azure() or target.is_auto():
-        raise UserError(f"{what}: a debugger attaches to programs of this machine; use it with --target local")
 
 
 def _be_its_terminal(jobs: Any, name: str) -> None:

@@ -68,8 +68,7 @@ def create(
 def _debug_options(vscode_debug: str) -> dict[str, Any]:
     if vscode_debug == "false":
         return {}
-    if target.is_azure() or target.is_auto():
-        raise UserError("--vscode-debug: a debugger attaches to programs of this machine; use it with --target local")
+    target.debugged_here("--vscode-debug")
     return {"vscode_debug": True}
 
 
